@@ -1,0 +1,9 @@
+{# The window of the last `sessions` rows up to this one. Every window in this project ends at the current row: nothing looks ahead. #}
+{% macro trailing(sessions) -%}
+    over (order by as_of_date rows between {{ sessions - 1 }} preceding and current row)
+{%- endmacro %}
+
+{# The value `sessions` rows ago. #}
+{% macro ago(expression, sessions) -%}
+    lag({{ expression }}, {{ sessions }}) over (order by as_of_date)
+{%- endmacro %}

@@ -1,0 +1,47 @@
+-- Bars with returns that a holder would have earned: on a roll the step between two contracts is nobody's return,
+-- so the session counts from its own open. A price at or below zero (WTI, 2020-04-20) has no log return.
+with
+bars as (
+    select * from {{ ref('stg_landing__bars') }}
+),
+
+previous as (
+    select
+        *,
+        lag(close) over by_symbol as previous_close,
+        contract_id is distinct from lag(contract_id) over by_symbol
+            and row_number() over by_symbol > 1 as is_roll
+    from bars
+    window by_symbol as (partition by symbol order by as_of_date)
+),
+
+returns as (
+    select
+        *,
+        case
+            when is_roll and open > 0 and close > 0 then ln(close / open)
+            when not is_roll and previous_close > 0 and close > 0 then ln(close / previous_close)
+        end as log_return
+    from previous
+),
+
+final as (
+    select
+        symbol,
+        as_of_date,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        contract_id,
+        is_roll,
+        log_return,
+        sum(coalesce(log_return, 0)) over (
+            partition by symbol order by as_of_date rows unbounded preceding
+        ) as log_index,
+        data_source
+    from returns
+)
+
+select * from final

@@ -1,0 +1,53 @@
+-- What is forecast: per session and horizon the log return of the ZL front price to target_date, also in units of the
+-- volatility known at the session (z). Rows whose target lies ahead are kept: they are the live forecasts' rows.
+with
+sessions as (
+    select * from {{ ref('int_calendar__sessions') }}
+),
+
+horizons as (
+    select * from {{ ref('horizons') }}
+),
+
+prices as (
+    select as_of_date, close, data_source from {{ ref('int_prices__daily') }}
+    where symbol = 'zl'
+),
+
+volatility as (
+    select as_of_date, sigma from {{ ref('int_volatility__zl') }}
+    where sigma > 0
+),
+
+final as (
+    select
+        ---------- key
+        origin.session_date as as_of_date,
+        horizons.horizon_days,
+
+        ---------- known at as_of_date
+        horizons.horizon_code,
+        target.session_date as target_date,
+        known.close as last_price,
+        volatility.sigma,
+        volatility.sigma * sqrt(horizons.horizon_days) as scale,
+
+        ---------- known at target_date
+        not target.is_future as is_matured,
+        realised.close as realised_price,
+        ln(realised.close / known.close) as realised_log_return,
+        ln(realised.close / known.close) / (volatility.sigma * sqrt(horizons.horizon_days)) as z,
+        known.data_source
+    from sessions as origin
+    cross join horizons
+    inner join sessions as target
+        on target.session_number = origin.session_number + horizons.horizon_days
+    inner join prices as known
+        on known.as_of_date = origin.session_date
+    inner join volatility
+        on volatility.as_of_date = origin.session_date
+    left join prices as realised
+        on realised.as_of_date = target.session_date
+)
+
+select * from final

@@ -1,0 +1,79 @@
+-- Fed bucket: the policy rate and what futures expect of it, the yield curve, financial conditions, the FOMC calendar.
+with
+prices as (
+    select * from {{ ref('int_prices__wide') }}
+),
+
+reports as (
+    {{ series_wide(['DFF', 'DFEDTARU', 'DGS3MO', 'DGS2', 'DGS10', 'T10YIE', 'NFCI', 'STLFSI4']) }}
+),
+
+-- meeting days are announced a year ahead: both neighbours are known
+meetings as (
+    select
+        before.as_of_date,
+        before.meeting_date as last_meeting_on,
+        after.meeting_date as next_meeting_on
+    from (
+        select prices.as_of_date, fomc.meeting_date
+        from prices asof left join {{ ref('fomc_meetings') }} as fomc
+            on prices.as_of_date >= fomc.meeting_date
+    ) as before
+    inner join (
+        select prices.as_of_date, fomc.meeting_date
+        from prices asof left join {{ ref('fomc_meetings') }} as fomc
+            on prices.as_of_date < fomc.meeting_date
+    ) as after
+        on after.as_of_date = before.as_of_date
+),
+
+levels as (
+    select
+        prices.*,
+        reports.* exclude (as_of_date),
+        100 - zq_close as implied_rate,
+        dgs10 - dgs2 as curve_10y_2y,
+        dgs10 - dgs3mo as curve_10y_3m,
+        dgs10 - t10yie as real_10y,
+        least(prices.as_of_date - last_meeting_on, 90) as days_since_fomc,
+        least(next_meeting_on - prices.as_of_date, 90) as days_to_fomc
+    from prices
+    left join reports
+        on reports.as_of_date = prices.as_of_date
+    left join meetings
+        on meetings.as_of_date = prices.as_of_date
+),
+
+features as (
+    select
+        as_of_date,
+        implied_rate - dff as cme_zq_implied_minus_dff,
+        implied_rate - {{ ago('implied_rate', 21) }} as cme_zq_implied_change_21,
+        dff as fred_dff,
+        dff - {{ ago('dff', 63) }} as fred_dff_change_63,
+        dff - {{ ago('dff', 252) }} as fred_dff_change_252,
+        dfedtaru - {{ ago('dfedtaru', 126) }} as fred_target_rate_change_126,
+        dgs2 as fred_dgs2,
+        dgs2 - {{ ago('dgs2', 21) }} as fred_dgs2_change_21,
+        dgs10 as fred_dgs10,
+        dgs10 - {{ ago('dgs10', 21) }} as fred_dgs10_change_21,
+        dgs10 - {{ ago('dgs10', 126) }} as fred_dgs10_change_126,
+        curve_10y_2y as fred_curve_10y_2y,
+        curve_10y_2y - {{ ago('curve_10y_2y', 63) }} as fred_curve_10y_2y_change_63,
+        curve_10y_3m as fred_curve_10y_3m,
+        real_10y as fred_real_10y,
+        real_10y - {{ ago('real_10y', 21) }} as fred_real_10y_change_21,
+        t10yie - {{ ago('t10yie', 21) }} as fred_t10yie_change_21,
+        nfci as fred_nfci,
+        nfci - {{ ago('nfci', 20) }} as fred_nfci_change_20,
+        stlfsi4 as fred_stlfsi4,
+        stlfsi4 - {{ ago('stlfsi4', 20) }} as fred_stlfsi4_change_20,
+        {{ momentum('zn', 21) }} as cbot_zn_momentum_21,
+        {{ momentum('zt', 21) }} as cbot_zt_momentum_21,
+        days_since_fomc as fomc_days_since,
+        days_to_fomc as fomc_days_to,
+        greatest(latest_bar_on, latest_series_on) as latest_input_on
+    from levels
+),
+
+{{ bucket_mart() }}

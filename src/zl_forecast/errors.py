@@ -1,0 +1,35 @@
+"""Errors of this package. Each names the thing, the number and the way out."""
+
+
+class ZlForecastError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class LandingError(ZlForecastError):
+    """A landing file breaks the contract; nothing downstream may run on it."""
+
+    def __init__(self, *, file: str, problem: str, way_out: str, column: str | None = None, rows: int | None = None):
+        self.file, self.column, self.rows, self.problem, self.way_out = file, column, rows, problem, way_out
+        where = f"{file}, column {column}" if column else file
+        count = f" ({rows} {'row' if rows == 1 else 'rows'})" if rows is not None else ""
+        super().__init__(f"{where}: {problem}{count}. {way_out}")
+
+
+class GateError(ZlForecastError):
+    """A critical expectation on ZL itself failed: no forecast may be made from these data."""
+
+    def __init__(self, *, table: str, failures: list[str]):
+        self.table, self.failures = table, failures
+        listed = "; ".join(failures)
+        super().__init__(
+            f"{table} failed {len(failures)} critical expectation(s): {listed}. Correct the landing files and run "
+            f"dbt build again; the last published snapshot stays as it is. Details: expectations/{table}.json and Data Docs."
+        )
+
+
+class SuiteError(ZlForecastError):
+    """An expectation suite cannot be used as written."""
+
+
+class TournamentError(ZlForecastError):
+    """The tournament cannot be held as configured."""

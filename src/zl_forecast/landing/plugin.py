@@ -1,0 +1,14 @@
+"""dbt-duckdb plugin: `source('landing', …)` is a checked landing file, so a bad one stops the build at staging."""
+
+import pyarrow as pa
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.adapters.duckdb.utils import SourceConfig
+
+from zl_forecast.landing import find_landing, read_table
+
+
+class Plugin(BasePlugin):
+    """Named `landing` in profiles/profiles.yml; dbt-duckdb calls `load` for each source table that a model reads."""
+
+    def load(self, source_config: SourceConfig) -> pa.Table:
+        return read_table(source_config.identifier, find_landing())

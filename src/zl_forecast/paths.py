@@ -1,0 +1,29 @@
+"""Where things are kept. Two environment variables move everything: ZL_DATA_DIR and ZL_LANDING_DIR."""
+
+import os
+from pathlib import Path
+
+
+def data_dir() -> Path:
+    """Folder of everything the project writes (default: data/ below the working directory)."""
+    return Path(os.environ.get("ZL_DATA_DIR", "data")).resolve()
+
+
+def warehouse() -> Path:
+    """The build's own DuckDB file. Open to one process at a time; BI reads the published snapshot instead."""
+    return data_dir() / "warehouse.duckdb"
+
+
+def serving_dir() -> Path:
+    """Folder of the published snapshot: serving.duckdb, parquet/, report.html."""
+    return data_dir() / "serving"
+
+
+def artifacts_dir() -> Path:
+    """Folder of finished fits, one subfolder a fingerprint."""
+    return data_dir() / "artifacts"
+
+
+def data_docs_dir() -> Path:
+    """Folder of the Great Expectations Data Docs."""
+    return data_dir() / "gx"

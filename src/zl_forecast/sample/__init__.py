@@ -1,0 +1,24 @@
+"""The simulated market: landing files for a machine without market data, and a truth to test the system against.
+
+Nothing in here is market data. Everything built on it carries data_source = 'simulated'.
+
+>>> market = simulate("planted")                                       # doctest: +SKIP
+>>> write_landing(market, Path("data/sample/planted"))                 # doctest: +SKIP
+>>> true_quantiles(market, market.latent.index[500:510])               # doctest: +SKIP
+"""
+
+from zl_forecast.sample.files import write_landing
+from zl_forecast.sample.market import MODEL_VERSION, PLANTED, WORLDS, Market, UnknownWorld, simulate
+from zl_forecast.sample.truth import NoTruth, true_quantiles
+
+__all__ = [
+    "MODEL_VERSION",
+    "PLANTED",
+    "WORLDS",
+    "Market",
+    "NoTruth",
+    "UnknownWorld",
+    "simulate",
+    "true_quantiles",
+    "write_landing",
+]
