@@ -1,4 +1,4 @@
-"""The simulated market: landing files for a machine without market data, and a truth to test the system against.
+"""The simulated market: landing files where there is no market data, and a truth to test the system against.
 
 Nothing in here is market data. Everything built on it carries data_source = 'simulated'.
 

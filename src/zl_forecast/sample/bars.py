@@ -16,9 +16,13 @@ def daily_bars(paths: dict[str, Path], sessions: pd.DatetimeIndex, streams: Stre
 
 def _bars(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
     n, symbol = len(sessions), SYMBOLS[name]
-    opens, highs, lows = _open_high_low(path, streams(f"{name} session"))
+    opens, highs, lows = _open_high_low(
+        path,
+        streams(f"{name} open").standard_normal(n),
+        streams(f"{name} range").standard_exponential((n, 2)),
+    )
     prices = np.exp(np.column_stack([opens, highs, lows, path.log_close]))
-    # rounding keeps the order of the four prices, so the bar stays consistent; the outer round drops float dust
+    # rounding keeps the order of the four prices, so the bar stays consistent; the outer one drops float dust
     prices = np.round(np.round(prices / symbol.tick) * symbol.tick, 9)
     bars = pd.DataFrame(prices, columns=["open", "high", "low", "close"])
     bars.insert(0, "symbol", name)
@@ -29,28 +33,28 @@ def _bars(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams) -
     return bars[present]
 
 
-def _open_high_low(path: Path, stream: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _open_high_low(
+    path: Path, normal: np.ndarray, exponential: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log open, high and low that fit the close and the day's true volatility; arrays of shape (n,).
 
-    The overnight part of a return given the whole is Gaussian; inside the session the log price is a Brownian bridge from
-    open to close, whose maximum is distributed as (a + b + sqrt((a - b)^2 + 2 s^2 E)) / 2 with E standard exponential
-    (Glasserman 2003, Monte Carlo Methods in Financial Engineering, 6.4). High and low are drawn independently.
+    The overnight part of a return given the whole is Gaussian; inside the session the log price is a
+    Brownian bridge from open to close, whose maximum is distributed as (a + b + sqrt((a - b)^2 + 2 s^2 E))
+    / 2 with E standard exponential (Glasserman 2003, Monte Carlo Methods in Financial Engineering, 6.4).
+    High and low are drawn independently.
     """
-    n = len(path.log_close)
-    draws = stream.standard_normal((n, 3))
-    uniform = stream_uniform(draws[:, 1:])
     returns = np.diff(path.log_close, prepend=path.log_close[0]) - path.step
     before = path.log_close - returns  # where the new front contract stood at the previous close
     bridge_sd = path.vol * np.sqrt(OVERNIGHT_SHARE * (1 - OVERNIGHT_SHARE))
-    opens = before + OVERNIGHT_SHARE * returns + bridge_sd * draws[:, 0]
-    spread = 2 * path.vol[:, None] ** 2 * (1 - OVERNIGHT_SHARE) * -np.log(uniform)
-    middle, width = (opens + path.log_close) / 2, (opens - path.log_close)[:, None]
-    reach = np.sqrt(width**2 + spread) / 2
+    opens = before + OVERNIGHT_SHARE * returns + bridge_sd * normal
+    variance = path.vol**2 * (1 - OVERNIGHT_SHARE)
+    middle, width = (opens + path.log_close) / 2, opens - path.log_close
+    reach = np.sqrt(width[:, None] ** 2 + 2 * variance[:, None] * exponential) / 2
     return opens, middle + reach[:, 0], middle - reach[:, 1]
 
 
 def _volume(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams) -> np.ndarray:
-    """Contracts traded: a slow trend, a summer bulge, weekday and roll effects, more on days of large moves."""
+    """Contracts traded: a trend, a summer bulge, weekday and roll effects, more on days of large moves."""
     n, symbol = len(sessions), SYMBOLS[name]
     noise = streams(f"{name} volume").standard_normal((n, 2))
     years = (sessions - pd.Timestamp("2013-01-01")).days.to_numpy() / 365.25
@@ -69,11 +73,15 @@ def _volume(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams)
 
 
 def contract_ids(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
-    """BIGINT of the front contract: six digits for the symbol, then year and month of delivery; shape (n,)."""
+    """BIGINT of the front contract: digits for the symbol, then year and month of delivery; shape (n,)."""
     listed = [month + 1 for month, letter in enumerate(MONTH_LETTERS) if letter in SYMBOLS[name].months]
     # a contract is the front until the 22nd of the month before its own
     year, month = sessions.year.to_numpy(), sessions.month.to_numpy() + np.where(sessions.day >= 22, 2, 1)
-    next_listed = np.array([next((m for m in (*listed, *(m + 12 for m in listed)) if m >= first), 0) for first in range(27)])
+    next_listed = np.array(
+        [next((m for m in (*listed, *(m + 12 for m in listed)) if m >= first), 0) for first in range(27)]
+    )
     delivery = next_listed[month]
     prefix = zlib.crc32(name.encode()) % 1_000_000
-    return (prefix * 1_000_000 + (year + (delivery - 1) // 12) * 100 + (delivery - 1) % 12 + 1).astype("int64")
+    return (prefix * 1_000_000 + (year + (delivery - 1) // 12) * 100 + (delivery - 1) % 12 + 1).astype(
+        "int64"
+    )

@@ -5,31 +5,36 @@
     r[t+1]    = d[t] + exp(v[t+1]) * e[t+1] + J[t+1]
     v[t+2]    = c + phi * (v[t+1] - c) + 0.015 * n[t+1],   corr(e, n) = -0.2
 
-* Log volatility v is a slow AR(1), half-life two years: Taylor (1986), Modelling Financial Time Series, ch. 3; the
-  discrete cousin of Heston (1993), Rev. Financial Studies 6. So slow a volatility is tracked nearly as well by an
-  exponentially weighted estimate as by any model: in `random_walk` nothing should beat a scaled random walk.
+* Log volatility v is a slow AR(1), half-life two years: Taylor (1986), Modelling Financial Time Series, ch.
+  3; the discrete cousin of Heston (1993), Rev. Financial Studies 6. So slow a volatility is tracked nearly
+  as well by an exponentially weighted estimate as by any model: in `random_walk` nothing should beat a
+  scaled random walk.
 * Leverage hits the *next* session's volatility, which keeps r a martingale difference where d = 0:
   Yu (2005), J. Econometrics 127.
 * Jumps J come about three times a year, sd 2.5 %: Merton (1976), J. Financial Economics 3.
-* Rolls: on the first session from the 22nd of the month before a contract month the front contract changes and the
-  price steps by a small random carry.
+* Rolls: on the first session from the 22nd of the month before a contract month the front contract changes
+  and the price steps by a small random carry.
 
-**Drift d, the only difference between the worlds.** `random_walk`: d = 0. `planted`:
+**Drift is the only difference between the worlds.** `random_walk`: d = 0. `planted`:
 
     d[t] = -PLANTED["crush"] * gap[t]  +  PLANTED["energy"] * exp(v[t+1]) * momentum[t]
 
-* gap = log oil value - log meal value of a bushel, less its constant equilibrium: the log odds of the oil share. ZL
-  corrects it with a constant half-life: Engle and Granger (1987), Econometrica 55. ZM moves with the same volatility
-  factor, hence the gap in volatility units, and with it the drift in volatility units, has a stable spread.
-* momentum = exponentially weighted mean of crude oil's shocks in its own volatility units, variance 1, visible at t.
+* gap = log oil value - log meal value of a bushel, less its constant equilibrium: the log odds of the oil
+  share. ZL corrects it with a constant half-life: Engle and Granger (1987), Econometrica 55. ZM moves with
+  the same volatility factor, hence the gap in volatility units, and with it the drift in volatility units,
+  has a stable spread.
+* momentum = exponentially weighted mean of crude oil's shocks in its own volatility units, variance 1,
+  visible at t. Its push reaches oil and meal alike, and crude's same-day correlation with both is equal: so
+  momentum and gap are unrelated, and each bucket can find its own part without seeing the other's.
 
-**The rest of the crush complex follows ZL, never leads it** (ZL is weakly exogenous in `random_walk`): ZM closes a
-little of the gap, ZS is the products' value less a crush margin that is positive by construction. Energy products hang
-on crude by stationary cracks. All else (currencies, metals, grains, rates, equity, VIX) is a mean-reverting log price
-with its own stochastic volatility; shocks correlate with ZL's on the same day and with nothing of its future.
+**The rest of the crush complex follows ZL, never leads it** (ZL is weakly exogenous in `random_walk`): ZM
+closes a little of the gap, ZS is the products' value less a crush margin that is positive by construction,
+and cointegrated. Energy products hang on crude by stationary cracks. All else (currencies, metals, grains,
+rates, equity, VIX) is a mean-reverting log price with its own stochastic volatility; shocks correlate with
+ZL's on the same day and with nothing of its future.
 
-**Randomness**: one child stream per component, keyed by its name, read in the order of time. A new symbol changes no
-other, an earlier `end` gives the same beginning, and both worlds share every shock.
+**Randomness**: one child stream per component, keyed by its name, read in the order of time. A new symbol
+changes no other, an earlier `end` gives the same beginning, and both worlds share every shock.
 """
 
 import zlib
@@ -47,8 +52,8 @@ WORLDS = {
     "random_walk": "nothing drives ZL: its log price is a martingale with stochastic volatility",
 }
 PLANTED = {
-    "crush": 0.042,  # part of the oil-share gap that ZL's drift closes per session
-    "energy": 0.13,  # drift in units of ZL's daily volatility, per standard deviation of crude's momentum
+    "crush": 0.06,  # part of the oil-share gap that ZL's drift closes per session
+    "energy": 0.15,  # drift in units of ZL's daily volatility, per standard deviation of crude's momentum
 }
 
 # ZL
@@ -64,11 +69,15 @@ MEAL_USD_PER_BU = 0.022  # per USD/short ton of ZM
 OIL_MEAL_EQUILIBRIUM = float(np.log(0.11 * 42 / (0.022 * 345)))
 MEAL_CATCH_UP = 0.005  # part of the gap that ZM closes per session, in both worlds
 MEAL_VOL_RATIO = 1.05  # ZM's volatility over ZL's
-MEAL_ZL_CORRELATION = 0.2
+MEAL_LOADINGS = {
+    "ZL": 0.25,
+    "CL": 0.21,
+}  # about crude's correlation with ZL, so that crude's shocks leave the gap alone
+MARGIN_PER_GAP = -0.7  # log crush margin per unit of gap
 CRUSH_MARGIN = 0.13  # typical share of the products' value left to the crusher
 # energy
 CRUDE_ZL_CORRELATION = 0.3
-MOMENTUM_DECAY = 0.92  # mean age of the shocks in it: about 12 sessions
+MOMENTUM_DECAY = 0.9  # mean age of the shocks in it: 9 sessions
 # rolls
 ROLL_STEP_SD = 0.0035
 ROLL_STEP_MAX = 0.009
@@ -121,7 +130,7 @@ class FreeSymbol(Symbol):
 
 GRAIN_MONTHS, QUARTERS, ALL_MONTHS = "HKNUZ", "HMUZ", "FGHJKMNQUVXZ"
 FOLLOWERS = {  # prices computed from others
-    "ZL": Symbol(0.01, 55_000, "FHKNQUVZ"),
+    "ZL": Symbol(0.01, 55_000, "FHKNQUVZ", 0.0009),
     "ZM": Symbol(0.1, 45_000, "FHKNQUVZ"),
     "ZS": Symbol(0.25, 100_000, "FHKNQUX"),
     "BZ": Symbol(0.01, 30_000, ALL_MONTHS, 0.002),
@@ -134,7 +143,7 @@ FOLLOWERS = {  # prices computed from others
     "ZQ": Symbol(0.0025, 25_000, ALL_MONTHS, 0.002),
 }
 FREE = {
-    "CL": FreeSymbol(0.01, 350_000, ALL_MONTHS, 0.0008, 68.0, 0.020, 400, {"ZL": CRUDE_ZL_CORRELATION}),
+    "CL": FreeSymbol(0.01, 350_000, ALL_MONTHS, 0.0008, 68.0, 0.020, 250, {"ZL": CRUDE_ZL_CORRELATION}),
     "6E": FreeSymbol(0.00005, 190_000, QUARTERS, 0.001, 1.15, 0.0050, 700, {"ZL": 0.10}),
     "HG": FreeSymbol(0.0005, 55_000, "HKNUZ", 0.001, 3.2, 0.0130, 600, {"ZL": 0.20, "CL": 0.25}),
     "GC": FreeSymbol(0.1, 170_000, "GJMQZ", 0.001, 1500.0, 0.0095, 900, {"6E": 0.35}),
@@ -142,12 +151,18 @@ FREE = {
     "ZC": FreeSymbol(0.25, 140_000, GRAIN_MONTHS, 0.0008, 420.0, 0.0150, 400, {"ZL": 0.30, "ZM": 0.35}),
     "ZW": FreeSymbol(0.25, 60_000, GRAIN_MONTHS, 0.0008, 570.0, 0.0175, 400, {"ZL": 0.20, "ZC": 0.50}),
     "HE": FreeSymbol(0.025, 16_000, "GJKMNQVZ", 0.001, 80.0, 0.0190, 200, {"ZC": 0.05}),
-    "6A": FreeSymbol(0.00005, 90_000, QUARTERS, 0.001, 0.76, 0.0062, 700, {"ZL": 0.10, "6E": 0.50, "HG": 0.25}),
+    "6A": FreeSymbol(
+        0.00005, 90_000, QUARTERS, 0.001, 0.76, 0.0062, 700, {"ZL": 0.10, "6E": 0.50, "HG": 0.25}
+    ),
     "6B": FreeSymbol(0.0001, 95_000, QUARTERS, 0.001, 1.35, 0.0057, 700, {"6E": 0.60}),
-    "6C": FreeSymbol(0.00005, 70_000, QUARTERS, 0.001, 0.78, 0.0047, 700, {"ZL": 0.05, "6E": 0.40, "CL": 0.35}),
+    "6C": FreeSymbol(
+        0.00005, 70_000, QUARTERS, 0.001, 0.78, 0.0047, 700, {"ZL": 0.05, "6E": 0.40, "CL": 0.35}
+    ),
     "6J": FreeSymbol(5e-7, 110_000, QUARTERS, 0.001, 0.0085, 0.0056, 700, {"6E": 0.30}),
     "6L": FreeSymbol(0.00005, 3_000, ALL_MONTHS, 0.004, 0.24, 0.0105, 700, {"ZL": 0.20, "6E": 0.30}),
-    "6M": FreeSymbol(0.00001, 40_000, QUARTERS, 0.002, 0.054, 0.0075, 700, {"ZL": 0.05, "6E": 0.25, "CL": 0.20}),
+    "6M": FreeSymbol(
+        0.00001, 40_000, QUARTERS, 0.002, 0.054, 0.0075, 700, {"ZL": 0.05, "6E": 0.25, "CL": 0.20}
+    ),
 }
 SYMBOLS = {**FOLLOWERS, **FREE}
 MONTH_LETTERS = "FGHJKMNQUVXZ"
@@ -173,10 +188,12 @@ class Market:
     bars, series, policy_events : DataFrame
         The landing tables; dates are datetime64 here and DATE in the files.
     latent : DataFrame
-        One row per session, index as_of_date: log_close (ZL before rounding to ticks), log_vol (of the *next* session's
-        ZL shock), gap (oil-share gap), momentum (of crude). The full state that ZL's future depends on.
+        One row per session, index as_of_date: log_close (ZL before rounding to ticks), log_vol (of the
+        *next* session's ZL shock), gap (oil-share gap), momentum (of crude). The full state that ZL's
+        future depends on.
     rolls : DataFrame
-        Whether ZL, ZM change contract (columns of bool); index as_of_date, reaching 200 sessions beyond `end`.
+        Whether ZL, ZM change contract (columns of bool); index as_of_date, reaching 200 sessions beyond
+        `end`.
     """
 
     world: str
@@ -209,9 +226,7 @@ class Path:
     step: np.ndarray
 
 
-def simulate(
-    world: str, seed: int = 20, start: str = "2013-01-02", end: str = "2025-12-31"
-) -> Market:
+def simulate(world: str, seed: int = 5, start: str = "2013-01-02", end: str = "2025-12-31") -> Market:
     """Simulate one world from start to end.
 
     Parameters
@@ -219,8 +234,9 @@ def simulate(
     world : {"planted", "random_walk"}
         See `WORLDS`.
     seed : int
-        Same arguments, same market, to the last digit. With the default seed and dates ZL stays within 15-90 cents/lb in
-        both worlds; another seed may wander out of it, since a random walk knows no bounds.
+        Same arguments, same market, to the last digit. With the default seed and dates ZL stays within
+        15-90 cents/lb in both worlds; another seed may wander out of it, since a random walk knows no
+        bounds.
     start, end : str
         First and last date. An earlier end gives the beginning of the longer market.
 
@@ -239,7 +255,9 @@ def simulate(
     n = int(calendar.searchsorted(pd.Timestamp(end), side="right"))
     sessions = calendar[:n]
     extended = calendar[: n + 200]
-    rolls = pd.DataFrame({name: roll_days(extended, SYMBOLS[name].months) for name in ("ZL", "ZM")}, index=extended)
+    rolls = pd.DataFrame(
+        {name: roll_days(extended, SYMBOLS[name].months) for name in ("ZL", "ZM")}, index=extended
+    )
 
     paths, latent = _prices(world, sessions, streams)
     rates = _rates(sessions, streams)
@@ -281,20 +299,24 @@ def ar1(phi: float, shocks: np.ndarray, first: float = 0.0) -> np.ndarray:
 
 
 def stationary_ar1(half_life: float, sd: float, noise: np.ndarray) -> np.ndarray:
-    """AR(1) around 0 with the given half-life (steps) and stationary sd, begun from its stationary law; shape (n,)."""
+    """AR(1) around 0 with a half-life (steps) and a stationary sd, begun from its stationary law."""
     phi = 0.5 ** (1 / half_life)
     return ar1(phi, noise * sd * np.sqrt(1 - phi**2), first=sd * noise[0])
 
 
 def roll_days(sessions: pd.DatetimeIndex, months: str) -> np.ndarray:
-    """Whether the front contract changes on a session: the first one from the 22nd of the month before a contract month."""
-    month_of_next_contract = sessions.month.to_numpy() % 12  # index into MONTH_LETTERS of the month that follows
+    """Whether a session is a roll: the first one from the 22nd of the month before a contract month."""
+    month_of_next_contract = (
+        sessions.month.to_numpy() % 12
+    )  # index into MONTH_LETTERS of the month that follows
     late = sessions.day.to_numpy() >= 22
     first_late = late & ~np.concatenate([[True], late[:-1]])
     return first_late & np.isin(month_of_next_contract, [MONTH_LETTERS.index(letter) for letter in months])
 
 
-def roll_steps(name: str, sessions: pd.DatetimeIndex, streams: Streams, sd: float = ROLL_STEP_SD) -> np.ndarray:
+def roll_steps(
+    name: str, sessions: pd.DatetimeIndex, streams: Streams, sd: float = ROLL_STEP_SD
+) -> np.ndarray:
     """Log price steps of a symbol's rolls, 0 on other days; shape (n_sessions,)."""
     step = np.clip(sd * streams(f"{name} roll").standard_normal(len(sessions)), -ROLL_STEP_MAX, ROLL_STEP_MAX)
     return np.where(roll_days(sessions, SYMBOLS[name].months), step, 0.0)
@@ -304,13 +326,16 @@ def _prices(world: str, sessions: pd.DatetimeIndex, streams: Streams) -> tuple[d
     """All prices but those of interest rates, and ZL's latent state."""
     n = len(sessions)
     noise = {name: streams(f"{name} shock").standard_normal(n) for name in ("ZL", "ZM", *FREE)}
-    shocks = {"ZL": noise["ZL"], "ZM": _correlated(noise["ZM"], {"ZL": MEAL_ZL_CORRELATION}, noise)}
-    for name, symbol in FREE.items():
-        shocks[name] = _correlated(noise[name], symbol.loadings, shocks)
+    shocks = {"ZL": noise["ZL"]}
+    loadings = {"CL": FREE["CL"].loadings, "ZM": MEAL_LOADINGS} | {
+        name: symbol.loadings for name, symbol in FREE.items()
+    }
+    for name, weights in loadings.items():
+        shocks[name] = correlated(noise[name], weights, shocks)
 
     momentum = ar1(MOMENTUM_DECAY, shocks["CL"] * np.sqrt(1 - MOMENTUM_DECAY**2))
     paths, latent = _oil_and_meal(world, sessions, streams, shocks, momentum)
-    paths["ZS"] = _soybeans(paths, sessions, streams, shocks)
+    paths["ZS"] = _soybeans(paths, latent["gap"].to_numpy(), sessions, streams)
     for name, symbol in FREE.items():
         paths[name] = _free(name, symbol, shocks[name], sessions, streams)
     paths |= _oil_products(paths["CL"], sessions, streams)
@@ -318,14 +343,18 @@ def _prices(world: str, sessions: pd.DatetimeIndex, streams: Streams) -> tuple[d
     return paths, latent
 
 
-def _correlated(noise: np.ndarray, loadings: dict[str, float], shocks: dict[str, np.ndarray]) -> np.ndarray:
-    """Shock with about unit variance that loads on other shocks; exactly unit variance for one loading."""
+def correlated(noise: np.ndarray, loadings: dict[str, float], shocks: dict[str, np.ndarray]) -> np.ndarray:
+    """Shock of about unit variance (exactly, with one loading) that loads on others; shape of `noise`."""
     own = np.sqrt(1 - sum(weight**2 for weight in loadings.values()))
     return own * noise + sum(weight * shocks[name] for name, weight in loadings.items())
 
 
 def _oil_and_meal(
-    world: str, sessions: pd.DatetimeIndex, streams: Streams, shocks: dict[str, np.ndarray], momentum: np.ndarray
+    world: str,
+    sessions: pd.DatetimeIndex,
+    streams: Streams,
+    shocks: dict[str, np.ndarray],
+    momentum: np.ndarray,
 ) -> tuple[dict[str, Path], pd.DataFrame]:
     """ZL and ZM, which share the oil-share gap; the only place where the worlds differ."""
     n = len(sessions)
@@ -335,44 +364,42 @@ def _oil_and_meal(
     # the shock of session t moves the volatility of t + 1
     next_log_vol = LOG_VOL_MEAN + ar1(LOG_VOL_PHI, LOG_VOL_SHOCK * vol_noise)
     vol = np.exp(np.concatenate([[LOG_VOL_MEAN], next_log_vol[:-1]]))
-    jump_stream = streams("ZL jumps")
-    draws = jump_stream.random((n, 2))
-    jump_size = JUMP_SD * streams("ZL jump size").standard_normal(n)
-    oil_news = vol * shocks["ZL"] + np.where(draws[:, 0] < JUMPS_PER_SESSION, jump_size, 0.0)
+    jumps = streams("ZL jump").random(n) < JUMPS_PER_SESSION
+    oil_news = vol * shocks["ZL"] + jumps * JUMP_SD * streams("ZL jump size").standard_normal(n)
     meal_news = MEAL_VOL_RATIO * vol * shocks["ZM"]
     oil_step, meal_step = roll_steps("ZL", sessions, streams), roll_steps("ZM", sessions, streams)
 
     oil, meal, gap = np.empty(n), np.empty(n), np.empty(n)
     oil[0], meal[0], gap[0] = np.log(42.0), np.log(345.0), 0.0
     for t in range(1, n):
-        drift = -close_gap * gap[t - 1] + follow_crude * vol[t] * momentum[t - 1]
-        oil[t] = oil[t - 1] + drift + oil_news[t] + oil_step[t]
-        meal[t] = meal[t - 1] + MEAL_CATCH_UP * gap[t - 1] + meal_news[t] + meal_step[t]
+        trend = follow_crude * vol[t] * momentum[t - 1]
+        oil[t] = oil[t - 1] - close_gap * gap[t - 1] + trend + oil_news[t] + oil_step[t]
+        meal[t] = meal[t - 1] + MEAL_CATCH_UP * gap[t - 1] + trend + meal_news[t] + meal_step[t]
         gap[t] = oil[t] - meal[t] + np.log(OIL_USD_PER_BU / MEAL_USD_PER_BU) - OIL_MEAL_EQUILIBRIUM
 
     latent = pd.DataFrame(
-        {"log_close": oil, "log_vol": next_log_vol, "gap": gap, "momentum": momentum}, index=sessions.rename("as_of_date")
+        {"log_close": oil, "log_vol": next_log_vol, "gap": gap, "momentum": momentum},
+        index=sessions.rename("as_of_date"),
     )
     return {"ZL": Path(oil, vol, oil_step), "ZM": Path(meal, MEAL_VOL_RATIO * vol, meal_step)}, latent
 
 
-def _soybeans(
-    paths: dict[str, Path], sessions: pd.DatetimeIndex, streams: Streams, shocks: dict[str, np.ndarray]
-) -> Path:
-    """ZS: the products' value less a positive crush margin.
-
-    Beans follow meal more closely than oil, so an oil rally widens the margin for a while.
-    """
+def _soybeans(paths: dict[str, Path], gap: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams) -> Path:
+    """ZS: the products' value less a positive crush margin, narrower while oil is dear against meal."""
     n = len(sessions)
-    products = OIL_USD_PER_BU * np.exp(paths["ZL"].log_close) + MEAL_USD_PER_BU * np.exp(paths["ZM"].log_close)
+    products = OIL_USD_PER_BU * np.exp(paths["ZL"].log_close) + MEAL_USD_PER_BU * np.exp(
+        paths["ZM"].log_close
+    )
     step = roll_steps("ZS", sessions, streams)
-    own = 0.6 * streams("ZS margin").standard_normal(n) + 0.55 * shocks["ZL"] - 0.35 * shocks["ZM"]
-    wide = stationary_ar1(70, 0.25, own) - ar1(0.5 ** (1 / 70), step * (1 - CRUSH_MARGIN) / CRUSH_MARGIN)
+    wide = MARGIN_PER_GAP * gap + stationary_ar1(60, 0.15, streams("ZS margin").standard_normal(n))
+    wide -= ar1(0.5 ** (1 / 60), step * (1 - CRUSH_MARGIN) / CRUSH_MARGIN)
     margin = CRUSH_MARGIN * np.exp(np.clip(wide, -1.2, 0.8))
     return Path(np.log(100 * products * (1 - margin)), 0.9 * paths["ZL"].vol, step)
 
 
-def _free(name: str, symbol: FreeSymbol, shocks: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams) -> Path:
+def _free(
+    name: str, symbol: FreeSymbol, shocks: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams
+) -> Path:
     log_vol = stationary_ar1(120, 0.3, streams(f"{name} log vol").standard_normal(len(sessions)))
     vol = symbol.daily_vol * np.exp(log_vol)
     sd = min(ROLL_STEP_SD, symbol.daily_vol / 5)
@@ -392,10 +419,12 @@ def _oil_products(crude: Path, sessions: pd.DatetimeIndex, streams: Streams) -> 
     }
     products = {}
     for name, (mean, sd, season) in cracks.items():
-        step = roll_steps(name, sessions, streams) - crude.step  # crude's own step is in its close already
-        crack = stationary_ar1(60, sd, streams(f"{name} crack").standard_normal(n)) + ar1(0.5 ** (1 / 60), step)
-        own_step = np.where(roll_days(sessions, SYMBOLS[name].months), step + crude.step, 0.0)
-        products[name] = Path(crude.log_close + mean + season + crack, np.hypot(crude.vol, sd * 0.15), own_step)
+        step = roll_steps(name, sessions, streams)
+        crack = stationary_ar1(60, sd, streams(f"{name} crack").standard_normal(n))
+        crack += ar1(
+            0.5 ** (1 / 60), step - crude.step
+        )  # crude rolls on the same days, its step is in its close
+        products[name] = Path(crude.log_close + mean + season + crack, np.hypot(crude.vol, sd * 0.15), step)
     return products
 
 
@@ -403,10 +432,17 @@ def _equity(sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
     """VIX (a level, not traded here) and ES, whose volatility it is; falling shares raise it."""
     n = len(sessions)
     shocks = streams("ES shock").standard_normal(n)
-    noise = -0.7 * shocks + 0.1 * streams("ZL log vol").standard_normal(n) + 0.7 * streams("VIX shock").standard_normal(n)
-    log_vol = stationary_ar1(30, 0.30, noise)
-    spikes = np.where(streams("VIX spike").random(n) < 1 / 252, streams("VIX spike size").exponential(0.4, n), 0.0)
-    vix = 15.5 * np.exp(log_vol + ar1(0.5 ** (1 / 15), spikes))
+    # the same stream as in _oil_and_meal: a correlation of 0.1 between the shocks of both volatilities
+    noise = (
+        -0.7 * shocks
+        + 0.1 * streams("ZL log vol").standard_normal(n)
+        + 0.7 * streams("VIX shock").standard_normal(n)
+    )
+    log_vol = stationary_ar1(30, 0.45, noise)
+    spikes = np.where(
+        streams("VIX spike").random(n) < 1 / 200, streams("VIX spike size").exponential(0.75, n), 0.0
+    )
+    vix = 8.5 + 7.0 * np.exp(log_vol + ar1(0.5 ** (1 / 15), spikes))
     vol = np.concatenate([[15.5], vix[:-1]]) / 100 / np.sqrt(252) * 0.85
     step = roll_steps("ES", sessions, streams, 0.001)
     growth = np.where(np.arange(n) > 0, 0.0003 + vol * shocks + step, 0.0)
@@ -419,8 +455,8 @@ def _equity(sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
 def _rates(sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
     """Policy rate and Treasury yields in percent, one row per session.
 
-    The policy rate moves in quarters at a meeting every sixth week, towards a slow desired rate; the ten-year yield is
-    its own mean-reverting process; the two-year lies between them.
+    The policy rate moves in quarters at a meeting every sixth week, towards a slow desired rate; the
+    ten-year yield is its own mean-reverting process; the two-year lies between them.
     """
     n = len(sessions)
     desired = 2.2 + stationary_ar1(600, 1.3, streams("desired policy rate").standard_normal(n))
@@ -450,7 +486,7 @@ def _rates(sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
 
 
 def _rate_futures(rates: pd.DataFrame, sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
-    """Note futures by duration (price points per percent of yield), fed funds futures as 100 less the rate."""
+    """Note futures by their duration, fed funds futures as 100 less the rate."""
     notes = {  # price at a yield of 2.5 %, duration in years, weight of the ten-year yield
         "ZT": (108.5, 1.9, 0.0),
         "ZF": (118.5, 4.2, 0.5),

@@ -1,0 +1,42 @@
+-- What the gate found: every expectation of every suite in the newest build, and what follows for the bucket.
+with
+results as (
+    select * from {{ ref('gate_zl') }}
+    {% for bucket in var('buckets') -%}
+    union all by name
+    select * from {{ ref('gate_' ~ bucket) }}
+    {% endfor %}
+),
+
+final as (
+    select
+        ---------- key
+        bucket,
+        suite,
+        row_number() over (
+            partition by bucket, suite
+            order by severity, expectation, column_name, details
+        )::integer as expectation_number,
+
+        ---------- what was expected
+        expectation,
+        column_name,
+        severity,
+
+        ---------- what was found
+        is_success,
+        observed_value,
+        unexpected_count::bigint as unexpected_count,
+        details,
+        as_of_date::date as as_of_date,
+
+        ---------- what follows
+        case
+            when bool_or(not is_success and severity = 'critical') over (partition by bucket) then 'quarantined'
+            when bool_or(not is_success and severity = 'warning') over (partition by bucket) then 'warned'
+            else 'passed'
+        end as bucket_status
+    from results
+)
+
+select * from final

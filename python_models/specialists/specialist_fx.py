@@ -1,0 +1,17 @@
+"""Tournament of the fx bucket. The work is in zl_forecast.tournament."""
+
+from zl_forecast.tournament import enrolled_families, run_specialist
+from zl_forecast.validation import is_quarantined
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    preset = dbt.config.meta_get("preset")
+    families = enrolled_families("fx", preset, dbt.ref("buckets").df(), dbt.ref("families").df())
+    return run_specialist(
+        "fx",
+        dbt.ref("mart_fx__daily").df(),
+        dbt.ref("int_targets__daily").df(),
+        families,
+        quarantined=is_quarantined(dbt.ref("gate_fx").df()),
+    )

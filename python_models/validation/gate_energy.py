@@ -1,0 +1,11 @@
+"""Great Expectations on mart_energy__daily. A failed critical expectation quarantines the bucket. The work is in zl_forecast.validation."""
+
+from zl_forecast.validation import check_mart
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    dbt.ref("gate_zl")  # a bucket is worth a look only when ZL itself is sound
+    return check_mart(
+        dbt.ref("mart_energy__daily").df(), bucket="energy", sessions=dbt.ref("int_calendar__sessions").df()
+    )

@@ -1,0 +1,54 @@
+"""XGBoost with the pinball objective on all levels at once. AutoGluon's own XGBoost has no quantile mode.
+
+Source: Chen and Guestrin (2016), KDD, 785-794; objective `reg:quantileerror`, XGBoost 2.0.
+"""
+
+import numpy as np
+import pandas as pd
+from autogluon.core.models import AbstractModel
+
+from zl_forecast.families.base import Family
+
+
+class XGBoostQuantileModel(AbstractModel):
+    """AutoGluon adapter of an XGBoost booster with one output a quantile level."""
+
+    ag_key = "XGB_QUANTILE"
+    ag_name = "XGBoostQuantile"
+    ag_priority = 60
+    seed_name = "seed"
+    _supported_problem_types = ("quantile",)
+
+    def _fit(self, X: pd.DataFrame, y: pd.Series, num_cpus: int = 1, **kwargs) -> None:
+        import xgboost
+
+        params = self._get_model_params()
+        rounds = params.pop("num_boost_round")
+        self.model = xgboost.train(
+            {
+                **params,
+                "objective": "reg:quantileerror",
+                "quantile_alpha": np.array(self.quantile_levels),
+                "tree_method": "hist",
+                "nthread": num_cpus,
+            },
+            xgboost.QuantileDMatrix(self.preprocess(X), label=y),
+            num_boost_round=rounds,
+        )
+
+    def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
+        return self.model.inplace_predict(self.preprocess(X, **kwargs))
+
+
+FAMILY = Family(
+    XGBoostQuantileModel,
+    {
+        "num_boost_round": 40,
+        "eta": 0.03,
+        "max_depth": 3,
+        "min_child_weight": 400,
+        "subsample": 0.5,
+        "colsample_bytree": 0.4,
+        "lambda": 10.0,
+    },
+)

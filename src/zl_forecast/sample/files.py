@@ -1,0 +1,76 @@
+"""Write a simulated market as landing files."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zl_forecast.errors import LandingError
+from zl_forecast.sample.market import MODEL_VERSION, WORLDS, Market
+
+MARKER = "SIMULATED.json"
+BARS = "bars_daily.parquet"
+SERIES = "series.parquet"
+EVENTS = "policy_events.csv"
+FILES = (BARS, SERIES, EVENTS, MARKER)
+
+
+def write_landing(market: Market, folder: Path) -> None:
+    """Write the landing files and the marker SIMULATED.json; all of them appear at once, or none.
+
+    Does nothing where the same market is there already; replaces another simulated one.
+
+    Parameters
+    ----------
+    market : Market
+        From `simulate`.
+    folder : Path
+        Created with its parents.
+
+    Raises
+    ------
+    LandingError
+        The folder holds a file that this function does not write: it may be real data, and is left alone.
+    """
+    folder = Path(folder)
+    marker = {
+        "world": market.world,
+        "seed": market.seed,
+        "start": market.start,
+        "end": market.end,
+        "model_version": MODEL_VERSION,
+        "description": f"Simulated market, not market data: {WORLDS[market.world]}.",
+    }
+    present = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if present and (MARKER not in present or present - set(FILES)):
+        foreign = sorted(present - set(FILES)) or sorted(present)
+        raise LandingError(
+            file=str(folder),
+            problem=f"holds {len(foreign)} file(s) that are not a simulated market's, first {foreign[0]}",
+            way_out="Write the simulated market into a folder of its own.",
+        )
+    if present == set(FILES) and json.loads((folder / MARKER).read_text()) == marker:
+        return
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+        new = Path(beside) / "new"
+        new.mkdir()
+        _write_parquet(market.bars, new / BARS)
+        _write_parquet(market.series, new / SERIES)
+        market.policy_events.to_csv(new / EVENTS, index=False, date_format="%Y-%m-%d")
+        (new / MARKER).write_text(json.dumps(marker, indent=2) + "\n")
+        if folder.exists():
+            os.rename(folder, Path(beside) / "old")  # goes with the temporary folder
+        os.rename(new, folder)
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Parquet with DATE columns instead of timestamps."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    types = [pa.date32() if pa.types.is_timestamp(kind) else kind for kind in arrow.schema.types]
+    pq.write_table(arrow.cast(pa.schema(list(zip(arrow.schema.names, types, strict=True)))), path)

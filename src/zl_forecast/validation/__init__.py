@@ -1,0 +1,5 @@
+"""The gate between marts and models: Great Expectations suites on DataFrames, their results as a table and as Data Docs."""
+
+from zl_forecast.validation.gate import check_mart, check_zl, is_quarantined
+
+__all__ = ["check_mart", "check_zl", "is_quarantined"]

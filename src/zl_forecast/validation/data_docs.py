@@ -1,0 +1,102 @@
+"""Great Expectations' run of one suite on one DataFrame, written to Data Docs below the data folder.
+
+Runs are named for the newest date of the data and only the newest is kept, so an unchanged build leaves the pages as they were.
+"""
+
+import os
+import shutil
+import threading
+from contextlib import suppress
+from copy import deepcopy
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from zl_forecast.paths import data_docs_dir
+
+SITE = Path("uncommitted/data_docs/local_site")
+_LOCK = threading.Lock()  # dbt runs models in threads, and one context serves them all
+_CONTEXTS: dict[Path, object] = {}
+
+
+def run_suite(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
+    """Check the frame, write Data Docs, return Great Expectations' results, one dict per expectation in the suite's order.
+
+    Whatever a killed build left half-written in the Data Docs folder is thrown away and written again: nothing there
+    is an input.
+    """
+    with _LOCK:
+        try:
+            results = _run(frame, suite, as_of)
+        except Exception:
+            _CONTEXTS.pop(data_docs_dir(), None)
+            shutil.rmtree(data_docs_dir(), ignore_errors=True)
+            results = _run(frame, suite, as_of)
+    order = {_key(expectation.configuration.to_json_dict()): n for n, expectation in enumerate(suite.expectations)}
+    return sorted(results, key=lambda result: order[_key(result["expectation_config"])])
+
+
+def index_page() -> Path:
+    """Where a reader begins."""
+    return data_docs_dir() / SITE / "index.html"
+
+
+def _run(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
+    import great_expectations as gx
+    from great_expectations.checkpoint import UpdateDataDocsAction
+    from great_expectations.core.run_identifier import RunIdentifier
+    from great_expectations.exceptions import DataContextError
+
+    context, name = _context(), suite.name
+    for store in (context.checkpoints, context.validation_definitions, context.suites):
+        with suppress(DataContextError):  # nothing of that name yet
+            store.delete(name)
+    for folder in (Path("uncommitted/validations"), SITE / "validations"):
+        shutil.rmtree(data_docs_dir() / folder / name, ignore_errors=True)
+
+    batch = (
+        context.data_sources.add_or_update_pandas("warehouse")
+        .add_dataframe_asset(name)
+        .add_batch_definition_whole_dataframe("whole table")
+    )
+    stored = context.suites.add(deepcopy(suite))  # adding writes ids into it
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=stored))
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(
+            name=name,
+            validation_definitions=[definition],
+            actions=[UpdateDataDocsAction(name="data_docs")],
+            result_format={
+                "result_format": "SUMMARY",
+                "partial_unexpected_count": 5,
+                "unexpected_index_column_names": ["as_of_date"],
+            },
+        )
+    )
+    run_time = datetime(1970, 1, 1, tzinfo=UTC) if pd.isna(as_of) else as_of.to_pydatetime().replace(tzinfo=UTC)
+    run = checkpoint.run(
+        batch_parameters={"dataframe": frame}, run_id=RunIdentifier(run_name=f"{run_time:%Y-%m-%d}", run_time=run_time)
+    )
+    (validation,) = run.run_results.values()
+    return [result.to_json_dict() for result in validation.results]
+
+
+def _context():
+    """One file context per data folder: its index lists the suites of earlier runs too."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the package is imported
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    root = data_docs_dir()
+    if root not in _CONTEXTS:
+        root.mkdir(parents=True, exist_ok=True)
+        context = gx.get_context(mode="file", context_root_dir=root)
+        context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+        _CONTEXTS[root] = context
+    return _CONTEXTS[root]
+
+
+def _key(configuration: dict) -> str:
+    kwargs = {name: value for name, value in configuration["kwargs"].items() if name != "batch_id"}
+    return repr((configuration["type"], configuration["severity"], sorted(kwargs.items(), key=lambda item: item[0])))

@@ -1,0 +1,241 @@
+"""The gate: what is checked of ZL and of each bucket's mart, what comes of it, and who may go on.
+
+A failed critical expectation on ZL stops the build; on a bucket it quarantines the bucket. Warnings are recorded only.
+"""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from zl_forecast.errors import GateError
+from zl_forecast.validation import measures
+from zl_forecast.validation.data_docs import index_page, run_suite
+from zl_forecast.validation.suites import column_name, load_suite
+
+NOT_FEATURES = ("as_of_date", "latest_input_on")
+
+
+def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame) -> pd.DataFrame:
+    """Hold a bucket's mart against expectations/mart_<bucket>__daily.json.
+
+    Parameters
+    ----------
+    mart : DataFrame
+        One row per session. A table of a database has no order, so the rows are put in order of as_of_date first.
+    bucket : str
+        Name of the bucket.
+    sessions : DataFrame
+        int_calendar__sessions: session_date, is_future.
+
+    Returns
+    -------
+    DataFrame
+        One row per expectation: bucket, suite, expectation, column_name, severity, is_success, observed_value,
+        unexpected_count, details, as_of_date (newest date of the mart). The same data give the same rows.
+
+    Raises
+    ------
+    SuiteError
+        The suite cannot be used as written.
+    """
+    mart = _in_order(mart, "as_of_date")
+    own = [name for name in mart if name not in NOT_FEATURES and not name.startswith("base_")]
+    measured = measures.calendar(mart, _past(sessions)) | measures.features(mart, own)
+    results = _check(mart, f"mart_{bucket}__daily", bucket, measured)
+    reason = is_quarantined(results)
+    _say(bucket, results, f"QUARANTINED: {reason}" if reason else None)
+    return results
+
+
+def check_zl(
+    prices: pd.DataFrame,
+    targets: pd.DataFrame,
+    base: pd.DataFrame,
+    sessions: pd.DataFrame,
+    exchange: pd.DataFrame,
+    max_age_days: int | None = None,
+    today: date | None = None,
+) -> pd.DataFrame:
+    """Hold ZL against zl_prices.json, zl_targets.json and zl_base.json in expectations/.
+
+    Parameters
+    ----------
+    prices : DataFrame
+        int_prices__daily; only ZL is read.
+    targets, base : DataFrame
+        int_targets__daily and int_base__daily, the block of ZL features that every mart carries.
+    sessions, exchange : DataFrame
+        int_calendar__sessions and int_calendar__exchange.
+    max_age_days : int, optional
+        How old ZL's newest bar may be; None for any age.
+    today : date, optional
+        The day the age is counted to; today's date if not given.
+
+    Returns
+    -------
+    DataFrame
+        As from `check_mart`, with bucket `zl`.
+
+    Raises
+    ------
+    GateError
+        A critical expectation failed; results and Data Docs are written before.
+    SuiteError
+        A suite cannot be used as written.
+    """
+    past = _past(sessions)
+    prices = _in_order(prices[prices["symbol"] == "zl"], "as_of_date")
+    targets = _in_order(targets, "as_of_date", "horizon_days")
+    base = _in_order(base, "as_of_date")
+    trading_days = pd.to_datetime(exchange["session_date"]).sort_values()
+    zl = {
+        "zl_prices": (prices, measures.zl_prices(prices, trading_days, today or date.today(), max_age_days)),
+        "zl_targets": (targets, measures.zl_targets(targets, past)),
+        "zl_base": (base, measures.calendar(base, past)),
+    }
+    results = pd.concat([_check(frame, suite, "zl", measured) for suite, (frame, measured) in zl.items()], ignore_index=True)
+    failed = results[_failed(results, "critical")]
+    _say("zl", results, f"FAILED: {_listed(failed)}" if len(failed) else None)
+    for suite, failures in failed.groupby("suite", sort=False):
+        raise GateError(table=suite, failures=[_sentence(row) for row in failures.itertuples()])
+    return results
+
+
+def is_quarantined(results: pd.DataFrame) -> str | None:
+    """Why a bucket may not be used, by the results of its gate; None if it may.
+
+    Parameters
+    ----------
+    results : DataFrame
+        From `check_mart`, or read back from the gate's table.
+    """
+    failed = results[_failed(results, "critical")]
+    return _listed(failed) if len(failed) else None
+
+
+def _check(frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str, measures.Measure]) -> pd.DataFrame:
+    """Run one suite on the frame with its measures beside it, and lay the results out as rows."""
+    as_of = frame["as_of_date"].max() if len(frame) else pd.NaT
+    constants = {f"gate_{name}": measure.value for name, measure in measured.items()}
+    frame = frame.assign(**constants)
+    suite = load_suite(suite_name, frame.columns)
+    if frame.empty:  # the measures say how empty it is, so they need a row to stand in
+        frame = pd.DataFrame([constants | {name: None for name in frame if name not in constants}])[list(frame)]
+        frame = _in_order(frame, "as_of_date")
+    rows = [_row(result, frame, measured) for result in run_suite(frame, suite, as_of)]
+    results = pd.DataFrame(rows).astype({"unexpected_count": "Int64", "observed_value": "string", "details": "string"})
+    return results.assign(bucket=bucket, suite=suite_name, as_of_date=as_of)[
+        [
+            "bucket",
+            "suite",
+            "expectation",
+            "column_name",
+            "severity",
+            "is_success",
+            "observed_value",
+            "unexpected_count",
+            "details",
+            "as_of_date",
+        ]
+    ]
+
+
+def _row(result: dict, frame: pd.DataFrame, measured: dict[str, measures.Measure]) -> dict:
+    """One result of Great Expectations as a row of the results table."""
+    configuration, found = result["expectation_config"], result["result"]
+    column = column_name(configuration)
+    details = [_bounds(configuration["kwargs"])]
+    if column.startswith("gate_"):
+        details.append(measured[column.removeprefix("gate_")].details)
+    if result["exception_info"].get("exception_message"):
+        details.append(f"could not be checked: {result['exception_info']['exception_message'].splitlines()[0]}")
+    elif not result["success"]:
+        details.append(_examples(found, column))
+    return {
+        "expectation": configuration["type"],
+        "column_name": column,
+        "severity": configuration["severity"],
+        "is_success": bool(result["success"]),
+        "observed_value": _observed(found, frame, column),
+        "unexpected_count": found.get("unexpected_count"),
+        "details": "; ".join(part for part in details if part),
+    }
+
+
+def _bounds(kwargs: dict) -> str:
+    """The threshold in words."""
+    low, high, mostly = kwargs.get("min_value"), kwargs.get("max_value"), kwargs.get("mostly")
+    parts = []
+    if low is not None or high is not None:
+        parts.append(f"expected {low:g} to {high:g}" if None not in (low, high) else f"at least {low:g}" if high is None else f"at most {high:g}")
+    if mostly is not None and mostly < 1:
+        parts.append(f"in {mostly:.0%} of rows")
+    return " ".join(parts)
+
+
+def _examples(found: dict, column: str) -> str:
+    """What was wrong: for a schema the columns, for rows how many and the first of them."""
+    if "details" in found:
+        return str(found["details"].get("mismatched", found["details"]))
+    if not found.get("unexpected_count"):
+        return ""
+    examples = found.get("partial_unexpected_index_list", [])[:3]
+    shown = [
+        f"{_short(example.get(column, 'row'))} on {str(example.get('as_of_date'))[:10]}" for example in examples if example
+    ]
+    return f"{found['unexpected_count']} of {found['element_count']} rows" + (f", e.g. {', '.join(shown)}" if shown else "")
+
+
+def _observed(found: dict, frame: pd.DataFrame, column: str) -> str | None:
+    """The observed value where there is one, else the range of the column."""
+    if "observed_value" in found:
+        observed = found["observed_value"]
+        return f"{len(observed)} columns" if isinstance(observed, list) and column == "table" else _short(observed)
+    if column in frame and len(values := frame[column].dropna()) and pd.api.types.is_numeric_dtype(values):
+        return f"{_short(values.min())} to {_short(values.max())}"
+    return None
+
+
+def _short(value) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float | np.number) else str(value)
+
+
+def _failed(results: pd.DataFrame, severity: str) -> pd.Series:
+    return ~results["is_success"].astype(bool) & (results["severity"] == severity)
+
+
+def _listed(failed: pd.DataFrame, most: int = 5) -> str:
+    more = f"; and {len(failed) - most} more" if len(failed) > most else ""
+    return "; ".join(_sentence(row) for row in failed.head(most).itertuples()) + more
+
+
+def _sentence(row) -> str:
+    seen = "" if pd.isna(row.observed_value) else f" {row.observed_value}"
+    return f"{row.column_name}{seen} ({row.expectation}: {row.details})"
+
+
+def _say(bucket: str, results: pd.DataFrame, stopped: str | None) -> None:
+    """One line a gate in the build's output."""
+    warned = results[_failed(results, "warning")]
+    verdict = stopped or (f"{len(warned)} warned: {', '.join(warned['column_name'])}" if len(warned) else "0 failed")
+    print(f"gate {bucket}: {len(results)} expectations, {verdict}", flush=True)
+    if stopped:
+        print(f"gate {bucket}: see {index_page()}", flush=True)
+
+
+def _past(sessions: pd.DataFrame) -> pd.Series:
+    past = sessions.loc[~sessions["is_future"].astype(bool), "session_date"]
+    return pd.to_datetime(past).sort_values(ignore_index=True)
+
+
+def _in_order(frame: pd.DataFrame, *key: str) -> pd.DataFrame:
+    """Rows by key, dates as datetimes; a column without any value becomes a number that is missing, whatever its type."""
+    frame = frame.sort_values(list(key), ignore_index=True)
+    for name in frame:
+        column = frame[name]
+        if name.endswith(("_date", "_on")):
+            frame[name] = pd.to_datetime(column)
+        elif column.isna().all() or (pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)):
+            frame[name] = pd.to_numeric(column).astype("float64")
+    return frame

@@ -1,0 +1,9 @@
+-- No session with a scaling volatility lacks a horizon, the newest included: its rows are what the live forecasts are made for.
+select
+    volatility.as_of_date,
+    horizons.horizon_code
+from {{ ref('int_volatility__zl') }} as volatility
+cross join {{ ref('horizons') }} as horizons
+left join {{ ref('int_targets__daily') }} as targets
+    on targets.as_of_date = volatility.as_of_date and targets.horizon_days = horizons.horizon_days
+where volatility.sigma > 0 and targets.as_of_date is null

@@ -1,0 +1,28 @@
+-- From the first session with a scaling volatility on, each bucket mart has exactly one row per session. Fails with the others.
+with
+sessions as (
+    select as_of_date from {{ ref('int_volatility__zl') }}
+    where sigma > 0
+),
+
+marts as (
+    {% for bucket in ['crush', 'china', 'fx', 'fed', 'tariff', 'biofuel', 'energy', 'volatility'] -%}
+    select '{{ bucket }}' as bucket, as_of_date from {{ ref('mart_' ~ bucket ~ '__daily') }}
+    {{ "union all" if not loop.last }}
+    {% endfor %}
+),
+
+expected as (
+    select buckets.bucket, sessions.as_of_date
+    from (select distinct bucket from marts) as buckets cross join sessions
+)
+
+select
+    coalesce(expected.bucket, marts.bucket) as bucket,
+    coalesce(expected.as_of_date, marts.as_of_date) as as_of_date,
+    count(marts.as_of_date) as n_rows
+from expected
+full join marts
+    on marts.bucket = expected.bucket and marts.as_of_date = expected.as_of_date
+group by all
+having count(marts.as_of_date) <> 1 or count(expected.as_of_date) <> 1
