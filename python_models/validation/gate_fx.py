@@ -1,4 +1,7 @@
-"""Great Expectations on mart_fx__daily. A failed critical expectation quarantines the bucket. The work is in zl_forecast.validation."""
+"""Great Expectations on mart_fx__daily. A failed critical expectation quarantines the bucket.
+
+The work is in zl_forecast.validation.
+"""
 
 from zl_forecast.validation import check_mart
 

@@ -1,4 +1,7 @@
-"""Great Expectations on mart_volatility__daily. A failed critical expectation quarantines the bucket. The work is in zl_forecast.validation."""
+"""Great Expectations on mart_volatility__daily. A failed critical expectation quarantines the bucket.
+
+The work is in zl_forecast.validation.
+"""
 
 from zl_forecast.validation import check_mart
 
@@ -7,5 +10,7 @@ def model(dbt, session):
     dbt.config(materialized="table")
     dbt.ref("gate_zl")  # a bucket is worth a look only when ZL itself is sound
     return check_mart(
-        dbt.ref("mart_volatility__daily").df(), bucket="volatility", sessions=dbt.ref("int_calendar__sessions").df()
+        dbt.ref("mart_volatility__daily").df(),
+        bucket="volatility",
+        sessions=dbt.ref("int_calendar__sessions").df(),
     )

@@ -1,4 +1,7 @@
-"""Great Expectations on ZL itself. A failed critical expectation stops everything downstream. The work is in zl_forecast.validation."""
+"""Great Expectations on ZL itself. A failed critical expectation stops everything downstream.
+
+The work is in zl_forecast.validation.
+"""
 
 from zl_forecast.validation import check_zl
 

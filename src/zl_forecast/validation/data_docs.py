@@ -1,6 +1,7 @@
 """Great Expectations' run of one suite on one DataFrame, written to Data Docs below the data folder.
 
-Runs are named for the newest date of the data and only the newest is kept, so an unchanged build leaves the pages as they were.
+Runs are named for the newest date of the data and only the newest is kept, so an unchanged build leaves the
+pages as they were.
 """
 
 import os
@@ -21,10 +22,10 @@ _CONTEXTS: dict[Path, object] = {}
 
 
 def run_suite(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
-    """Check the frame, write Data Docs, return Great Expectations' results, one dict per expectation in the suite's order.
+    """Check the frame and write Data Docs; return one result per expectation, in the suite's order.
 
-    Whatever a killed build left half-written in the Data Docs folder is thrown away and written again: nothing there
-    is an input.
+    What a killed build left half-written in the Data Docs folder is thrown away and written again: it holds
+    no input.
     """
     with _LOCK:
         try:
@@ -33,7 +34,8 @@ def run_suite(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
             _CONTEXTS.pop(data_docs_dir(), None)
             shutil.rmtree(data_docs_dir(), ignore_errors=True)
             results = _run(frame, suite, as_of)
-    order = {_key(expectation.configuration.to_json_dict()): n for n, expectation in enumerate(suite.expectations)}
+    configurations = [expectation.configuration.to_json_dict() for expectation in suite.expectations]
+    order = {_key(configuration): number for number, configuration in enumerate(configurations)}
     return sorted(results, key=lambda result: order[_key(result["expectation_config"])])
 
 
@@ -61,7 +63,9 @@ def _run(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
         .add_batch_definition_whole_dataframe("whole table")
     )
     stored = context.suites.add(deepcopy(suite))  # adding writes ids into it
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=stored))
+    definition = context.validation_definitions.add(
+        gx.ValidationDefinition(name=name, data=batch, suite=stored)
+    )
     checkpoint = context.checkpoints.add(
         gx.Checkpoint(
             name=name,
@@ -74,9 +78,10 @@ def _run(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
             },
         )
     )
-    run_time = datetime(1970, 1, 1, tzinfo=UTC) if pd.isna(as_of) else as_of.to_pydatetime().replace(tzinfo=UTC)
+    run_time = datetime(1970, 1, 1, tzinfo=UTC) if pd.isna(as_of) else as_of.tz_localize(UTC).to_pydatetime()
     run = checkpoint.run(
-        batch_parameters={"dataframe": frame}, run_id=RunIdentifier(run_name=f"{run_time:%Y-%m-%d}", run_time=run_time)
+        batch_parameters={"dataframe": frame},
+        run_id=RunIdentifier(run_name=f"{run_time:%Y-%m-%d}", run_time=run_time),
     )
     (validation,) = run.run_results.values()
     return [result.to_json_dict() for result in validation.results]
@@ -99,4 +104,4 @@ def _context():
 
 def _key(configuration: dict) -> str:
     kwargs = {name: value for name, value in configuration["kwargs"].items() if name != "batch_id"}
-    return repr((configuration["type"], configuration["severity"], sorted(kwargs.items(), key=lambda item: item[0])))
+    return repr((configuration["type"], configuration["severity"], sorted(kwargs.items())))

@@ -1,6 +1,7 @@
 """The gate: what is checked of ZL and of each bucket's mart, what comes of it, and who may go on.
 
-A failed critical expectation on ZL stops the build; on a bucket it quarantines the bucket. Warnings are recorded only.
+A failed critical expectation on ZL stops the build; on a bucket it quarantines the bucket. Warnings are only
+recorded.
 """
 
 from datetime import date
@@ -14,6 +15,18 @@ from zl_forecast.validation.data_docs import index_page, run_suite
 from zl_forecast.validation.suites import column_name, load_suite
 
 NOT_FEATURES = ("as_of_date", "latest_input_on")
+COLUMNS = [
+    "bucket",
+    "suite",
+    "expectation",
+    "column_name",
+    "severity",
+    "is_success",
+    "observed_value",
+    "unexpected_count",
+    "details",
+    "as_of_date",
+]
 
 
 def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame) -> pd.DataFrame:
@@ -22,7 +35,7 @@ def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame) -> pd.Da
     Parameters
     ----------
     mart : DataFrame
-        One row per session. A table of a database has no order, so the rows are put in order of as_of_date first.
+        One row per session. A database table has no order, so the rows are put in order of as_of_date first.
     bucket : str
         Name of the bucket.
     sessions : DataFrame
@@ -31,8 +44,8 @@ def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame) -> pd.Da
     Returns
     -------
     DataFrame
-        One row per expectation: bucket, suite, expectation, column_name, severity, is_success, observed_value,
-        unexpected_count, details, as_of_date (newest date of the mart). The same data give the same rows.
+        One row per expectation, the columns in COLUMNS; as_of_date is the newest date of the mart. The same
+        data give the same rows.
 
     Raises
     ------
@@ -94,7 +107,8 @@ def check_zl(
         "zl_targets": (targets, measures.zl_targets(targets, past)),
         "zl_base": (base, measures.calendar(base, past)),
     }
-    results = pd.concat([_check(frame, suite, "zl", measured) for suite, (frame, measured) in zl.items()], ignore_index=True)
+    checked = [_check(frame, suite, "zl", measured) for suite, (frame, measured) in zl.items()]
+    results = pd.concat(checked, ignore_index=True)
     failed = results[_failed(results, "critical")]
     _say("zl", results, f"FAILED: {_listed(failed)}" if len(failed) else None)
     for suite, failures in failed.groupby("suite", sort=False):
@@ -114,30 +128,20 @@ def is_quarantined(results: pd.DataFrame) -> str | None:
     return _listed(failed) if len(failed) else None
 
 
-def _check(frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str, measures.Measure]) -> pd.DataFrame:
+def _check(
+    frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str, measures.Measure]
+) -> pd.DataFrame:
     """Run one suite on the frame with its measures beside it, and lay the results out as rows."""
     as_of = frame["as_of_date"].max() if len(frame) else pd.NaT
     constants = {f"gate_{name}": measure.value for name, measure in measured.items()}
     frame = frame.assign(**constants)
     suite = load_suite(suite_name, frame.columns)
     if frame.empty:  # the measures say how empty it is, so they need a row to stand in
-        frame = pd.DataFrame([constants | {name: None for name in frame if name not in constants}])[list(frame)]
-        frame = _in_order(frame, "as_of_date")
+        frame = _in_order(pd.DataFrame([dict.fromkeys(frame) | constants]), "as_of_date")
     rows = [_row(result, frame, measured) for result in run_suite(frame, suite, as_of)]
-    results = pd.DataFrame(rows).astype({"unexpected_count": "Int64", "observed_value": "string", "details": "string"})
-    return results.assign(bucket=bucket, suite=suite_name, as_of_date=as_of)[
-        [
-            "bucket",
-            "suite",
-            "expectation",
-            "column_name",
-            "severity",
-            "is_success",
-            "observed_value",
-            "unexpected_count",
-            "details",
-            "as_of_date",
-        ]
+    results = pd.DataFrame(rows).assign(bucket=bucket, suite=suite_name, as_of_date=as_of)
+    return results.astype({"unexpected_count": "Int64", "observed_value": "string", "details": "string"})[
+        COLUMNS
     ]
 
 
@@ -148,8 +152,8 @@ def _row(result: dict, frame: pd.DataFrame, measured: dict[str, measures.Measure
     details = [_bounds(configuration["kwargs"])]
     if column.startswith("gate_"):
         details.append(measured[column.removeprefix("gate_")].details)
-    if result["exception_info"].get("exception_message"):
-        details.append(f"could not be checked: {result['exception_info']['exception_message'].splitlines()[0]}")
+    if problem := _exception(result["exception_info"]):
+        details.append(f"could not be checked: {problem}")
     elif not result["success"]:
         details.append(_examples(found, column))
     return {
@@ -166,12 +170,26 @@ def _row(result: dict, frame: pd.DataFrame, measured: dict[str, measures.Measure
 def _bounds(kwargs: dict) -> str:
     """The threshold in words."""
     low, high, mostly = kwargs.get("min_value"), kwargs.get("max_value"), kwargs.get("mostly")
-    parts = []
-    if low is not None or high is not None:
-        parts.append(f"expected {low:g} to {high:g}" if None not in (low, high) else f"at least {low:g}" if high is None else f"at most {high:g}")
-    if mostly is not None and mostly < 1:
-        parts.append(f"in {mostly:.0%} of rows")
-    return " ".join(parts)
+    if low is not None and high is not None:
+        words = f"expected {low:g} to {high:g}"
+    elif low is not None:
+        words = f"at least {low:g}"
+    elif high is not None:
+        words = f"at most {high:g}"
+    else:
+        words = ""
+    return words if mostly in (None, 1) else f"{words} in {mostly:.0%} of rows".strip()
+
+
+def _exception(info: dict) -> str | None:
+    """First line of what Great Expectations could not compute; it reports one, or one for each metric."""
+    found = [info] if "exception_message" in info else list(info.values())
+    messages = [
+        each["exception_message"]
+        for each in found
+        if isinstance(each, dict) and each.get("exception_message")
+    ]
+    return messages[0].splitlines()[0] if messages else None
 
 
 def _examples(found: dict, column: str) -> str:
@@ -181,17 +199,23 @@ def _examples(found: dict, column: str) -> str:
     if not found.get("unexpected_count"):
         return ""
     examples = found.get("partial_unexpected_index_list", [])[:3]
-    shown = [
-        f"{_short(example.get(column, 'row'))} on {str(example.get('as_of_date'))[:10]}" for example in examples if example
-    ]
-    return f"{found['unexpected_count']} of {found['element_count']} rows" + (f", e.g. {', '.join(shown)}" if shown else "")
+    shown = ", ".join(
+        f"{_short(each.get(column, 'row'))} on {str(each['as_of_date'])[:10]}" for each in examples
+    )
+    return f"{found['unexpected_count']} of {found['element_count']} rows" + (
+        f", e.g. {shown}" if shown else ""
+    )
 
 
 def _observed(found: dict, frame: pd.DataFrame, column: str) -> str | None:
     """The observed value where there is one, else the range of the column."""
     if "observed_value" in found:
         observed = found["observed_value"]
-        return f"{len(observed)} columns" if isinstance(observed, list) and column == "table" else _short(observed)
+        return (
+            f"{len(observed)} columns"
+            if isinstance(observed, list) and column == "table"
+            else _short(observed)
+        )
     if column in frame and len(values := frame[column].dropna()) and pd.api.types.is_numeric_dtype(values):
         return f"{_short(values.min())} to {_short(values.max())}"
     return None
@@ -217,9 +241,9 @@ def _sentence(row) -> str:
 
 def _say(bucket: str, results: pd.DataFrame, stopped: str | None) -> None:
     """One line a gate in the build's output."""
-    warned = results[_failed(results, "warning")]
-    verdict = stopped or (f"{len(warned)} warned: {', '.join(warned['column_name'])}" if len(warned) else "0 failed")
-    print(f"gate {bucket}: {len(results)} expectations, {verdict}", flush=True)
+    warned = results.loc[_failed(results, "warning"), "column_name"]
+    good = f"{len(warned)} warned: {', '.join(warned)}" if len(warned) else "0 failed"
+    print(f"gate {bucket}: {len(results)} expectations, {stopped or good}", flush=True)
     if stopped:
         print(f"gate {bucket}: see {index_page()}", flush=True)
 
@@ -230,12 +254,14 @@ def _past(sessions: pd.DataFrame) -> pd.Series:
 
 
 def _in_order(frame: pd.DataFrame, *key: str) -> pd.DataFrame:
-    """Rows by key, dates as datetimes; a column without any value becomes a number that is missing, whatever its type."""
+    """Rows by key, dates as datetimes, a column without any value as missing numbers whatever its type."""
     frame = frame.sort_values(list(key), ignore_index=True)
     for name in frame:
         column = frame[name]
         if name.endswith(("_date", "_on")):
             frame[name] = pd.to_datetime(column)
-        elif column.isna().all() or (pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)):
+        elif column.isna().all() or (
+            pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+        ):
             frame[name] = pd.to_numeric(column).astype("float64")
     return frame

@@ -1,6 +1,6 @@
-"""What no stock expectation knows, measured as one number each: the calendar, freshness, missing and frozen features, drift.
+"""What no stock expectation knows, one number each: calendar, freshness, missing and frozen features, drift.
 
-Each measure becomes a constant column gate_<name> of the checked frame, so that its threshold stands in the JSON suite
+Each measure becomes a constant column gate_<name> of the checked frame: its threshold stands in the JSON suite
 beside the others. Windows are set here, thresholds are not.
 """
 
@@ -13,8 +13,8 @@ import pandas as pd
 RECENT = 21  # sessions whose mean is compared: a month
 TRAILING = 504  # sessions before them: two years
 FROZEN = 10  # newest sessions that must not all be alike
-MOVES = 0.5  # a feature moves daily if it changed on this share of the trailing sessions; others (monthly reports) are not compared
-COUNTED = ("policy_", "fomc_", "rfs_")  # features counted from a calendar of events: they may rest, and no input freezes in them
+MOVES = 0.5  # share of trailing sessions on which a daily feature changes; monthly reports are not compared
+COUNTED = ("policy_", "fomc_", "rfs_")  # counted from a calendar of events: these may rest
 YEAR = 252
 NAMED = 4  # how many offenders a detail names
 
@@ -75,9 +75,13 @@ def features(frame: pd.DataFrame, own: list[str]) -> dict[str, Measure]:
     return {
         "not_numbers": Measure(len(not_numbers), _names(not_numbers)),
         "newest_null_share": Measure(_share(len(absent), len(values.columns)), _names(absent)),
-        "null_share": Measure(float(null_shares.mean()) if len(null_shares) else 1.0, f"of all cells in the last {TRAILING} sessions"),
+        "null_share": Measure(
+            float(null_shares.mean()) if len(null_shares) else 1.0,
+            f"of all cells in the last {TRAILING} sessions",
+        ),
         "largest_null_share": Measure(
-            float(null_shares.max()) if len(null_shares) else 1.0, _names([f"{name} {share:.2f}" for name, share in sparse.items()])
+            float(null_shares.max()) if len(null_shares) else 1.0,
+            _names([f"{name} {share:.2f}" for name, share in sparse.items()]),
         ),
         "frozen_features": Measure(len(frozen), _names(frozen)),
         "largest_drift": Measure(
@@ -87,7 +91,9 @@ def features(frame: pd.DataFrame, own: list[str]) -> dict[str, Measure]:
     }
 
 
-def zl_prices(prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_days: int | None) -> dict[str, Measure]:
+def zl_prices(
+    prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_days: int | None
+) -> dict[str, Measure]:
     """Gaps, absences, age and standstill of ZL itself.
 
     Parameters
@@ -112,7 +118,9 @@ def zl_prices(prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_da
     overdue = 0 if max_age_days is None else max(0, age - max_age_days)
     standstill = _standstill(prices["close"])
     return {
-        "longest_gap_days": Measure(float(gap), f"up to {_day(dates[steps.idxmax()])}" if len(dates) > 1 else "fewer than two bars"),
+        "longest_gap_days": Measure(
+            float(gap), f"up to {_day(dates[steps.idxmax()])}" if len(dates) > 1 else "fewer than two bars"
+        ),
         "absent_share": Measure(_share(len(absent), len(due)), _days(absent)),
         "absent_share_252": Measure(_share(len(recently_absent), len(recent)), _days(recently_absent)),
         "not_trading_days": Measure(len(strange), _days(strange)),
@@ -127,18 +135,20 @@ def zl_prices(prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_da
 
 
 def zl_targets(targets: pd.DataFrame, sessions: pd.Series) -> dict[str, Measure]:
-    """The calendar of the targets, with one row per session and horizon, and matured rows without an outcome."""
+    """The calendar of the targets, one row per session and horizon, and matured rows without an outcome."""
     horizons = targets["horizon_days"].nunique()
     measures = calendar(targets.drop_duplicates("as_of_date"), sessions)
     expected = int((sessions >= targets["as_of_date"].min()).sum()) * horizons if len(targets) else 0
     blank = targets.loc[targets["is_matured"].astype(bool) & targets["z"].isna(), "as_of_date"]
-    measures["row_surplus"] = Measure(len(targets) - expected, f"{len(targets)} rows, {horizons} horizons a session expected")
+    measures["row_surplus"] = Measure(
+        len(targets) - expected, f"{len(targets)} rows, {horizons} horizons a session expected"
+    )
     measures["matured_without_z"] = Measure(len(blank), _days(blank))
     return measures
 
 
 def _shifts(values: pd.DataFrame) -> pd.Series:
-    """Per daily feature: distance of the recent mean from the trailing mean, in trailing standard deviations; largest first."""
+    """Per daily feature: recent mean less trailing mean, in trailing standard deviations; largest first."""
     recent, past = values.tail(RECENT), values.iloc[:-RECENT].tail(TRAILING)
     daily = [name for name in values if _moves(past[name]) and recent[name].notna().sum() >= RECENT // 2]
     if not daily:
@@ -150,7 +160,11 @@ def _shifts(values: pd.DataFrame) -> pd.Series:
 def _frozen(values: pd.DataFrame) -> list[str]:
     """Daily features that have not moved at all of late."""
     past, recent = values.iloc[:-FROZEN].tail(TRAILING), values.tail(FROZEN)
-    return [name for name in values if _moves(past[name]) and recent[name].nunique() == 1 and recent[name].notna().all()]
+    return [
+        name
+        for name in values
+        if _moves(past[name]) and recent[name].nunique() == 1 and recent[name].notna().all()
+    ]
 
 
 def _moves(column: pd.Series) -> bool:

@@ -1,6 +1,6 @@
 """Suites are the JSON files in expectations/, one a checked table, in Great Expectations' own format.
 
-Great Expectations only logs an expectation that it cannot build and goes on without it, so they are counted here.
+Great Expectations only logs an expectation that it cannot build, and goes on: here they are counted.
 """
 
 import json
@@ -34,8 +34,8 @@ def load_suite(name: str, columns: Collection[str]):
     Raises
     ------
     SuiteError
-        The file is missing or not JSON; an expectation has an unknown type, unknown arguments, no severity, stands
-        twice, or names a column that the table lacks.
+        The file is missing or not JSON; an expectation has an unknown type, unknown arguments or no severity,
+        or names a column that the table lacks.
     """
     import great_expectations as gx  # 3 s: not at the start of every build
 
@@ -44,7 +44,10 @@ def load_suite(name: str, columns: Collection[str]):
     try:
         written = json.loads(path.read_text())
     except FileNotFoundError:
-        raise SuiteError(f"{where} does not exist in {path.parent.parent}. Every gate needs its suite; copy one beside it.") from None
+        raise SuiteError(
+            f"{where} does not exist in {path.parent.parent}. Every gate needs its suite: "
+            f"copy one beside it, and run dbt from the project's folder."
+        ) from None
     except ValueError as error:
         raise SuiteError(f"{where} is not JSON: {error}. Correct it there.") from error
 
@@ -58,13 +61,13 @@ def load_suite(name: str, columns: Collection[str]):
     built = [expectation.configuration.type for expectation in suite.expectations]
     dropped = [e["type"] for e in expectations if e["type"] not in built]
     if len(built) != len(expectations):
-        what = ", ".join(dict.fromkeys(dropped)) or "two that are alike, or one with arguments its type does not know"
+        what = ", ".join(dict.fromkeys(dropped)) or "one with arguments that its type does not know"
         raise SuiteError(
-            f"{where} lists {len(expectations)} expectations, Great Expectations built {len(built)} and dropped: {what}. "
-            f"Correct the type or the arguments; the log above has its reason."
+            f"{where} lists {len(expectations)} expectations, Great Expectations built {len(built)} "
+            f"and dropped: {what}. Correct the type or the arguments; the log above has its reason."
         )
     if suite.name != name:
-        raise SuiteError(f"{where} calls itself {suite.name!r}. Write \"name\": {json.dumps(name)} in it.")
+        raise SuiteError(f"{where} calls itself {suite.name!r}. Write {name!r} as its name.")
     return suite
 
 
@@ -74,7 +77,7 @@ def _check_one(expectation: dict, columns: Collection[str], where: str) -> None:
     if expectation.get("severity") not in SEVERITIES:
         raise SuiteError(
             f"{where}: {kind} on {column_name(expectation)} has severity {expectation.get('severity')!r}. "
-            f"Write one of {', '.join(SEVERITIES)}: critical quarantines the bucket (or stops the build for ZL)."
+            f"Write one of {', '.join(SEVERITIES)}: critical quarantines a bucket, or stops the build (ZL)."
         )
     missing = [column for column in named_columns(expectation) if column not in columns]
     if missing:
@@ -85,7 +88,7 @@ def _check_one(expectation: dict, columns: Collection[str], where: str) -> None:
 
 
 def named_columns(expectation: dict) -> list[str]:
-    """Columns that one expectation reads; the schema's list is not among them, since it may fail by itself."""
+    """Columns that one expectation reads; not the schema's list, which may fail by itself."""
     kwargs = expectation.get("kwargs", {})
     single = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
     return single + list(kwargs.get("column_list", []))

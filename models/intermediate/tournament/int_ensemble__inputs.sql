@@ -1,0 +1,48 @@
+-- What the ensembles combine: the chosen family of each bucket, the core and the reference, in one long table.
+with
+forecasts as (
+    select * from {{ ref('int_tournament__forecasts') }}
+    where status = 'ok'
+),
+
+choices as (
+    select * from {{ ref('int_tournament__choices') }}
+),
+
+winners as (
+    select forecasts.*, forecasts.bucket as input
+    from forecasts
+    inner join choices
+        on choices.bucket = forecasts.bucket
+        and choices.kind = forecasts.kind
+        and choices.fold_start = forecasts.fold_start
+        and choices.horizon_days = forecasts.horizon_days
+        and choices.family = forecasts.family
+),
+
+core as (
+    select *, case family when 'reference' then 'reference' else 'core' end as input
+    from forecasts
+    where bucket = 'core'
+),
+
+final as (
+    select * from winners
+    union all
+    select * from core
+)
+
+select
+    input,
+    family,
+    kind,
+    fold_start,
+    trained_until,
+    as_of_date,
+    horizon_days,
+    q05, q10, q25, q50, q75, q90, q95,
+    is_matured,
+    target_date,
+    pinball_pct,
+    is_inside_80
+from final

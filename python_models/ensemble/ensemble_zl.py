@@ -1,0 +1,9 @@
+"""The ensemble tournament over bucket winners, core and reference. The work is in zl_forecast.ensembles."""
+
+from zl_forecast.ensembles.tournament import run_ensembles
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    methods = dbt.ref("ensemble_methods").df()["ensemble_method"]
+    return run_ensembles(dbt.ref("int_ensemble__inputs").df(), dbt.ref("int_targets__daily").df(), tuple(methods))

@@ -1,0 +1,8 @@
+"""Skill or no skill, per bucket and for the published line. The work is in zl_forecast.verdicts."""
+
+from zl_forecast.verdicts import verdicts
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    return verdicts(dbt.ref("int_ensemble__inputs").df(), dbt.ref("int_ensemble__published").df())

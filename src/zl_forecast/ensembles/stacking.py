@@ -1,0 +1,55 @@
+"""Stacking: an AutoGluon meta-learner reads the inputs' P10/P50/P90 and the horizon, and forecasts the quantiles anew.
+
+Source: Wolpert (1992), Neural Networks 5, 241-259. The learners are as strongly regularised as in the buckets and see all
+horizons together, since long horizons alone hold few independent samples.
+"""
+
+import tempfile
+from typing import Self
+
+import numpy as np
+
+from zl_forecast import settings
+from zl_forecast.ensembles.base import EnsembleMethod, Rows
+from zl_forecast.families import FAMILIES
+
+LEARNERS = ("lightgbm", "catboost")
+
+
+class Stacking(EnsembleMethod):
+    """AutoGluon over the inputs' quantiles; the mean of two boosters, so no row is spent on weighting them."""
+
+    def fit(self, rows: Rows) -> Self:
+        from autogluon.tabular import TabularPredictor
+
+        data = rows.frame(settings.SCORED_LEVELS).assign(z=rows.z)
+        newest = rows.key["as_of_date"] >= rows.key["as_of_date"].quantile(1 - settings.TUNING_SHARE)
+        self._folder = tempfile.TemporaryDirectory()
+        self._predictor = TabularPredictor(
+            label="z",
+            problem_type="quantile",
+            quantile_levels=list(settings.QUANTILE_LEVELS),
+            path=self._folder.name,
+            verbosity=0,
+            log_to_file=False,
+        )
+        self._predictor.fit(
+            data[~newest.to_numpy()],
+            tuning_data=data[newest.to_numpy()],
+            hyperparameters={
+                FAMILIES[name].model: {**FAMILIES[name].hyperparameters, "ag_args": {"name": name, "name_suffix": ""}}
+                for name in LEARNERS
+            },
+            num_cpus=settings.THREADS_PER_FIT,
+            num_gpus=0,
+            fit_weighted_ensemble=False,
+            dynamic_stacking=False,
+            calibrate=False,
+        )
+        refitted = self._predictor.refit_full(model="all", set_best_to_refit_full=False)
+        self._models = [refitted[name] for name in LEARNERS]
+        return self
+
+    def predict(self, rows: Rows) -> np.ndarray:
+        data = rows.frame(settings.SCORED_LEVELS)
+        return np.mean([self._predictor.predict(data, model=model).to_numpy() for model in self._models], axis=0)
