@@ -19,8 +19,8 @@ returns as (
     select
         *,
         case
-            when is_roll and open > 0 and close > 0 then ln(close / open)
-            when not is_roll and previous_close > 0 and close > 0 then ln(close / previous_close)
+            when is_roll and open > 0 and close > 0 then {{ safe_ln('close / open') }}
+            when not is_roll and previous_close > 0 and close > 0 then {{ safe_ln('close / previous_close') }}
         end as log_return
     from previous
 ),

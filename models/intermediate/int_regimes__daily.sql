@@ -8,7 +8,7 @@ vix as (
 volatility as (
     select
         as_of_date,
-        {{ zscore('ln(volatility_21)', 504) }} as volatility_zscore
+        {{ zscore(safe_ln('volatility_21'), 504) }} as volatility_zscore
     from {{ ref('int_volatility__zl') }}
 ),
 

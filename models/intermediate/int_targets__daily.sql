@@ -35,8 +35,8 @@ final as (
         ---------- known at target_date
         not target.is_future as is_matured,
         realised.close as realised_price,
-        ln(realised.close / known.close) as realised_log_return,
-        ln(realised.close / known.close) / (volatility.sigma * sqrt(horizons.horizon_days)) as z,
+        {{ safe_ln('realised.close / known.close') }} as realised_log_return,
+        {{ safe_ln('realised.close / known.close') }} / (volatility.sigma * sqrt(horizons.horizon_days)) as z,
         known.data_source
     from sessions as origin
     cross join horizons

@@ -13,8 +13,8 @@ windows as (
         list(log_return * log_return) over (
             order by as_of_date rows between 251 preceding and current row
         ) as squares,
-        ln(high / low) as log_range,
-        ln(close / open) as log_body,
+        {{ safe_ln('high / low') }} as log_range,
+        {{ safe_ln('close / open') }} as log_body,
         volume
     from prices
 ),

@@ -22,11 +22,11 @@ levels as (
         events.* exclude (as_of_date),
         -- 7.5 lb of oil to a gallon: cents/lb * 0.075 is USD/gal
         zl_close * 0.075 - ho_close as boho,
-        ln(zl_close * 0.075 / ho_close) as log_zl_ho,
-        ln(zc_close / 100 / rb_close) as log_corn_gasoline,
+        {{ safe_ln('zl_close * 0.075 / ho_close') }} as log_zl_ho,
+        {{ safe_ln('zc_close / 100 / rb_close') }} as log_corn_gasoline,
         wasde_us_sbo_biofuel_new / nullif(wasde_us_sbo_use_total_new, 0) as biofuel_share,
-        ln(wb_palm_oil / wb_soybean_oil) as log_palm_soy,
-        ln(wb_rapeseed_oil / wb_soybean_oil) as log_rape_soy,
+        {{ safe_ln('wb_palm_oil / wb_soybean_oil') }} as log_palm_soy,
+        {{ safe_ln('wb_rapeseed_oil / wb_soybean_oil') }} as log_rape_soy,
         -- the EPA must publish next year's volumes by 30 November (Clean Air Act 211(o)(3)(B))
         (make_date(year(prices.as_of_date) + (prices.as_of_date > make_date(year(prices.as_of_date), 11, 30))::int, 11, 30)
             - prices.as_of_date) as days_to_rvo

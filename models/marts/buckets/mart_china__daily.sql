@@ -17,12 +17,12 @@ levels as (
         prices.*,
         reports.latest_series_on,
         events.* exclude (as_of_date),
-        ln(ecb_eurcny / ecb_eurusd) as log_usdcny,
+        {{ safe_ln('ecb_eurcny / ecb_eurusd') }} as log_usdcny,
         wasde_cn_sb_imports_new as cn_imports,
         wasde_us_sb_exports_new as us_exports,
-        ln(1 + gprd) as log_gpr,
-        ln(hg_close / zs_close) as log_hg_zs,
-        ln(hg_close / gc_close) as log_hg_gc
+        {{ safe_ln('1 + gprd') }} as log_gpr,
+        {{ safe_ln('hg_close / zs_close') }} as log_hg_zs,
+        {{ safe_ln('hg_close / gc_close') }} as log_hg_gc
     from prices
     left join reports
         on reports.as_of_date = prices.as_of_date

@@ -20,9 +20,9 @@ levels as (
         latest_series_on,
         -- 44 lb of meal (0.022 short tons) and 11 lb of oil from a bushel of 60 lb
         zm_close * 0.022 + zl_close * 0.11 - zs_close / 100 as board_crush,
-        zl_close * 0.11 / (zm_close * 0.022 + zl_close * 0.11) as oil_share,
-        zl_close / zs_close as zl_zs_ratio,
-        zl_close / zm_close as zl_zm_ratio,
+        zl_close * 0.11 / nullif(zm_close * 0.022 + zl_close * 0.11, 0) as oil_share,
+        zl_close / nullif(zs_close, 0) as zl_zs_ratio,
+        zl_close / nullif(zm_close, 0) as zl_zm_ratio,
         cot_leg_fut_007601_noncomm_net / nullif(cot_leg_fut_007601_oi, 0) as zl_net_share,
         cot_leg_fut_005602_noncomm_net / nullif(cot_leg_fut_005602_oi, 0) as zs_net_share,
         cot_leg_fut_026603_noncomm_net / nullif(cot_leg_fut_026603_oi, 0) as zm_net_share,

@@ -11,7 +11,7 @@ levels as (
         (2 * rb_close * 42 + ho_close * 42 - 3 * cl_close) / 3 as crack_321,
         ho_close * 42 - cl_close as ho_crack,
         bz_close - cl_close as brent_wti,
-        case when cl_close > 0 then ln(cl_close) end as log_cl
+        {{ safe_ln('cl_close') }} as log_cl
     from prices
 ),
 

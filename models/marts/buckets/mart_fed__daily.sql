@@ -35,8 +35,9 @@ levels as (
         dgs10 - dgs2 as curve_10y_2y,
         dgs10 - dgs3mo as curve_10y_3m,
         dgs10 - t10yie as real_10y,
-        least(prices.as_of_date - last_meeting_on, 90) as days_since_fomc,
-        least(next_meeting_on - prices.as_of_date, 90) as days_to_fomc
+        -- least() passes over a null: past the end of the calendar it would say 90
+        case when last_meeting_on is not null then least(prices.as_of_date - last_meeting_on, 90) end as days_since_fomc,
+        case when next_meeting_on is not null then least(next_meeting_on - prices.as_of_date, 90) end as days_to_fomc
     from prices
     left join reports
         on reports.as_of_date = prices.as_of_date

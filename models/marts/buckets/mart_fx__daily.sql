@@ -14,11 +14,11 @@ levels as (
         prices.*,
         latest_series_on,
         {% for currency in currencies -%}
-        ln(ecb_eurusd / ecb_eur{{ currency }}) as {{ currency }}_log_index,
+        {{ safe_ln('ecb_eurusd / ecb_eur' ~ currency) }} as {{ currency }}_log_index,
         {% endfor -%}
-        ln(ecb_eurusd) as eur_log_index,
-        ln(dtwexbgs) as log_dollar,
-        ln(zs_close * ecb_eurbrl / ecb_eurusd) as log_zs_brl
+        {{ safe_ln('ecb_eurusd') }} as eur_log_index,
+        {{ safe_ln('dtwexbgs') }} as log_dollar,
+        {{ safe_ln('zs_close * ecb_eurbrl / ecb_eurusd') }} as log_zs_brl
     from prices
     left join reports
         on reports.as_of_date = prices.as_of_date

@@ -17,10 +17,10 @@ levels as (
         prices.*,
         reports.latest_series_on,
         events.* exclude (as_of_date),
-        ln(1 + usepuindxd) as log_epu,
-        ln(1 + tpu_bbd_daily) as log_tpu,
-        ln(1 + gprd) as log_gpr,
-        ln(ecb_eurcny / ecb_eurusd) as log_usdcny,
+        {{ safe_ln('1 + usepuindxd') }} as log_epu,
+        {{ safe_ln('1 + tpu_bbd_daily') }} as log_tpu,
+        {{ safe_ln('1 + gprd') }} as log_gpr,
+        {{ safe_ln('ecb_eurcny / ecb_eurusd') }} as log_usdcny,
         zs_log_index - zc_log_index as zs_zc_index,
         zs_log_return - zc_log_return as zs_zc_return
     from prices

@@ -9,7 +9,7 @@ zl as (
 ),
 
 volumes as (
-    select as_of_date, ln(1 + volume) as log_volume from {{ ref('int_prices__daily') }}
+    select as_of_date, {{ safe_ln('1 + volume') }} as log_volume from {{ ref('int_prices__daily') }}
     where symbol = 'zl'
 ),
 
@@ -23,12 +23,12 @@ levels as (
         zl.* exclude (as_of_date),
         volumes.log_volume,
         reports.latest_series_on,
-        ln(vixcls) as log_vix,
+        {{ safe_ln('vixcls') }} as log_vix,
         stlfsi4,
         nfci,
-        ln(sigma) as log_sigma,
-        ln(volatility_21) as log_volatility_21,
-        ln(volatility_5) as log_volatility_5
+        {{ safe_ln('sigma') }} as log_sigma,
+        {{ safe_ln('volatility_21') }} as log_volatility_21,
+        {{ safe_ln('volatility_5') }} as log_volatility_5
     from prices
     left join zl
         on zl.as_of_date = prices.as_of_date
@@ -44,9 +44,9 @@ features as (
         log_sigma as volatility_zl_log_sigma,
         {{ zscore('log_sigma', 504) }} as volatility_zl_sigma_zscore_504,
         log_sigma - {{ ago('log_sigma', 21) }} as volatility_zl_sigma_change_21,
-        ln(parkinson_21 / volatility_21) as volatility_zl_parkinson_ratio_21,
-        ln(garman_klass_21 / volatility_21) as volatility_zl_garman_klass_ratio_21,
-        ln(parkinson_21 / sigma) as volatility_zl_parkinson_sigma_ratio_21,
+        {{ safe_ln('parkinson_21 / volatility_21') }} as volatility_zl_parkinson_ratio_21,
+        {{ safe_ln('garman_klass_21 / volatility_21') }} as volatility_zl_garman_klass_ratio_21,
+        {{ safe_ln('parkinson_21 / sigma') }} as volatility_zl_parkinson_sigma_ratio_21,
         stddev_samp(log_volatility_5) {{ trailing(63) }} as volatility_zl_of_volatility_63,
         {{ zscore('log_volatility_21', 252) }} as volatility_zl_realised_zscore_252,
         skewness(zl_log_return) {{ trailing(63) }} as volatility_zl_skewness_63,

@@ -3,6 +3,10 @@
 Structure is checked here for every row, since all buckets share the files. Values are checked here for ZL only, because
 without ZL there is nothing to forecast; odd values of other inputs are for the bucket's expectation suite, which
 quarantines that bucket and lets the others go on.
+
+A number that is infinite, not a number, or of an impossible size (`HUGE`) counts as no value: one of them in a window
+would stop the whole build. Of ZL's close that is refused; a bar of another instrument without a close is a
+missing bar and an observation without a value none. How many there were is printed, so that it is not silent.
 """
 
 from dataclasses import dataclass, field
@@ -17,17 +21,21 @@ from zl_forecast.landing.folder import LandingFolder
 ZL_RANGE = (10.0, 150.0)  # cents/lb; since 1973 ZL closed between about 14 and 91
 ZL_JUMP = 0.25  # log return between two sessions of one contract; the largest of 2010-2021 is 0.093
 ZL_STALE_DAYS = 10  # how far ZL's last bar may lie behind the newest bar of any other symbol
+HUGE = 1e15  # a number beyond is no price, volume or index; below, squares and their sums stay finite
+DUST = 1e-15  # nearer to zero is zero, so that no ratio explodes either
+FIRST_DATE = "1950-01-01"  # soybean oil has been traded in Chicago since that year
 
 
 @dataclass(frozen=True)
 class Table:
-    """One file of the contract: its columns in order, its key, whether the build can do without it."""
+    """One table of the contract: its columns in order, its key, and what is wrong in a file of it."""
 
     columns: dict[str, str]
     key: tuple[str, ...]
     not_null: tuple[str, ...]
     order: tuple[str, str] | None = None  # (group, date): dates must not go back within a group of a file
-    required: bool = True
+    normal: dict[str, str] = field(default_factory=dict)  # one spelling for names that are written in several
+    value: str | None = None  # a row that has none here is as good as absent, once it has passed the checks
     checks: tuple[tuple[str, str, str, str], ...] = field(default=())  # (column, condition that is wrong, problem, way out)
 
 
@@ -44,19 +52,42 @@ TABLES = {
             "contract_id": "VARCHAR",
         },
         key=("symbol", "as_of_date"),
-        not_null=("symbol", "as_of_date", "close"),
+        not_null=("symbol", "as_of_date"),
         order=("symbol", "as_of_date"),
+        normal={"symbol": "upper(trim(symbol))"},
+        value="close",
         checks=(
             ("as_of_date", "as_of_date > current_date + 1", "trade dates in the future", "Remove or correct them."),
             (
+                "as_of_date",
+                f"as_of_date < date '{FIRST_DATE}'",
+                f"trade dates before {FIRST_DATE[:4]}",
+                "Write dates as YYYY-MM-DD, the year with four digits.",
+            ),
+            (
                 "close",
-                f"upper(symbol) = 'ZL' and close not between {ZL_RANGE[0]} and {ZL_RANGE[1]}",
+                "symbol = 'ZL' and close is null",
+                "ZL bars without a finite close",
+                "Every ZL bar needs its settlement or last price: fill it in, or drop the row if there was no session.",
+            ),
+            (
+                "close",
+                f"symbol = 'ZL' and close not between {ZL_RANGE[0]} and {ZL_RANGE[1]}",
                 f"ZL closes outside {ZL_RANGE[0]:g} to {ZL_RANGE[1]:g} cents/lb",
                 "ZL cannot be negative and is quoted in cents/lb: if these are USD/lb multiply by 100, if USD/t divide by 22.0462.",
             ),
+            *(
+                (
+                    column,
+                    f"symbol = 'ZL' and {column} <= 0",
+                    f"ZL bars whose {column} is zero or negative",
+                    f"ZL cannot trade there: correct {column}, or leave it empty where it is not known.",
+                )
+                for column in ("open", "high", "low")
+            ),
             (
                 "high",
-                "upper(symbol) = 'ZL' and (high < low or close > high * 1.0001 or close < low * 0.9999 or low <= 0)",
+                "symbol = 'ZL' and (high < low or close > high * 1.0001 or close < low * 0.9999)",
                 "ZL bars whose close lies outside low to high",
                 "Check that open, high, low and close were not swapped.",
             ),
@@ -67,7 +98,8 @@ TABLES = {
         key=("series_id", "obs_date", "available_on"),
         not_null=("series_id", "obs_date", "available_on"),
         order=("series_id", "available_on"),
-        required=False,
+        normal={"series_id": "trim(series_id)"},
+        value="value",
         checks=(
             (
                 "available_on",
@@ -87,8 +119,8 @@ TABLES = {
             "severity": "DOUBLE",
         },
         key=("event_date", "available_on", "bucket", "title"),
-        not_null=("event_date", "available_on", "bucket", "severity"),
-        required=False,
+        not_null=("event_date", "available_on", "bucket", "title", "severity"),
+        normal={"bucket": "lower(trim(bucket))"},
     ),
 }
 
@@ -111,13 +143,14 @@ def read_table(name: str, folder: LandingFolder) -> pa.Table:
     Raises
     ------
     LandingError
-        A file cannot be read, lacks a column, holds a wrong type, a null, a repeated key, a date that goes back, or an
-        impossible ZL price; or there is no ZL at all, or it stopped long before the other symbols.
+        A file cannot be read, lacks a column, holds a wrong type, a null in a key, a contradicted key, a date that goes
+        back, or an impossible ZL price; or there is no ZL at all, or it stopped long before the other symbols.
     """
     table = TABLES[name]
     files = folder.files(name)
     con = duckdb.connect()
     con.execute("set threads = 2")
+    con.execute("set timezone = 'UTC'")  # a date written as an instant is the same date on every machine
     columns = ", ".join(f"null::{kind} as {column}" for column, kind in table.columns.items())
     con.execute(f"create table landing as select {columns}, null::varchar as _file where false")
     for file in files:
@@ -127,22 +160,16 @@ def read_table(name: str, folder: LandingFolder) -> pa.Table:
     _check_key(con, table, name)
     if name == "bars_daily":
         _check_zl(con, folder)
+    present = f"where {table.value} is not null" if table.value else ""
     return con.execute(
-        "select * exclude (_file), $source::varchar as data_source from landing", {"source": folder.data_source}
+        f"select * exclude (_file), $source::varchar as data_source from landing {present}",
+        {"source": folder.data_source},
     ).to_arrow_table()
 
 
 def _append(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
     """Read one file into `landing`, with every column of the contract in its type and nothing silently lost."""
-    reader = "read_parquet($file)" if file.suffix == ".parquet" else "read_csv($file, header = true, all_varchar = true)"
-    try:
-        con.execute(f"create or replace temp table raw as select * from {reader}", {"file": str(file)})
-    except duckdb.Error as error:
-        raise LandingError(
-            file=file.name,
-            problem=f"cannot be read as {file.suffix[1:]}: {str(error).splitlines()[0]}",
-            way_out="It may be half written or damaged: write it again to a temporary name and rename it when complete.",
-        ) from error
+    _read(con, file)
     present = {row[0] for row in con.execute("describe raw").fetchall()}
     missing = [column for column in table.columns if column not in present]
     if missing:
@@ -156,10 +183,16 @@ def _append(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
         raise LandingError(
             file=file.name, problem="holds no rows", rows=0, way_out="Remove the file, or write it again with its rows."
         )
+    casts = {}
     for column, kind in table.columns.items():
+        impossible = "false"
+        if kind in ("DOUBLE", "BIGINT"):
+            size = f"abs(try_cast({column} as double))"  # not a number counts as larger than any
+            impossible = f"coalesce({size} > {HUGE}, false)"
+            _say_impossible(con, file, column, impossible)
         bad, example = con.execute(
             f"select count(*), any_value({column}::varchar) from raw "
-            f"where {column} is not null and try_cast({column} as {kind}) is null"
+            f"where {column} is not null and try_cast({column} as {kind}) is null and not {impossible}"
         ).fetchone()
         if bad:
             raise LandingError(
@@ -169,8 +202,50 @@ def _append(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
                 problem=f"not a {kind}, for example {example!r}",
                 way_out=f"Write {column} as {kind}; leave it empty where there is no value.",
             )
-    casts = ", ".join(f"try_cast({column} as {kind})" for column, kind in table.columns.items())
-    con.execute(f"insert into landing select {casts}, $file from raw", {"file": file.name})
+        casts[column] = f"try_cast({table.normal.get(column, column)} as {kind})"
+        if impossible != "false":
+            casts[column] = f"case when {impossible} then null when {size} < {DUST} then 0 else {casts[column]} end"
+    con.execute(f"insert into landing select {', '.join(casts.values())}, $file from raw", {"file": file.name})
+
+
+def _read(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """One file as it is, into `raw`. CSV has one dialect and no guessing: what does not fit is an error, not a column."""
+    csv = "read_csv($file, header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"', comment = '', skip = 0)"
+    try:
+        if file.stat().st_size == 0:
+            raise LandingError(
+                file=file.name, problem="is empty", rows=0, way_out="Remove the file, or write it again with its rows."
+            )
+        con.execute(
+            f"create or replace temp table raw as from {csv if file.suffix == '.csv' else 'read_parquet($file)'}",
+            {"file": str(file)},
+        )
+        cut = file.suffix == ".csv" and not _ends_with_newline(file)
+    except (duckdb.Error, OSError) as error:
+        raise LandingError(
+            file=file.name,
+            problem=f"cannot be read as {file.suffix[1:]}: {' '.join(str(error).split())[:300]}",
+            way_out="It may be half written or damaged: write it again to a temporary name and rename it when complete.",
+        ) from error
+    if cut:
+        raise LandingError(
+            file=file.name,
+            problem="the last line has no end, so a value in it may be cut",
+            rows=1,
+            way_out="If the file is whole, end its last line with a newline; if it is half written, write it again.",
+        )
+
+
+def _ends_with_newline(file: Path) -> bool:
+    with file.open("rb") as stream:
+        stream.seek(-1, 2)
+        return stream.read() in (b"\n", b"\r")
+
+
+def _say_impossible(con: duckdb.DuckDBPyConnection, file: Path, column: str, impossible: str) -> None:
+    rows, example = con.execute(f"select count(*), any_value({column}::varchar) from raw where {impossible}").fetchone()
+    if rows:
+        print(f"{file.name}, column {column}: {rows} impossible number(s) count as missing, for example {example}", flush=True)
 
 
 def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
@@ -230,7 +305,7 @@ def _check_zl(con: duckdb.DuckDBPyConnection, folder: LandingFolder) -> None:
     names = ", ".join(path.name for path in folder.files("bars_daily"))
     first_zl, last_zl, newest = con.execute(
         """
-        select min(as_of_date) filter (where upper(symbol) = 'ZL'), max(as_of_date) filter (where upper(symbol) = 'ZL'),
+        select min(as_of_date) filter (where symbol = 'ZL'), max(as_of_date) filter (where symbol = 'ZL'),
             max(as_of_date) from landing
         """
     ).fetchone()
@@ -254,7 +329,7 @@ def _check_zl(con: duckdb.DuckDBPyConnection, folder: LandingFolder) -> None:
         """
         with steps as (
             select as_of_date, contract_id, close, lag(close) over d as previous, lag(contract_id) over d as previous_contract
-            from landing where upper(symbol) = 'ZL' window d as (order by as_of_date)
+            from landing where symbol = 'ZL' window d as (order by as_of_date)
         )
         select count(*), min(as_of_date)::varchar from steps
         where contract_id is not distinct from previous_contract and abs(ln(close / previous)) > $jump

@@ -1,6 +1,7 @@
 """Which folder the build reads: ZL_LANDING_DIR, else data/landing, else the simulated market."""
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from zl_forecast.errors import LandingError
 from zl_forecast.paths import data_dir
 
 SIMULATED_MARKER = "SIMULATED.json"  # written by zl_forecast.sample beside its files
+_simulating = threading.Lock()  # dbt's threads ask for their sources at once; the first simulates, the rest wait
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ def find_landing() -> LandingFolder:
     Raises
     ------
     LandingError
-        ZL_LANDING_DIR names a folder that does not exist or holds no bars_daily file.
+        ZL_LANDING_DIR names a folder that does not exist or holds no bars_daily file; or data/landing holds other files
+        of the contract but no bars, and simulated prices beside real series would mislead.
     """
     named = os.environ.get("ZL_LANDING_DIR")
     folder = _folder(Path(named) if named else data_dir() / "landing")
@@ -48,6 +51,13 @@ def find_landing() -> LandingFolder:
             problem="no such file, and it must hold the ZL bars",
             way_out="Put it there, point ZL_LANDING_DIR to another folder, or unset it to use the simulated market.",
         )
+    others = sorted(path.name for suffix in ("parquet", "csv") for path in folder.path.glob(f"*.{suffix}"))
+    if others:
+        raise LandingError(
+            file=f"{folder.path}/bars_daily*.parquet or .csv",
+            problem=f"no such file, though the folder holds {', '.join(others)}",
+            way_out="Put the ZL bars beside them, or empty the folder to use the simulated market.",
+        )
     return sample_landing(os.environ.get("ZL_SAMPLE_WORLD", "planted"))
 
 
@@ -56,9 +66,10 @@ def sample_landing(world: str) -> LandingFolder:
     from zl_forecast import sample
 
     path = data_dir() / "sample" / world
-    if not (path / SIMULATED_MARKER).exists():
-        print(f"No landing files: simulating the market '{world}' into {path}", flush=True)
-        sample.write_landing(sample.simulate(world), path)
+    with _simulating:
+        if not (path / SIMULATED_MARKER).exists():
+            print(f"No landing files: simulating the market '{world}' into {path}", flush=True)
+            sample.write_landing(sample.simulate(world), path)
     return _folder(path)
 
 

@@ -5,10 +5,14 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import SourceConfig
 
 from zl_forecast.landing import find_landing, read_table
+from zl_forecast.paths import data_dir
 
 
 class Plugin(BasePlugin):
     """Named `landing` in profiles/profiles.yml; dbt-duckdb calls `load` for each source table that a model reads."""
+
+    def initialize(self, plugin_config: dict) -> None:
+        data_dir().mkdir(parents=True, exist_ok=True)  # dbt-duckdb opens the warehouse in it next
 
     def load(self, source_config: SourceConfig) -> pa.Table:
         return read_table(source_config.identifier, find_landing())

@@ -133,25 +133,22 @@ def _check(
 ) -> pd.DataFrame:
     """Run one suite on the frame with its measures beside it, and lay the results out as rows."""
     as_of = frame["as_of_date"].max() if len(frame) else pd.NaT
-    constants = {f"gate_{name}": measure.value for name, measure in measured.items()}
-    frame = frame.assign(**constants)
+    frame = frame.assign(**{f"gate_{name}": measure.value for name, measure in measured.items()})
     suite = load_suite(suite_name, frame.columns)
-    if frame.empty:  # the measures say how empty it is, so they need a row to stand in
-        frame = _in_order(pd.DataFrame([dict.fromkeys(frame) | constants]), "as_of_date")
     rows = [_row(result, frame, measured) for result in run_suite(frame, suite, as_of)]
-    results = pd.DataFrame(rows).assign(bucket=bucket, suite=suite_name, as_of_date=as_of)
-    return results.astype({"unexpected_count": "Int64", "observed_value": "string", "details": "string"})[
-        COLUMNS
-    ]
+    results = pd.DataFrame(rows).assign(bucket=bucket, suite=suite_name, as_of_date=as_of)[COLUMNS]
+    return results.astype({"unexpected_count": "Int64", "observed_value": "string", "details": "string"})
 
 
 def _row(result: dict, frame: pd.DataFrame, measured: dict[str, measures.Measure]) -> dict:
     """One result of Great Expectations as a row of the results table."""
     configuration, found = result["expectation_config"], result["result"]
     column = column_name(configuration)
-    details = [_bounds(configuration["kwargs"])]
+    details, observed = [_bounds(configuration["kwargs"])], _observed(found, frame, column)
     if column.startswith("gate_"):
-        details.append(measured[column.removeprefix("gate_")].details)
+        measure = measured[column.removeprefix("gate_")]
+        details.append(measure.details)
+        observed = _short(measure.value)  # an empty table has no row to carry it
     if problem := _exception(result["exception_info"]):
         details.append(f"could not be checked: {problem}")
     elif not result["success"]:
@@ -161,7 +158,7 @@ def _row(result: dict, frame: pd.DataFrame, measured: dict[str, measures.Measure
         "column_name": column,
         "severity": configuration["severity"],
         "is_success": bool(result["success"]),
-        "observed_value": _observed(found, frame, column),
+        "observed_value": observed,
         "unexpected_count": found.get("unexpected_count"),
         "details": "; ".join(part for part in details if part),
     }

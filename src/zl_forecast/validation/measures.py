@@ -1,6 +1,6 @@
 """What no stock expectation knows, one number each: calendar, freshness, missing and frozen features, drift.
 
-Each measure becomes a constant column gate_<name> of the checked frame: its threshold stands in the JSON suite
+Each measure becomes a constant column gate_<name> of the checked frame: its threshold stands in the suite
 beside the others. Windows are set here, thresholds are not.
 """
 

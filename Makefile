@@ -1,0 +1,48 @@
+# The two commands: `make build` makes forecasts, `make test` runs every check. Each installs what it needs.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+DBT_FLAGS ?=
+export DBT_PROFILES_DIR := $(CURDIR)/profiles
+export ZL_DATA_DIR ?= $(CURDIR)/data
+# fits run one a core, each with one thread; more threads make them slower
+export OMP_NUM_THREADS := 1
+
+.PHONY: help build test test-full docs lint clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
+	@start=$$SECONDS; $(BIN)/dbt build $(DBT_FLAGS) && $(BIN)/zl summary && echo "Build time: $$((SECONDS - start)) s"
+
+test: $(VENV)/.installed-test  ## every check in its short form: pytest, dbt data tests, dbt unit tests
+	$(BIN)/pytest -m "not full"
+
+test-full: $(VENV)/.installed-test  ## every check in full, with whole builds on real data where it is present
+	$(BIN)/pytest
+
+docs: $(VENV)/.installed  ## dbt docs with the lineage, as one static page
+	$(BIN)/dbt docs generate --static
+	@echo "Open target/static_index.html; the graph button at the bottom right shows landing source to zl_forecast."
+
+lint: $(VENV)/.installed-test  ## ruff
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:  ## remove the environment and dbt's own output; data/ with the ledger stays
+	rm -rf $(VENV) target logs
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@"$(PYTHON)" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))" || { echo "zl-forecast needs Python 3.11 or 3.12: install it, or name it with make PYTHON=..."; exit 1; }
+	@start=$$SECONDS; \
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	echo "Installing the pinned environment into $(VENV) (about two minutes, 3 GB) ..."; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
+	{ grep -q DBT_PROFILES_DIR $(BIN)/activate || printf '\n# zl-forecast: plain dbt commands find the profile\nexport DBT_PROFILES_DIR="%s"\n' "$(CURDIR)/profiles" >> $(BIN)/activate; } && \
+	touch $@ && echo "Install time: $$((SECONDS - start)) s"
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@touch $@

@@ -1,0 +1,51 @@
+-- The ledger against what came: one row a forecast whose target date has been reached. Realised is the close of target_date,
+-- or of the last session before it where the exchange had none.
+with
+ledger as (
+    select * from {{ ref('zl_forecast_ledger') }}
+),
+
+prices as (
+    select as_of_date, close from {{ ref('int_prices__daily') }}
+    where symbol = 'zl'
+),
+
+due as (
+    select * from ledger
+    where target_date <= (select max(as_of_date) from prices)
+),
+
+realised as (
+    select
+        due.*,
+        prices.close as realised_price
+    from due
+    asof inner join prices
+        on due.target_date >= prices.as_of_date
+),
+
+final as (
+    select
+        as_of_date,
+        horizon_days,
+        model_version,
+        data_source,
+        horizon_code,
+        target_date,
+        made_at,
+        ensemble_method,
+        verdict,
+        last_price,
+        p10,
+        p50,
+        p90,
+        realised_price,
+        realised_price - p50 as error_cents,
+        {{ price_pinball('p10', 'p50', 'p90') }} as pinball_cents,
+        {{ price_pinball('reference_p10', 'reference_p50', 'reference_p90') }} as reference_pinball_cents,
+        realised_price between p10 and p90 as is_inside_80,
+        realised_price between p05 and p95 as is_inside_90
+    from realised
+)
+
+select * from final

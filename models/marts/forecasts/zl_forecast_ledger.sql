@@ -1,0 +1,70 @@
+-- Every forecast ever made, append-only: a row is written once, when it is made, and never changed. Scored in zl_forecast_accuracy.
+{{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
+with
+published as (
+    select * from {{ ref('int_ensemble__published') }}
+    where kind = 'live'
+),
+
+verdicts as (
+    select * from {{ ref('verdicts') }}
+    where subject = 'published'
+),
+
+regimes as (
+    select * from {{ ref('int_regimes__daily') }}
+),
+
+newest as (
+    select published.*, verdicts.verdict, verdicts.pinball_skill, verdicts.coverage_80, regimes.regime
+    from published
+    left join verdicts
+        on verdicts.horizon_days = published.horizon_days
+    left join regimes
+        on regimes.as_of_date = published.as_of_date
+    where published.as_of_date = (select max(as_of_date) from published)
+),
+
+final as (
+    select
+        ---------- key
+        as_of_date,
+        horizon_days,
+        fingerprint as model_version,
+        data_source,
+
+        ---------- what is forecast
+        horizon_code,
+        target_date,
+        last_price,
+
+        ---------- forecast, cents/lb
+        p05, p10, p25, p50, p75, p90, p95,
+        prob_up,
+
+        ---------- how it came about, and how far to trust it
+        ensemble_method,
+        share as combination_share,
+        case when ensemble_method = 'reference_alone' or share = 0 then ''
+            else trim(regexp_replace(inputs, '\b(core|reference)\b ?', '', 'g')) end as buckets_used,
+        verdict,
+        pinball_skill as backtest_pinball_skill,
+        coverage_80 as backtest_coverage_80,
+        reference_p10,
+        reference_p50,
+        reference_p90,
+        regime,
+        timezone('UTC', now())::timestamp as made_at
+    from newest
+)
+
+select * from final
+{% if is_incremental() -%}
+where not exists (
+    select 1 from {{ this }} as made
+    where made.as_of_date = final.as_of_date
+        and made.horizon_days = final.horizon_days
+        and made.model_version = final.model_version
+        and made.data_source = final.data_source
+)
+{%- endif %}

@@ -1,0 +1,41 @@
+-- Who stands for each bucket now, by how much, and whether the bucket has shown skill: one row a bucket and horizon.
+with
+choices as (
+    select * from {{ ref('int_tournament__choices') }}
+    where kind = 'live'
+),
+
+verdicts as (
+    select * from {{ ref('verdicts') }}
+),
+
+horizons as (
+    select * from {{ ref('horizons') }}
+),
+
+final as (
+    select
+        choices.bucket,
+        choices.horizon_days,
+        horizons.horizon_code,
+        choices.family as winner,
+        choices.runner_up,
+        choices.score,
+        choices.margin,
+        choices.n_rows,
+        choices.pinball_gain as winner_pinball_gain,
+        choices.coverage_80 as winner_coverage_80,
+        verdicts.verdict,
+        verdicts.p_value,
+        verdicts.pinball_skill as backtest_pinball_skill,
+        verdicts.coverage_80 as backtest_coverage_80,
+        choices.trained_until
+    from choices
+    inner join horizons
+        on horizons.horizon_days = choices.horizon_days
+    left join verdicts
+        on verdicts.subject = choices.bucket
+        and verdicts.horizon_days = choices.horizon_days
+)
+
+select * from final

@@ -1,0 +1,24 @@
+-- What was fitted, on data up to when: one row an artifact (a block of a bucket, of the core or of the ensemble).
+with
+fits as (
+    select fingerprint, bucket as subject, family as member, kind, fold_start, trained_until
+    from {{ ref('int_tournament__forecasts') }}
+    union all
+    select fingerprint, 'ensemble', ensemble_method, kind, fold_start, trained_until
+    from {{ ref('int_ensemble__forecasts') }}
+),
+
+final as (
+    select
+        fingerprint as artifact_id,
+        subject,
+        kind,
+        fold_start,
+        trained_until,
+        string_agg(distinct member, ' ' order by member) as members,
+        kind = 'live' as is_in_force
+    from fits
+    group by fingerprint, subject, kind, fold_start, trained_until
+)
+
+select * from final

@@ -1,0 +1,23 @@
+"""Publishes what BI reads, last of all. The work is in zl_forecast.publish."""
+
+from zl_forecast.publish import publish
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    return publish(
+        {
+            "forecasts.zl_forecast": dbt.ref("zl_forecast"),
+            "forecasts.zl_forecast_ledger": dbt.ref("zl_forecast_ledger"),
+            "forecasts.zl_forecast_accuracy": dbt.ref("zl_forecast_accuracy"),
+            "forecasts.zl_backtest": dbt.ref("zl_backtest"),
+            "forecasts.zl_risk": dbt.ref("zl_risk"),
+            "forecasts.specialist_forecasts": dbt.ref("specialist_forecasts"),
+            "monitoring.tournament_results": dbt.ref("tournament_results"),
+            "monitoring.bucket_winners": dbt.ref("bucket_winners"),
+            "monitoring.ensemble_results": dbt.ref("ensemble_results"),
+            "monitoring.gx_results": dbt.ref("gx_results"),
+            "monitoring.model_registry": dbt.ref("model_registry"),
+            "monitoring.verdicts": dbt.ref("verdicts"),
+        }
+    )

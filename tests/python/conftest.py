@@ -1,0 +1,154 @@
+"""What all tests share: real data where there are any, a small simulated market, and dbt in a process and folders of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from zl_forecast.sample import simulate, write_landing
+
+PROJECT = Path(__file__).parents[2]
+BUCKETS = ("crush", "china", "fx", "fed", "tariff", "biofuel", "energy", "volatility")
+FEATURES = ("build", "--resource-type", "model", "--resource-type", "seed")
+FEATURES += ("--select", "+path:models/marts/buckets", "+int_targets__daily")  # what needs no training: about 10 s
+
+
+@dataclass(frozen=True)
+class DbtResult:
+    """One dbt command that has ended.
+
+    Attributes
+    ----------
+    returncode : int
+        0 where everything passed.
+    stdout : str
+        What dbt printed, without colours, errors included.
+    data_dir : Path
+        The ZL_DATA_DIR it ran with; the warehouse is in it.
+    status : dict[str, str]
+        Status by node name (`success`, `error`, `skipped` ...); empty where dbt got to no node.
+    manifest : dict
+        dbt's manifest.json; empty where it was not written.
+    """
+
+    returncode: int
+    stdout: str
+    data_dir: Path
+    status: dict[str, str]
+    manifest: dict
+
+    @property
+    def warehouse(self) -> Path:
+        return self.data_dir / "warehouse.duckdb"
+
+    def models_after(self, name: str) -> set[str]:
+        """Names of the models and seeds that depend on the model `name`, directly or not."""
+        children, found = self.manifest["child_map"], set()
+        todo = [f"model.zl_forecast.{name}"]
+        while todo:
+            for child in children.get(todo.pop(), []):
+                if child.startswith("model.") and child not in found:
+                    found.add(child)
+                    todo.append(child)
+        return {node.rsplit(".", 1)[-1] for node in found}
+
+
+def dbt(
+    args, *, landing: Path | None, data_dir: Path, project: Path = PROJECT, expect_failure: bool = False, **env: str
+) -> DbtResult:
+    """Run dbt in a process of its own, with all that it writes below `data_dir`.
+
+    Parameters
+    ----------
+    args : sequence of str
+        dbt's own arguments, e.g. ("build", "--select", "stg_landing__bars").
+    landing : Path or None
+        ZL_LANDING_DIR; None leaves it unset.
+    data_dir : Path
+        ZL_DATA_DIR; created. Target and logs go below it, too.
+    project : Path
+        Where dbt_project.yml is.
+    expect_failure : bool
+        Whether the command must fail; it is an assertion either way.
+    **env : str
+        More environment variables.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    target = data_dir / "target"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ZL_", "DBT_"))}
+    environment |= {
+        "ZL_DATA_DIR": str(data_dir),
+        "DBT_TARGET_PATH": str(target),
+        "DBT_LOG_PATH": str(data_dir / "logs"),
+        "DBT_PROFILES_DIR": str(project / "profiles"),
+        "DBT_USE_COLORS": "false",
+        "COLUMNS": "400",
+        **env,
+    }
+    if landing is not None:
+        environment["ZL_LANDING_DIR"] = str(landing)
+    done = subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", *args],
+        cwd=project, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900,
+    )  # fmt: skip
+    results, manifest = (_json(target / name) for name in ("run_results.json", "manifest.json"))
+    status = {result["unique_id"].split(".")[2]: result["status"] for result in results.get("results", [])}
+    assert (done.returncode != 0) == expect_failure, f"dbt {' '.join(args)} ended with {done.returncode}:\n{done.stdout}"
+    return DbtResult(done.returncode, done.stdout, data_dir, status, manifest)
+
+
+def _json(path: Path) -> dict:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+@pytest.fixture(scope="session")
+def run_dbt():
+    """The function `dbt` above."""
+    return dbt
+
+
+@pytest.fixture(scope="session")
+def features(run_dbt):
+    """A function (landing, data_dir, project=…) that builds staging to marts and the targets; see `DbtResult`."""
+    return partial(run_dbt, FEATURES)
+
+
+@pytest.fixture(scope="session")
+def real_landing() -> Path:
+    """Folder with real bars and series: ZL_REAL_DATA_DIR, else shared/data/landing beside the project."""
+    named = os.environ.get("ZL_REAL_DATA_DIR")
+    folder = Path(named) if named else PROJECT.parent / "shared" / "data" / "landing"
+    if not list(folder.glob("bars_daily*")):
+        pytest.skip(f"no real market data: {folder} holds no bars_daily file; point ZL_REAL_DATA_DIR to a landing folder")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def sample_landing(tmp_path_factory) -> Path:
+    """Landing files of the world `planted`, four years of it: simulated, about 1,000 sessions."""
+    folder = tmp_path_factory.mktemp("sample") / "planted"
+    write_landing(simulate("planted", start="2018-01-02", end="2021-12-31"), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_features(features, sample_landing, tmp_path_factory) -> DbtResult:
+    """Staging to marts of `sample_landing`, built once. Read only."""
+    return features(landing=sample_landing, data_dir=tmp_path_factory.mktemp("sample_features"))
+
+
+@pytest.fixture(scope="session")
+def project_copy(tmp_path_factory) -> Path:
+    """The dbt project without its tests, to be changed at will."""
+    copy = tmp_path_factory.mktemp("project") / "zl_forecast"
+    copy.mkdir()
+    for name in ("profiles", "seeds", "models", "macros", "python_models", "expectations", "tests/dbt"):
+        shutil.copytree(PROJECT / name, copy / name)
+    shutil.copy(PROJECT / "dbt_project.yml", copy)
+    return copy

@@ -1,0 +1,312 @@
+"""Nothing looks ahead: features and targets at T are the same to the last bit, whatever comes after T.
+
+Three ways to ask: build without what came later (time travel), build with something else in its place (perturbation),
+and put a look-ahead into a copy of the project to see that the first would have found it.
+"""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import BUCKETS
+
+MARTS = {bucket: f"features.mart_{bucket}__daily" for bucket in BUCKETS}
+TARGETS = "intermediate.int_targets__daily"
+KNOWN_AT_ORIGIN = ("horizon_code", "last_price", "sigma", "scale", "data_source")
+KNOWN_AT_TARGET = (*KNOWN_AT_ORIGIN, "target_date", "is_matured", "realised_price", "realised_log_return", "z")
+SAMPLE_CUTS = (date(2019, 3, 13), date(2020, 3, 20), date(2021, 9, 30))
+REAL_CUT = date(2020, 4, 21)  # the session after WTI settled below zero
+MORE_REAL_CUTS = (date(2013, 7, 5), date(2018, 6, 15), date(2021, 6, 30))
+
+# ---------------------------------------------------------------- how landing files are changed
+
+
+def truncated(landing: Path, cut: date, to: Path) -> Path:
+    """The landing files as they were on the evening of `cut`."""
+    with _landing_tables(landing, to) as con:
+        con.execute("delete from bars_daily where as_of_date > $cut", {"cut": cut})
+        con.execute("delete from series where available_on > $cut", {"cut": cut})
+        con.execute("delete from policy_events where available_on > $cut", {"cut": cut})
+    return to
+
+
+def perturbed(landing: Path, cut: date, to: Path) -> Path:
+    """The same files up to `cut`, and nonsense afterwards, which only just keeps the contract for ZL."""
+    with _landing_tables(landing, to) as con:
+        con.execute("select setseed(0.5)")
+        con.execute(
+            """
+            update bars_daily set
+                open = open * k, high = high * k, low = low * k, close = close * k, volume = volume * 3 + 17
+            from (
+                select symbol as s, as_of_date as d,
+                    case when symbol = 'ZL' then 0.97 + 0.06 * random() else 2 + 5 * random() end as k
+                from bars_daily
+            )
+            where symbol = s and as_of_date = d and as_of_date > $cut
+            """,
+            {"cut": cut},
+        )
+        con.execute("delete from bars_daily where symbol = 'ZC' and as_of_date > $cut", {"cut": cut})
+        con.execute("update bars_daily set close = -37.63 where symbol = 'CL' and as_of_date > $cut", {"cut": cut})
+        con.execute(
+            "update series set value = -2 * value + 1000 * random() where available_on > $cut", {"cut": cut}
+        )
+        # a revision of each series' past, published after the cut
+        con.execute(
+            """
+            insert into series
+            select series_id, max(obs_date), $cut + 1, any_value(-999) from series
+            where available_on <= $cut group by series_id
+            """,
+            {"cut": cut},
+        )
+        con.execute("update policy_events set severity = 100 where available_on > $cut", {"cut": cut})
+        con.execute(
+            "insert into policy_events values ($cut - 3, $cut + 1, 'tariff', 'announcement', 'later', 9), "
+            "($cut - 3, $cut + 1, 'biofuel', 'waiver', 'later', 9)",
+            {"cut": cut},
+        )
+    return to
+
+
+class _landing_tables:
+    """Landing files as DuckDB tables; what is left of them is written to `to` at the end."""
+
+    def __init__(self, landing: Path, to: Path):
+        self.landing, self.to, self.con = landing, to, duckdb.connect()
+
+    def __enter__(self) -> duckdb.DuckDBPyConnection:
+        for table, columns, order in (
+            ("bars_daily", "symbol, as_of_date, open, high, low, close, volume, contract_id", "symbol, as_of_date"),
+            ("series", "series_id, obs_date, available_on, value", "series_id, available_on, obs_date"),
+            ("policy_events", "event_date, available_on, bucket, kind, title, severity", "available_on, bucket"),
+        ):
+            suffix = "csv" if table == "policy_events" else "parquet"
+            files = str(self.landing / f"{table}*.{suffix}")
+            self.con.execute(f"create table {table} as select {columns} from '{files}' order by {order}")
+        return self.con
+
+    def __exit__(self, *failed):
+        self.to.mkdir(parents=True)
+        self.con.execute(f"copy (from bars_daily order by symbol, as_of_date) to '{self.to}/bars_daily.parquet'")
+        self.con.execute(f"copy (from series order by series_id, available_on, obs_date) to '{self.to}/series.parquet'")
+        if self.con.sql("select count(*) from policy_events").fetchone()[0]:
+            self.con.execute(f"copy policy_events to '{self.to}/policy_events.csv' (header)")
+        if (self.landing / "SIMULATED.json").exists():
+            shutil.copy(self.landing / "SIMULATED.json", self.to)
+        self.con.close()
+
+
+# ---------------------------------------------------------------- how two builds are compared
+
+
+def read(warehouse: Path, query: str) -> pa.Table:
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        return con.sql(query).to_arrow_table()
+
+
+def differences(left: pa.Table, right: pa.Table) -> dict[str, int]:
+    """Rows that differ by column, floats by their bits; `rows` and `columns` where the shapes differ."""
+    if left.column_names != right.column_names:
+        return {"columns": len(set(left.column_names) ^ set(right.column_names)) or len(left.column_names)}
+    if left.num_rows != right.num_rows:
+        return {"rows": abs(left.num_rows - right.num_rows)}
+    found = {name: _n_different(left[name], right[name]) for name in left.column_names}
+    return {name: n for name, n in found.items() if n}
+
+
+def _n_different(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:
+    if left.type != right.type:
+        return max(len(left), 1)
+    nulls = [column.is_null().to_numpy(zero_copy_only=False) for column in (left, right)]
+    if pa.types.is_floating(left.type):
+        a, b = (
+            np.where(null, 0.0, column.to_numpy()).view("int64")
+            for null, column in zip(nulls, (left, right), strict=True)
+        )
+    else:
+        a, b = (np.array(column.to_pylist(), dtype=object) for column in (left, right))
+    return int(np.count_nonzero((nulls[0] != nulls[1]) | (a != b)))
+
+
+def differences_at_or_before(cut: date, full: Path, other: Path) -> dict[str, dict[str, int]]:
+    """What differs between two builds in rows up to `cut`, by table; targets compared by what was known when."""
+    days = f"as_of_date <= date '{cut}'"
+    queries = {bucket: f"from {mart} where {days} order by as_of_date" for bucket, mart in MARTS.items()}
+    key = "as_of_date, horizon_days"
+    queries["targets, as known at the origin"] = (
+        f"select {key}, {', '.join(KNOWN_AT_ORIGIN)} from {TARGETS} where {days} order by {key}"
+    )
+    queries["targets, once matured"] = (
+        f"select {key}, {', '.join(KNOWN_AT_TARGET)} from {TARGETS} "
+        f"where {days} and target_date <= date '{cut}' order by {key}"
+    )
+    tables = {name: (read(full, query), read(other, query)) for name, query in queries.items()}
+    assert all(left.num_rows for left, _ in tables.values()), "nothing to compare: the cut lies before the first row"
+    found = {name: differences(left, right) for name, (left, right) in tables.items()}
+    return {name: columns for name, columns in found.items() if columns}
+
+
+@pytest.fixture(scope="module")
+def builds(features, sample_landing, sample_features, tmp_path_factory):
+    """Warehouses of the sample as it was at each cut, and of the perturbed one; two builds at a time."""
+    folder = tmp_path_factory.mktemp("time_travel")
+    landings = {cut: truncated(sample_landing, cut, folder / f"landing_{cut}") for cut in SAMPLE_CUTS}
+    landings["perturbed"] = perturbed(sample_landing, SAMPLE_CUTS[1], folder / "landing_perturbed")
+
+    def build(name):
+        return features(landing=landings[name], data_dir=folder / f"data_{name}").warehouse
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(landings, pool.map(build, landings), strict=True)) | {"full": sample_features.warehouse}
+
+
+@pytest.fixture(scope="module")
+def real_full(features, real_landing, tmp_path_factory) -> Path:
+    return features(landing=real_landing, data_dir=tmp_path_factory.mktemp("real_full")).warehouse
+
+
+# ---------------------------------------------------------------- time travel and perturbation
+
+
+@pytest.mark.parametrize("cut", SAMPLE_CUTS, ids=str)
+def test_without_what_came_later_the_sample_is_the_same_to_the_last_bit(builds, cut):
+    assert differences_at_or_before(cut, builds["full"], builds[cut]) == {}
+
+
+def test_with_nonsense_in_place_of_what_came_later_the_sample_is_the_same(builds):
+    assert differences_at_or_before(SAMPLE_CUTS[1], builds["full"], builds["perturbed"]) == {}
+
+
+def test_the_nonsense_reaches_every_mart_after_the_cut(builds):
+    # else the test before would be true of a build that reads nothing
+    for bucket, mart in MARTS.items():
+        query = f"from {mart} where as_of_date > date '{SAMPLE_CUTS[1]}' order by as_of_date"
+        found = differences(read(builds["full"], query), read(builds["perturbed"], query))
+        assert len([name for name in found if not name.startswith("base_")]) >= 5, bucket
+
+
+def test_without_what_came_later_real_features_are_the_same_to_the_last_bit(
+    features, real_landing, real_full, tmp_path
+):
+    then = features(landing=truncated(real_landing, REAL_CUT, tmp_path / "landing"), data_dir=tmp_path / "data")
+    assert differences_at_or_before(REAL_CUT, real_full, then.warehouse) == {}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("cut", MORE_REAL_CUTS, ids=str)
+def test_at_more_dates_real_features_are_the_same_to_the_last_bit(
+    features, real_landing, real_full, tmp_path, cut
+):
+    then = features(landing=truncated(real_landing, cut, tmp_path / "landing"), data_dir=tmp_path / "data")
+    assert differences_at_or_before(cut, real_full, then.warehouse) == {}
+
+
+@pytest.mark.full
+def test_with_nonsense_in_place_of_what_came_later_real_features_are_the_same(
+    features, real_landing, real_full, tmp_path
+):
+    other = features(landing=perturbed(real_landing, REAL_CUT, tmp_path / "landing"), data_dir=tmp_path / "data")
+    assert differences_at_or_before(REAL_CUT, real_full, other.warehouse) == {}
+
+
+# ---------------------------------------------------------------- and a look-ahead would be seen
+
+
+@pytest.fixture(scope="module")
+def look_ahead(features, project_copy, sample_landing, tmp_path_factory) -> dict[str, dict[str, int]]:
+    """What time travel finds in a copy of the project that joins on obs_date and leads where it should lag."""
+    for model, right, wrong in (
+        ("intermediate/int_series__asof", "wanted.known_on >= newest.available_on", "wanted.known_on >= newest.obs_date"),
+        (
+            "marts/buckets/mart_crush__daily",
+            "oil_share - {{ ago('oil_share', 5) }}",
+            "lead(oil_share, 5) over (order by as_of_date) - oil_share",
+        ),
+    ):
+        path = project_copy / "models" / f"{model}.sql"
+        text = path.read_text()
+        assert text.count(right) == 1, f"{model}.sql has changed: teach this test its join anew"
+        path.write_text(text.replace(right, wrong))
+    folder, cut = tmp_path_factory.mktemp("look_ahead"), SAMPLE_CUTS[1]
+    landings = {"full": sample_landing, "then": truncated(sample_landing, cut, folder / "landing")}
+
+    def build(name):
+        return features(landing=landings[name], data_dir=folder / name, project=project_copy).warehouse
+
+    with ThreadPoolExecutor(2) as pool:
+        return differences_at_or_before(cut, *pool.map(build, ("full", "then")))
+
+
+def test_time_travel_finds_a_join_on_the_date_that_the_data_describe(look_ahead):
+    assert {"cftc_zl_net_share", "usda_sbo_stocks_to_use"} & set(look_ahead["crush"])
+    assert {"fed", "fx", "tariff", "biofuel", "volatility"} <= set(look_ahead)
+
+
+def test_time_travel_finds_a_lead_in_place_of_a_lag(look_ahead):
+    assert look_ahead["crush"]["cbot_zl_oil_share_change_5"] == 5
+
+
+def test_time_travel_finds_nothing_where_nothing_was_changed(look_ahead):
+    assert "energy" not in look_ahead  # reads bars only, and its model was left as it is
+
+
+def test_a_difference_in_the_last_bit_is_a_difference():
+    x = pa.table({"x": [0.1, None, 0.3]})
+    assert differences(x, pa.table({"x": [0.1, None, 0.3]})) == {}
+    assert differences(x, pa.table({"x": [0.1, None, np.nextafter(0.3, 1)]})) == {"x": 1}
+    assert differences(x, pa.table({"x": [0.1, 0.0, 0.3]})) == {"x": 1}
+    assert differences(x, pa.table({"x": [0.1, None]})) == {"rows": 1}
+
+
+# ---------------------------------------------------------------- dates of a row
+
+
+def assert_dates_are_in_order(warehouse: Path) -> None:
+    for bucket, mart in MARTS.items():
+        late = f"select count(*), count(latest_input_on) from {mart} where latest_input_on > as_of_date"
+        assert read(warehouse, late).to_pylist()[0]["count_star()"] == 0, f"{bucket} reads what is not yet known"
+        blank = read(warehouse, f"select count(*) as n from {mart} where latest_input_on is null")
+        assert blank["n"][0].as_py() == 0, f"{bucket} does not say what it read"
+    wrong = read(
+        warehouse,
+        f"""
+        select count(*) as n from {TARGETS}
+        where target_date <= as_of_date or not sigma > 0 or not isfinite(sigma)
+            or is_matured != (realised_price is not null) or is_matured != (z is not null) or not isfinite(z)
+        """,
+    )
+    assert wrong["n"][0].as_py() == 0
+
+
+def test_rows_of_the_sample_read_nothing_later_than_their_date_and_targets_lie_ahead(builds):
+    assert_dates_are_in_order(builds["full"])
+    assert_dates_are_in_order(builds[SAMPLE_CUTS[1]])
+
+
+def test_real_rows_read_nothing_later_than_their_date_and_targets_lie_ahead(real_full):
+    assert_dates_are_in_order(real_full)
+
+
+def test_a_live_target_date_is_the_session_that_came_or_an_earlier_one_without_a_bar(builds):
+    # the exchange calendar counts a session that later had no bar; such a target slips, it never comes sooner
+    cut = SAMPLE_CUTS[1]
+    live = read(
+        builds[cut], f"select as_of_date, horizon_days, target_date from {TARGETS} where target_date > date '{cut}'"
+    )
+    with duckdb.connect(str(builds["full"]), read_only=True) as con:
+        slipped, kept = con.execute(
+            f"""
+            select count(*) filter (where came.target_date < live.target_date),
+                count(*) filter (where came.target_date = live.target_date)
+            from live inner join {TARGETS} as came using (as_of_date, horizon_days)
+            """
+        ).fetchone()
+    assert slipped == 0
+    assert kept > 0.5 * live.num_rows

@@ -1,0 +1,117 @@
+"""The losses, and the test that says skill or no skill."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from zl_forecast import settings
+from zl_forecast.scoring import diebold_mariano, pinball
+
+REPETITIONS = 300
+
+
+def _overlapping(rng: np.random.Generator, n: int, overlap: int) -> np.ndarray:
+    """Sums of `overlap` neighbours of white noise, sd 1: what neighbouring targets have in common."""
+    return np.convolve(rng.standard_normal(n + overlap - 1), np.ones(overlap) / np.sqrt(overlap), "valid")
+
+
+def test_pinball_worked_by_hand():
+    # quantiles -1, 0, 1 at 10, 50, 90 %; outcome 2: 0.1 * 3 + 0.5 * 2 + 0.9 * 1 = 2.2; outcome -2 the mirror image
+    quantiles = np.array([[-1.0, 0.0, 1.0]] * 3)
+    expected = [2.2 / 3, 2.2 / 3, 0.2 / 3]  # outcome 0 pays 0.1 on either side
+    assert pinball(np.array([2.0, -2.0, 0.0]), quantiles) == pytest.approx(expected)
+
+
+def test_pinball_is_zero_only_on_the_outcome_itself():
+    assert pinball(np.array([1.5]), np.full((1, 3), 1.5)) == pytest.approx([0])
+    assert (pinball(np.array([1.5]), np.array([[1.4, 1.5, 1.6]])) > 0).all()
+
+
+def test_pinball_is_least_at_the_true_quantiles():
+    z = np.random.default_rng(1).standard_normal(20_000)
+    losses = {width: pinball(z, np.tile([-width, 0, width], (len(z), 1))).mean() for width in (0.9, 1.2816, 1.7)}
+    assert min(losses, key=losses.get) == 1.2816
+
+
+def test_pinball_agrees_with_the_macro_that_scores_in_the_warehouse():
+    macro = (Path(__file__).parents[2] / "macros" / "forecast_criteria.sql").read_text()
+    row_scores = re.search(r"macro row_scores\(\) -%}(.*?){%- endmacro", macro, re.DOTALL).group(1)
+    rng = np.random.default_rng(2)
+    z, quantiles = rng.standard_normal(50), np.sort(rng.standard_normal((50, 3)), axis=1)
+    rows = pd.DataFrame(quantiles, columns=list(settings.SCORED_COLUMNS)).assign(z=z, scale=0.25, is_matured=True)
+    scored = duckdb.connect().execute(f"select {row_scores} from rows").df()
+    assert scored["pinball_pct"].to_numpy() == pytest.approx(25 * pinball(z, quantiles))
+    assert len(rows) == len(scored)
+
+
+@pytest.mark.parametrize(("n", "overlap"), [(400, 1), (2000, 20), (2000, 60)])
+def test_without_skill_about_one_in_twenty_is_called_skill(n, overlap):
+    rng = np.random.default_rng(overlap)
+    verdicts = [diebold_mariano(np.zeros(n), _overlapping(rng, n, overlap), overlap).verdict for _ in range(REPETITIONS)]
+    assert 0.01 <= np.mean(np.array(verdicts) == "skill") <= 0.09  # 0.05 +- 3 standard errors of 300 draws
+
+
+def test_a_test_blind_to_the_overlap_would_cry_skill_far_too_often():
+    rng = np.random.default_rng(60)
+    false = 0
+    for _ in range(REPETITIONS):
+        difference = _overlapping(rng, 2000, 60)
+        false += difference.mean() / (difference.std() / np.sqrt(len(difference))) > 1.645
+    assert false / REPETITIONS > 0.3  # which is why the test above is not an idle one
+
+
+@pytest.mark.parametrize(("n", "overlap", "gain"), [(400, 1, 0.25), (2000, 20, 0.5), (2000, 60, 0.8)])
+def test_a_planted_gain_is_found(n, overlap, gain):
+    rng = np.random.default_rng(overlap)
+    found = [
+        diebold_mariano(np.zeros(n), gain + _overlapping(rng, n, overlap), overlap).verdict == "skill" for _ in range(100)
+    ]
+    assert np.mean(found) > 0.8
+
+
+def test_exchanging_the_two_forecasts_turns_the_sign_and_the_p_value():
+    rng = np.random.default_rng(3)
+    loss, reference = rng.gamma(2, size=500), rng.gamma(2, size=500) + 0.3
+    better, worse = diebold_mariano(loss, reference, 5), diebold_mariano(reference, loss, 5)
+    assert better.statistic == pytest.approx(-worse.statistic)
+    assert better.p_value == pytest.approx(1 - worse.p_value)
+    assert (better.verdict, worse.verdict) == ("skill", "no_skill")
+
+
+def test_statistic_worked_by_hand_on_a_single_wave():
+    # d = 1 + cos(2 pi t / n): mean 1, |fft|^2 / n is (n / 2)^2 / n = n / 4 at the first ordinate, 0 at the others;
+    # m is the cube root of 65, so four ordinates
+    n = 65
+    difference = 1 + np.cos(2 * np.pi * np.arange(n) / n)
+    result = diebold_mariano(np.zeros(n), difference, overlap=1)
+    variance = (n / 4) / 4
+    assert result.degrees_of_freedom == 8
+    assert result.statistic == pytest.approx(1 / np.sqrt(variance / n))
+
+
+def test_scale_of_the_losses_does_not_matter():
+    rng = np.random.default_rng(4)
+    loss, reference = rng.gamma(2, size=(2, 300))
+    assert diebold_mariano(loss, reference, 5).p_value == pytest.approx(diebold_mariano(9 * loss, 9 * reference, 5).p_value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "reference", "overlap"),
+    [
+        (np.ones(500), np.ones(500), 5),  # the reference against itself
+        (np.ones(500), np.full(500, 2.0), 5),  # constant gain: no variance to judge it by
+        (np.zeros(300), np.arange(300.0), 120),  # two and a half independent targets
+        (np.array([]), np.array([]), 5),
+        (np.array([0.0]), np.array([1.0]), 1),
+        (np.array([0.0, np.nan] * 250), np.ones(500), 5),
+    ],
+    ids=["equal", "constant", "too_few", "empty", "one", "nan"],
+)
+def test_what_cannot_be_tested_is_no_skill(loss, reference, overlap):
+    result = diebold_mariano(loss, reference, overlap)
+    assert result.verdict == "no_skill"
+    assert np.isnan(result.p_value)
