@@ -1,11 +1,15 @@
 {#
   Policy events of one bucket as a fading memory: per session the sum of severities, each halved every `half_life` days since it became known.
+  Added up in a fixed order: a plain sum() takes rows as they come, and its last digit with them.
 #}
 {% macro event_memory(bucket, half_lives) -%}
     select
         sessions.session_date as as_of_date,
         {% for half_life in half_lives -%}
-        coalesce(sum(events.severity * pow(0.5, (sessions.session_date - events.available_on) / {{ half_life }}.0)), 0) as memory_{{ half_life }},
+        coalesce(list_sum(list(
+            events.severity * pow(0.5, (sessions.session_date - events.available_on) / {{ half_life }}.0)
+            order by events.available_on, events.event_date, events.title
+        )), 0) as memory_{{ half_life }},
         {% endfor -%}
         least(coalesce(min(sessions.session_date - events.available_on), 365), 365) as days_since_event,
         coalesce(max(events.available_on), min(sessions.session_date)) as latest_event_on

@@ -37,9 +37,11 @@ final as (
         contract_id,
         is_roll,
         log_return,
-        sum(coalesce(log_return, 0)) over (
+        -- in whole units of 2^-60: such sums are exact in any order, while a sum of doubles has last digits that depend on
+        -- which rows the engine adds first, and those on how many rows there are of other symbols, or will be
+        sum((coalesce(log_return, 0) * pow(2, 60))::hugeint) over (
             partition by symbol order by as_of_date rows unbounded preceding
-        ) as log_index,
+        ) / pow(2, 60) as log_index,
         data_source
     from returns
 )

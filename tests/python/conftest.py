@@ -35,6 +35,8 @@ class DbtResult:
         Status by node name (`success`, `error`, `skipped` ...); empty where dbt got to no node.
     manifest : dict
         dbt's manifest.json; empty where it was not written.
+    compiled : list of (str, str, str)
+        Name, relation and compiled code of each model that was built, in the order in which they ended.
     """
 
     returncode: int
@@ -42,13 +44,14 @@ class DbtResult:
     data_dir: Path
     status: dict[str, str]
     manifest: dict
+    compiled: list[tuple[str, str, str]]
 
     @property
     def warehouse(self) -> Path:
         return self.data_dir / "warehouse.duckdb"
 
     def models_after(self, name: str) -> set[str]:
-        """Names of the models and seeds that depend on the model `name`, directly or not."""
+        """Names of the models that depend on the model `name`, directly or not."""
         children, found = self.manifest["child_map"], set()
         todo = [f"model.zl_forecast.{name}"]
         while todo:
@@ -98,9 +101,15 @@ def dbt(
         cwd=project, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900,
     )  # fmt: skip
     results, manifest = (_json(target / name) for name in ("run_results.json", "manifest.json"))
-    status = {result["unique_id"].split(".")[2]: result["status"] for result in results.get("results", [])}
+    results = results.get("results", [])
+    status = {result["unique_id"].split(".")[2]: result["status"] for result in results}
+    compiled = [
+        (result["unique_id"].split(".")[2], result["relation_name"], result["compiled_code"])
+        for result in results
+        if result["unique_id"].startswith("model.") and result["status"] == "success"
+    ]
     assert (done.returncode != 0) == expect_failure, f"dbt {' '.join(args)} ended with {done.returncode}:\n{done.stdout}"
-    return DbtResult(done.returncode, done.stdout, data_dir, status, manifest)
+    return DbtResult(done.returncode, done.stdout, data_dir, status, manifest, compiled)
 
 
 def _json(path: Path) -> dict:

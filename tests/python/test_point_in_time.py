@@ -5,7 +5,6 @@ and put a look-ahead into a copy of the project to see that the first would have
 """
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +12,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import BUCKETS
+from conftest import BUCKETS, DbtResult
+
+from zl_forecast.landing import TABLES, LandingFolder, read_table
 
 MARTS = {bucket: f"features.mart_{bucket}__daily" for bucket in BUCKETS}
 TARGETS = "intermediate.int_targets__daily"
@@ -103,6 +104,35 @@ class _landing_tables:
         self.con.close()
 
 
+# ---------------------------------------------------------------- how a build is repeated on them
+
+
+def repeated(build: DbtResult, landing: Path, to: Path) -> Path:
+    """The same SQL, as dbt compiled it for `build`, on other landing files: a second instead of ten.
+
+    `test_sql_repeated_without_dbt_is_what_dbt_builds` is why this may stand for dbt.
+    """
+    to.mkdir(parents=True)
+    folder = LandingFolder(landing, "simulated" if (landing / "SIMULATED.json").exists() else "market")
+    with duckdb.connect(str(to / "warehouse.duckdb")) as con:
+        con.execute(f"attach '{build.warehouse}' as built (read_only)")
+        for schema in ("landing", "registry", "staging", "intermediate", "features"):
+            con.execute(f"create schema {schema}")
+        for name in TABLES:
+            rows = read_table(name, folder)
+            con.register("rows", rows)
+            con.execute(f"create table landing.{name} as from rows")
+        for seed in (n for n in build.manifest["nodes"].values() if n["resource_type"] == "seed"):
+            if build.status.get(seed["name"]) == "success":
+                con.execute(f"create table registry.{seed['name']} as from built.registry.{seed['name']}")
+        for name, relation, sql in build.compiled:
+            if build.manifest["nodes"][f"model.zl_forecast.{name}"]["language"] == "python":
+                sql = f"from built.{relation.split('.', 1)[1]}"
+            con.execute(f"create table {relation} as {sql}")
+        con.execute("detach built")
+    return to / "warehouse.duckdb"
+
+
 # ---------------------------------------------------------------- how two builds are compared
 
 
@@ -154,25 +184,31 @@ def differences_at_or_before(cut: date, full: Path, other: Path) -> dict[str, di
 
 
 @pytest.fixture(scope="module")
-def builds(features, sample_landing, sample_features, tmp_path_factory):
-    """Warehouses of the sample as it was at each cut, and of the perturbed one; two builds at a time."""
+def builds(sample_landing, sample_features, tmp_path_factory):
+    """Warehouses of the sample as it was at each cut, and of the perturbed one."""
     folder = tmp_path_factory.mktemp("time_travel")
     landings = {cut: truncated(sample_landing, cut, folder / f"landing_{cut}") for cut in SAMPLE_CUTS}
     landings["perturbed"] = perturbed(sample_landing, SAMPLE_CUTS[1], folder / "landing_perturbed")
-
-    def build(name):
-        return features(landing=landings[name], data_dir=folder / f"data_{name}").warehouse
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(landings, pool.map(build, landings), strict=True)) | {"full": sample_features.warehouse}
+    built = {
+        name: repeated(sample_features, landing, folder / f"data_{name}") for name, landing in landings.items()
+    }
+    return built | {"full": sample_features.warehouse}
 
 
 @pytest.fixture(scope="module")
-def real_full(features, real_landing, tmp_path_factory) -> Path:
-    return features(landing=real_landing, data_dir=tmp_path_factory.mktemp("real_full")).warehouse
+def real_full(features, real_landing, tmp_path_factory) -> DbtResult:
+    return features(landing=real_landing, data_dir=tmp_path_factory.mktemp("real_full"))
 
 
 # ---------------------------------------------------------------- time travel and perturbation
+
+
+def test_sql_repeated_without_dbt_is_what_dbt_builds(features, sample_landing, sample_features, builds, tmp_path):
+    cut = SAMPLE_CUTS[1]
+    by_dbt = features(landing=truncated(sample_landing, cut, tmp_path / "landing"), data_dir=tmp_path / "data")
+    for table in (*MARTS.values(), TARGETS):
+        query = f"from {table} order by all"
+        assert differences(read(by_dbt.warehouse, query), read(builds[cut], query)) == {}, table
 
 
 @pytest.mark.parametrize("cut", SAMPLE_CUTS, ids=str)
@@ -193,27 +229,27 @@ def test_the_nonsense_reaches_every_mart_after_the_cut(builds):
 
 
 def test_without_what_came_later_real_features_are_the_same_to_the_last_bit(
-    features, real_landing, real_full, tmp_path
+    real_landing, real_full, tmp_path
 ):
-    then = features(landing=truncated(real_landing, REAL_CUT, tmp_path / "landing"), data_dir=tmp_path / "data")
-    assert differences_at_or_before(REAL_CUT, real_full, then.warehouse) == {}
+    then = repeated(real_full, truncated(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
+    assert differences_at_or_before(REAL_CUT, real_full.warehouse, then) == {}
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("cut", MORE_REAL_CUTS, ids=str)
 def test_at_more_dates_real_features_are_the_same_to_the_last_bit(
-    features, real_landing, real_full, tmp_path, cut
+    real_landing, real_full, tmp_path, cut
 ):
-    then = features(landing=truncated(real_landing, cut, tmp_path / "landing"), data_dir=tmp_path / "data")
-    assert differences_at_or_before(cut, real_full, then.warehouse) == {}
+    then = repeated(real_full, truncated(real_landing, cut, tmp_path / "landing"), tmp_path / "data")
+    assert differences_at_or_before(cut, real_full.warehouse, then) == {}
 
 
 @pytest.mark.full
 def test_with_nonsense_in_place_of_what_came_later_real_features_are_the_same(
-    features, real_landing, real_full, tmp_path
+    real_landing, real_full, tmp_path
 ):
-    other = features(landing=perturbed(real_landing, REAL_CUT, tmp_path / "landing"), data_dir=tmp_path / "data")
-    assert differences_at_or_before(REAL_CUT, real_full, other.warehouse) == {}
+    other = repeated(real_full, perturbed(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
+    assert differences_at_or_before(REAL_CUT, real_full.warehouse, other) == {}
 
 
 # ---------------------------------------------------------------- and a look-ahead would be seen
@@ -235,13 +271,9 @@ def look_ahead(features, project_copy, sample_landing, tmp_path_factory) -> dict
         assert text.count(right) == 1, f"{model}.sql has changed: teach this test its join anew"
         path.write_text(text.replace(right, wrong))
     folder, cut = tmp_path_factory.mktemp("look_ahead"), SAMPLE_CUTS[1]
-    landings = {"full": sample_landing, "then": truncated(sample_landing, cut, folder / "landing")}
-
-    def build(name):
-        return features(landing=landings[name], data_dir=folder / name, project=project_copy).warehouse
-
-    with ThreadPoolExecutor(2) as pool:
-        return differences_at_or_before(cut, *pool.map(build, ("full", "then")))
+    full = features(landing=sample_landing, data_dir=folder / "full", project=project_copy)
+    then = repeated(full, truncated(sample_landing, cut, folder / "landing"), folder / "then")
+    return differences_at_or_before(cut, full.warehouse, then)
 
 
 def test_time_travel_finds_a_join_on_the_date_that_the_data_describe(look_ahead):
@@ -291,7 +323,7 @@ def test_rows_of_the_sample_read_nothing_later_than_their_date_and_targets_lie_a
 
 
 def test_real_rows_read_nothing_later_than_their_date_and_targets_lie_ahead(real_full):
-    assert_dates_are_in_order(real_full)
+    assert_dates_are_in_order(real_full.warehouse)
 
 
 def test_a_live_target_date_is_the_session_that_came_or_an_earlier_one_without_a_bar(builds):

@@ -1,0 +1,54 @@
+"""Benchmark, not a test: seconds of staging to marts on real data repeated 1, 4 and 16 times (dates shifted back).
+
+    python tests/python/bench_features.py <folder with landing files>
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+from conftest import FEATURES, dbt
+
+YEARS = 12  # the real data span just under twelve
+
+
+def repeat(source: Path, target: Path, times: int) -> int:
+    """Write `times` copies of the landing files, each shifted back by YEARS more; returns the number of bars."""
+    target.mkdir()
+    con = duckdb.connect()
+    shifts = f"(select (i * {YEARS})::int as years from range({times}) t(i))"
+    con.execute(f"""
+        copy (
+            select symbol, (as_of_date - to_years(years))::date as as_of_date, open, high, low, close, volume, contract_id
+            from '{source}/bars_daily.parquet', {shifts} order by symbol, as_of_date
+        ) to '{target}/bars_daily.parquet'
+    """)
+    con.execute(f"""
+        copy (
+            select series_id, (obs_date - to_years(years))::date as obs_date,
+                (available_on - to_years(years))::date as available_on, avg(value) as value
+            from '{source}/series.parquet', {shifts} where available_on >= '2010-01-01'
+            group by all order by series_id, available_on
+        ) to '{target}/series.parquet'
+    """)
+    return con.execute(f"select count(*) from '{target}/bars_daily.parquet'").fetchone()[0]
+
+
+def main() -> None:
+    source = Path(sys.argv[1]).resolve()
+    for times in (1, 4, 16):
+        with tempfile.TemporaryDirectory() as folder:
+            bars = repeat(source, Path(folder) / "landing", times)
+            parse = ("parse",)
+            dbt(parse, landing=Path(folder) / "landing", data_dir=Path(folder) / "data")
+            started = time.perf_counter()
+            result = dbt(FEATURES, landing=Path(folder) / "landing", data_dir=Path(folder) / "data")
+            wall = time.perf_counter() - started
+            inside = next(line for line in result.stdout.splitlines() if "Finished running" in line).split("(")[-1]
+            print(f"{times:2}x {bars:9,} bars: {inside.rstrip(').')} in dbt, {wall:.1f} s with its start", flush=True)
+
+
+if __name__ == "__main__":
+    main()

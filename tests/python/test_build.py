@@ -1,0 +1,273 @@
+"""The whole build, as a user runs it: on a small simulated market, then again, a day later, with a bad bucket, with bad files."""
+
+import json
+import shutil
+import threading
+from collections import deque
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from zl_forecast.calendar import exchange_sessions
+from zl_forecast.sample import simulate, write_landing
+
+START, END, NEXT = "2018-01-02", "2023-05-30", "2023-05-31"  # three test years and a live month
+QUANTILES = ["p05", "p10", "p25", "p50", "p75", "p90", "p95"]
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory) -> Path:
+    """Files of the simulated market in a folder of landing files like any other, so that tests can add to it."""
+    folder = tmp_path_factory.mktemp("landing") / "planted"
+    write_landing(simulate("planted", start=START, end=END), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(run_dbt, landing, tmp_path_factory):
+    """One whole `dbt build` with all data tests and unit tests: the slowest fixture, about three minutes."""
+    return run_dbt(("build",), landing=landing, data_dir=tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="module")
+def serving(built) -> Path:
+    return built.data_dir / "serving"
+
+
+def query(serving: Path, sql: str) -> pd.DataFrame:
+    with duckdb.connect(str(serving / "serving.duckdb"), read_only=True) as con:
+        return con.sql(sql).df()
+
+
+def test_build_passes_every_data_test_and_unit_test(built):
+    kinds = {node.split(".")[0] for node in built.manifest["nodes"]} | {"unit_test" for _ in built.manifest["unit_tests"]}
+    assert {"model", "seed", "test", "unit_test"} <= kinds
+    assert set(built.status.values()) <= {"success", "pass"}
+
+
+def test_there_is_one_forecast_a_horizon_with_ascending_quantiles(serving):
+    forecast = query(serving, "from forecasts.zl_forecast order by horizon_days")
+    assert forecast["horizon_code"].tolist() == ["1w", "1m", "3m", "6m"]
+    assert (forecast[QUANTILES].diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
+    assert forecast["as_of_date"].eq(pd.Timestamp(END)).all()
+    assert forecast["prob_up"].between(0.05, 0.95).all()
+
+
+def test_bands_widen_with_the_horizon(serving):
+    forecast = query(serving, "from forecasts.zl_forecast order by horizon_days")
+    assert (forecast["p90"] - forecast["p10"]).is_monotonic_increasing
+
+
+def test_target_dates_are_that_many_exchange_sessions_ahead(serving):
+    days = exchange_sessions()["session_date"]
+    for row in query(serving, "from forecasts.zl_forecast").itertuples():
+        assert days[days > row.as_of_date].iloc[row.horizon_days - 1] == row.target_date
+
+
+def test_price_quantiles_are_exact_transforms_of_the_reference_in_scaled_units(built, serving):
+    with duckdb.connect(str(built.warehouse), read_only=True) as con:
+        worst = con.sql(
+            """
+            select max(abs(ln(b.reference_p90 / b.last_price) - r.q90 * t.scale))
+            from forecasts.zl_backtest b
+            join intermediate.int_targets__daily t using (as_of_date, horizon_days)
+            join tournament.int_ensemble__inputs r using (as_of_date, horizon_days)
+            where r.input = 'reference' and r.kind = 'oof'
+            """
+        ).fetchone()[0]
+    assert worst < 1e-12
+
+
+@pytest.mark.parametrize(
+    "table", ["zl_forecast", "zl_forecast_ledger", "zl_backtest", "zl_risk", "specialist_forecasts"]
+)
+def test_every_row_says_that_it_is_simulated(serving, table):
+    assert query(serving, f"select distinct data_source from forecasts.{table}")["data_source"].tolist() == ["simulated"]
+
+
+def test_every_bucket_and_horizon_has_a_winner_with_a_verdict(serving):
+    winners = query(serving, "from monitoring.bucket_winners")
+    assert len(winners) == 8 * 4
+    assert winners["verdict"].isin(["skill", "no_skill"]).all()
+
+
+def test_every_enrolled_family_was_scored_on_the_same_rows(serving):
+    counts = query(
+        serving,
+        """
+        select horizon_days, fold_start, family, n_rows from monitoring.tournament_results
+        where bucket = 'crush' and status = 'ok'
+        """,
+    )
+    families = set(counts["family"])
+    assert {"reference", "lightgbm", "catboost", "xgboost"} <= families
+    by_block = counts.groupby(["horizon_days", "fold_start"])["n_rows"].agg(["nunique", "size"])
+    assert (by_block["nunique"] == 1).all()
+    assert (by_block["size"] == len(families)).all()
+
+
+def test_history_starts_only_when_methods_could_be_fitted_and_chosen(serving):
+    first = query(serving, "select min(as_of_date) as d from forecasts.zl_backtest")["d"].iloc[0]
+    blocks = query(serving, "select distinct fold_start from monitoring.tournament_results order by 1")["fold_start"]
+    assert first >= blocks.iloc[2]
+
+
+def test_every_model_and_every_column_is_described(built):
+    undescribed = []
+    with duckdb.connect(str(built.warehouse), read_only=True) as con:
+        for node in [*built.manifest["nodes"].values(), *built.manifest["sources"].values()]:
+            if node["resource_type"] not in ("model", "seed", "source"):
+                continue
+            relation = f'"{node["schema"]}"."{node.get("alias") or node["identifier"]}"'
+            columns = [row[0] for row in con.sql(f"describe {relation}").fetchall()]
+            documented = {name.lower() for name, column in node["columns"].items() if column["description"]}
+            undescribed += [f"{node['name']}.{column}" for column in columns if column.lower() not in documented]
+            undescribed += [] if node["description"] else [node["name"]]
+    assert undescribed == []
+
+
+def test_lineage_leads_from_the_landing_files_to_the_forecast_and_the_report(built):
+    parents, reached = built.manifest["parent_map"], set()
+    todo = deque(["exposure.zl_forecast.zl_report"])
+    while todo:
+        for parent in parents.get(todo.popleft(), []):
+            if parent not in reached:
+                reached.add(parent)
+                todo.append(parent)
+    names = {node.split(".")[-1] for node in reached}
+    assert {"bars_daily", "series", "policy_events"} <= names
+    assert {"zl_forecast", "gate_crush", "specialist_crush", "core_zl", "ensemble_zl"} <= names
+
+
+def test_contracts_guard_what_bi_reads(built):
+    published = [n for n in built.manifest["nodes"].values() if n["schema"] in ("forecasts", "monitoring")]
+    loose = {n["name"] for n in published if n["resource_type"] == "model" and not n["config"]["contract"]["enforced"]}
+    assert loose <= {"published_snapshot"}  # a Python model: contracts on those are a dbt parse error
+
+
+def test_report_page_says_that_the_market_is_simulated(serving):
+    page = (serving / "report.html").read_text()
+    assert "Simulated market" in page
+    assert "<svg" in page
+
+
+def test_docs_are_one_static_page(run_dbt, landing, built):
+    run_dbt(("docs", "generate", "--static"), landing=landing, data_dir=built.data_dir)
+    page = (built.data_dir / "target" / "static_index.html").read_text()
+    assert "zl_forecast_ledger" in page
+    assert len(page) > 1_000_000
+
+
+def test_unchanged_build_fits_nothing_and_writes_nothing_twice(run_dbt, landing, built, serving):
+    ledger = query(serving, "from forecasts.zl_forecast_ledger order by horizon_days")
+    snapshot = (serving / "current").readlink()
+    again = run_dbt(("build", "--exclude-resource-type", "unit_test"), landing=landing, data_dir=built.data_dir)
+    for label in ("tournament", "core", "ensemble"):
+        assert f"{label} 1/" not in again.stdout
+    assert (serving / "current").readlink() == snapshot
+    pd.testing.assert_frame_equal(query(serving, "from forecasts.zl_forecast_ledger order by horizon_days"), ledger)
+
+
+@pytest.fixture(scope="module")
+def day_later(run_dbt, built, serving, landing, tmp_path_factory):
+    """The build of the next session, into the same warehouse, while another process keeps reading the snapshot."""
+    before = {
+        "ledger": query(serving, "from forecasts.zl_forecast_ledger"),
+        "backtest": query(serving, "from forecasts.zl_backtest where realised_price is not null"),
+    }
+    longer = tmp_path_factory.mktemp("landing") / "longer"
+    write_landing(simulate("planted", start=START, end=NEXT), longer)
+    stop, errors, answers = threading.Event(), [], set()
+
+    def keep_reading():
+        while not stop.wait(0.05):
+            try:
+                rows = query(serving, "select as_of_date, count(*) as n from forecasts.zl_forecast group by 1")
+                answers.update(rows.itertuples(index=False, name=None))
+            except Exception as error:
+                errors.append(error)
+
+    reader = threading.Thread(target=keep_reading)
+    reader.start()
+    result = run_dbt(("build", "--exclude-resource-type", "unit_test"), landing=longer, data_dir=built.data_dir)
+    stop.set()
+    reader.join()
+    return result, before, errors, answers
+
+
+def test_a_reader_of_the_snapshot_saw_old_or_new_and_no_error(day_later):
+    _, _, errors, answers = day_later
+    assert errors == []
+    assert {day.strftime("%Y-%m-%d") for day, _ in answers} <= {END, NEXT}
+    assert {n for _, n in answers} == {4}
+
+
+def test_a_new_day_adds_four_rows_to_the_ledger_and_changes_none(day_later, serving):
+    _, before, *_ = day_later
+    ledger = query(serving, "from forecasts.zl_forecast_ledger")
+    assert len(ledger) == len(before["ledger"]) + 4
+    kept = ledger[ledger["as_of_date"] == pd.Timestamp(END)]
+    key = ["horizon_days"]
+    pd.testing.assert_frame_equal(
+        kept.sort_values(key, ignore_index=True), before["ledger"].sort_values(key, ignore_index=True)
+    )
+
+
+def test_a_new_day_does_not_rewrite_history(day_later, serving):
+    _, before, *_ = day_later
+    key = ["as_of_date", "horizon_days"]
+    old = before["backtest"].set_index(key).sort_index()
+    new = query(serving, "from forecasts.zl_backtest").set_index(key).sort_index().loc[old.index]
+    pd.testing.assert_frame_equal(new, old, check_exact=True)
+
+
+def test_a_new_day_in_the_month_is_scored_with_the_months_models(day_later, built):
+    with duckdb.connect(str(built.warehouse), read_only=True) as con:
+        fits = con.sql(
+            "select fingerprint, max(as_of_date) from tournament.specialist_crush where kind = 'live' group by 1"
+        ).fetchall()
+    assert len(fits) == 1
+    assert str(fits[0][1])[:10] == NEXT
+    assert (built.data_dir / "artifacts" / fits[0][0] / "models").exists()
+
+
+def test_a_bad_bucket_is_quarantined_and_the_forecast_goes_on(run_dbt, day_later, landing, built, serving, tmp_path):
+    bars = pd.read_parquet(landing / "bars_daily.parquet")
+    heating_oil = bars["symbol"] == "HO"
+    bars.loc[heating_oil, ["open", "high", "low", "close"]] *= 100  # cents instead of dollars a gallon
+    broken = tmp_path / "broken"
+    shutil.copytree(landing, broken)
+    bars.to_parquet(broken / "bars_daily.parquet", index=False)
+    run_dbt(("build", "--exclude-resource-type", "unit_test"), landing=broken, data_dir=built.data_dir)
+    status = query(serving, "select distinct bucket, bucket_status from monitoring.gx_results").set_index("bucket")
+    assert set(status.index[status["bucket_status"] == "quarantined"]) == {"biofuel", "energy"}
+    forecast = query(serving, "from forecasts.zl_forecast")
+    assert len(forecast) == 4
+    inputs = query(serving, "select distinct inputs from monitoring.ensemble_results")["inputs"]
+    assert not inputs.str.contains("energy|biofuel").any()
+
+
+def test_a_failed_build_leaves_the_snapshot_and_retry_finishes(run_dbt, day_later, landing, built, serving, tmp_path):
+    snapshot = (serving / "current").readlink()
+    bad = tmp_path / "bad"
+    shutil.copytree(landing, bad)
+    bars = pd.read_parquet(bad / "bars_daily.parquet")
+    good = bars.copy()
+    bars.loc[bars.index[bars["symbol"] == "ZL"][-1], "close"] = -1.0
+    bars.to_parquet(bad / "bars_daily.parquet", index=False)
+    failed = run_dbt(
+        ("build", "--exclude-resource-type", "unit_test"), landing=bad, data_dir=built.data_dir, expect_failure=True
+    )
+    assert "ZL closes outside 10 to 150 cents/lb (1 row)" in failed.stdout
+    assert (serving / "current").readlink() == snapshot
+    good.to_parquet(bad / "bars_daily.parquet", index=False)
+    run_dbt(("retry",), landing=bad, data_dir=built.data_dir)
+    assert len(query(serving, "from forecasts.zl_forecast")) == 4
+
+
+def test_manifest_of_the_snapshot_counts_what_is_in_it(serving, day_later):
+    for fact in json.loads((serving / "current" / "manifest.json").read_text()):
+        rows = query(serving, f"select count(*) as n from {fact['table_schema']}.{fact['table_name']}")["n"].iloc[0]
+        assert rows == fact["n_rows"]
