@@ -48,6 +48,7 @@ class CoreTask:
     def name(self) -> str:
         return fingerprint.combine(
             "core",
+            self.fold.kind,  # in January the live block starts with the year's
             self.fold.start,
             self.models,
             self.log_prices.tobytes(),

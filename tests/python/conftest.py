@@ -1,4 +1,4 @@
-"""What all tests share: real data where there are any, a small simulated market, and dbt in a process and folders of its own."""
+"""What all tests share: real data where there are any, a small simulated market, and dbt."""
 
 import json
 import os
@@ -9,14 +9,23 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pytest
 
+from zl_forecast.landing import TABLES, LandingFolder, read_table
 from zl_forecast.sample import simulate, write_landing
 
 PROJECT = Path(__file__).parents[2]
 BUCKETS = ("crush", "china", "fx", "fed", "tariff", "biofuel", "energy", "volatility")
+MARTS = {bucket: f"features.mart_{bucket}__daily" for bucket in BUCKETS}
+TARGETS = "intermediate.int_targets__daily"
 FEATURES = ("build", "--resource-type", "model", "--resource-type", "seed")
-FEATURES += ("--select", "+path:models/marts/buckets", "+int_targets__daily")  # what needs no training: about 10 s
+FEATURES += (
+    "--select",
+    "+path:models/marts/buckets",
+    "+int_targets__daily",
+)  # what needs no training: about 10 s
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,13 @@ class DbtResult:
 
 
 def dbt(
-    args, *, landing: Path | None, data_dir: Path, project: Path = PROJECT, expect_failure: bool = False, **env: str
+    args,
+    *,
+    landing: Path | None,
+    data_dir: Path,
+    project: Path = PROJECT,
+    expect_failure: bool = False,
+    **env: str,
 ) -> DbtResult:
     """Run dbt in a process of its own, with all that it writes below `data_dir`.
 
@@ -97,8 +112,9 @@ def dbt(
     if landing is not None:
         environment["ZL_LANDING_DIR"] = str(landing)
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", *args],
-        cwd=project, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900,
+        [sys.executable, "-Wignore::RuntimeWarning:runpy", "-m", "dbt.cli.main", *args],
+        cwd=project, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900,
     )  # fmt: skip
     results, manifest = (_json(target / name) for name in ("run_results.json", "manifest.json"))
     results = results.get("results", [])
@@ -108,8 +124,42 @@ def dbt(
         for result in results
         if result["unique_id"].startswith("model.") and result["status"] == "success"
     ]
-    assert (done.returncode != 0) == expect_failure, f"dbt {' '.join(args)} ended with {done.returncode}:\n{done.stdout}"
+    assert (done.returncode != 0) == expect_failure, (
+        f"dbt {' '.join(args)} ended with {done.returncode}:\n{done.stdout}"
+    )
     return DbtResult(done.returncode, done.stdout, data_dir, status, manifest, compiled)
+
+
+def repeated(build: DbtResult, landing: Path, to: Path) -> Path:
+    """The same SQL, as dbt compiled it for `build`, on other landing files: a second instead of ten.
+
+    `test_sql_repeated_without_dbt_is_what_dbt_builds` is why this may stand for dbt. Returns the warehouse.
+    """
+    to.mkdir(parents=True)
+    folder = LandingFolder(landing, "simulated" if (landing / "SIMULATED.json").exists() else "market")
+    with duckdb.connect(str(to / "warehouse.duckdb")) as con:
+        con.execute(f"attach '{build.warehouse}' as built (read_only)")
+        for schema in ("landing", "registry", "staging", "intermediate", "features"):
+            con.execute(f"create schema {schema}")
+        for name in TABLES:
+            rows = read_table(name, folder)
+            con.register("rows", rows)
+            con.execute(f"create table landing.{name} as from rows")
+        for seed in (n for n in build.manifest["nodes"].values() if n["resource_type"] == "seed"):
+            if build.status.get(seed["name"]) == "success":
+                con.execute(f"create table registry.{seed['name']} as from built.registry.{seed['name']}")
+        for name, relation, sql in build.compiled:
+            if build.manifest["nodes"][f"model.zl_forecast.{name}"]["language"] == "python":
+                sql = f"from built.{relation.split('.', 1)[1]}"
+            con.execute(f"create table {relation} as {sql}")
+        con.execute("detach built")
+    return to / "warehouse.duckdb"
+
+
+def read(warehouse: Path, query: str) -> pa.Table:
+    """Rows of a query on a warehouse that nobody writes to."""
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        return con.sql(query).to_arrow_table()
 
 
 def _json(path: Path) -> dict:
@@ -124,7 +174,7 @@ def run_dbt():
 
 @pytest.fixture(scope="session")
 def features(run_dbt):
-    """A function (landing, data_dir, project=…) that builds staging to marts and the targets; see `DbtResult`."""
+    """A function (landing, data_dir, project=…) that builds staging to marts and targets; a `DbtResult`."""
     return partial(run_dbt, FEATURES)
 
 
@@ -134,7 +184,10 @@ def real_landing() -> Path:
     named = os.environ.get("ZL_REAL_DATA_DIR")
     folder = Path(named) if named else PROJECT.parent / "shared" / "data" / "landing"
     if not list(folder.glob("bars_daily*")):
-        pytest.skip(f"no real market data: {folder} holds no bars_daily file; point ZL_REAL_DATA_DIR to a landing folder")
+        pytest.skip(
+            f"no real market data: {folder} holds no bars_daily file; "
+            "point ZL_REAL_DATA_DIR to a landing folder"
+        )
     return folder.resolve()
 
 

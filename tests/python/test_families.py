@@ -1,4 +1,4 @@
-"""What every registered family owes, through AutoGluon as in the tournament; and what single families must be able to find."""
+"""What every registered family owes, through AutoGluon as in the tournament, and what some must find."""
 
 import json
 import shutil
@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from autogluon.core.models import AbstractModel
 
 from zl_forecast import settings
@@ -18,23 +19,24 @@ from zl_forecast.tournament import fit
 from zl_forecast.tournament.splits import Fold
 
 QUANTILES = list(settings.QUANTILE_COLUMNS)
-HORIZONS = (5, 20)
+HORIZONS = (1, 5, 20)  # three or more: AutoGluon turns a column of two values into 0 and 1
 READINGS = 4  # noisy readings of each driver: the families look at a part of the features only
 FEATURES = tuple(f"{driver}_{i}" for driver in ("rise", "calm", "noise") for i in range(READINGS))
 TREES = ("lightgbm", "catboost", "xgboost", "random_forest", "extra_trees")
 
 
 def _market(n_sessions: int, seed: int, effect: str) -> pd.DataFrame:
-    """Rows of sessions and horizons whose z depends on the drivers as `effect` says; targets do not overlap."""
+    """Rows of sessions and horizons whose z depends on the drivers as `effect` says, without overlap."""
     rng = np.random.default_rng(seed)
     days = pd.bdate_range("1990-01-01", periods=n_sessions + max(HORIZONS))
     drivers = rng.standard_normal((n_sessions, 3))
     frames = []
     for horizon in HORIZONS:
         rise, calm, _ = drivers.T
-        signal = {"none": 0 * rise, "monotone": rise, "interaction": 1.5 * (rise > 0) * (calm > 0)}[effect]
+        signal = {"none": 0 * rise, "monotone": rise, "interaction": 3.0 * (rise > 0) * (calm > 0)}[effect]
         frame = pd.DataFrame(
-            np.repeat(drivers, READINGS, axis=1) + 0.2 * rng.standard_normal((n_sessions, len(FEATURES))), columns=list(FEATURES)
+            np.repeat(drivers, READINGS, axis=1) + 0.2 * rng.standard_normal((n_sessions, len(FEATURES))),
+            columns=list(FEATURES),
         )
         frame["as_of_date"], frame["target_date"] = days[:n_sessions], days[horizon : n_sessions + horizon]
         frame["horizon_days"], frame["is_matured"] = horizon, True
@@ -43,15 +45,19 @@ def _market(n_sessions: int, seed: int, effect: str) -> pd.DataFrame:
     return pd.concat(frames).sort_values(fit.KEY, ignore_index=True)
 
 
-def _task(effect: str, families: tuple[str, ...] = tuple(FAMILIES), n_sessions: int = 2000, keep_models: bool = True) -> fit.Task:
-    rows = _market(2 * n_sessions, seed=7, effect=effect)
-    is_train = rows["as_of_date"] < rows["as_of_date"].iloc[len(rows) // 2]
-    start = rows["as_of_date"][~is_train].iloc[0]
+def _task(
+    effect: str, families: tuple[str, ...] = tuple(FAMILIES), n_train: int = 700, n_test: int = 50
+) -> fit.Task:
+    """Few test sessions: AutoGluon's forests take about ten milliseconds a row."""
+    rows = _market(n_train + n_test, seed=7, effect=effect)
+    start = rows["as_of_date"].unique()[n_train]
     fold = Fold(start, start + pd.DateOffset(years=99), "oof", start)
-    return fit.Task(effect, fold, families, FEATURES, rows[is_train], rows[~is_train], keep_models)
+    is_train = rows["as_of_date"] < start
+    return fit.Task(effect, fold, families, FEATURES, rows[is_train], rows[~is_train], keep_models=True)
 
 
 def _run(task: fit.Task, folder) -> pd.DataFrame:
+    torch.set_num_threads(1)  # as in a worker
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZL_DATA_DIR", str(folder))
         return fit.fit_and_score(task)
@@ -59,7 +65,7 @@ def _run(task: fit.Task, folder) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    """Every family on rows in which z rises by 1.5 where both drivers are positive."""
+    """Every family on rows in which z is higher by 3 where both drivers are positive."""
     folder = tmp_path_factory.mktemp("planted")
     task = _task("interaction")
     return task, _run(task, folder), folder / "artifacts" / task.name
@@ -68,7 +74,7 @@ def planted(tmp_path_factory):
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory):
     """Every family on rows in which nothing drives z."""
-    task = _task("none", n_sessions=1200)
+    task = _task("none", n_train=400)
     return task, _run(task, tmp_path_factory.mktemp("noise"))
 
 
@@ -96,25 +102,35 @@ def test_quantiles_do_not_cross(planted, family):
 @pytest.mark.parametrize("family", TREES)
 def test_trees_find_a_planted_interaction_out_of_sample(planted, family):
     task, forecasts, _ = planted
-    verdict = diebold_mariano(_losses(task, forecasts, family), _losses(task, forecasts, "reference"), overlap=1)
+    verdict = diebold_mariano(
+        _losses(task, forecasts, family), _losses(task, forecasts, "reference"), overlap=len(HORIZONS)
+    )
     assert verdict.verdict == "skill"
-    both = (task.test["rise_0"] > 1) & (task.test["calm_0"] > 1)
-    neither = (task.test["rise_0"] < -1) & (task.test["calm_0"] < -1)
-    median = forecasts[forecasts["family"] == family].set_index(fit.KEY)["q50"].reindex(pd.MultiIndex.from_frame(task.test[fit.KEY]))
+    both = (task.test["rise_0"] > 0) & (task.test["calm_0"] > 0)
+    neither = (task.test["rise_0"] < 0) & (task.test["calm_0"] < 0)
+    median = (
+        forecasts[forecasts["family"] == family]
+        .set_index(fit.KEY)["q50"]
+        .reindex(pd.MultiIndex.from_frame(task.test[fit.KEY]))
+    )
     assert median[both.to_numpy()].mean() - median[neither.to_numpy()].mean() > 0.3
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "reference"])
 def test_on_pure_noise_no_family_beats_the_reference(noise, family):
     task, forecasts = noise
-    verdict = diebold_mariano(_losses(task, forecasts, family), _losses(task, forecasts, "reference"), overlap=1)
+    verdict = diebold_mariano(
+        _losses(task, forecasts, family), _losses(task, forecasts, "reference"), overlap=len(HORIZONS)
+    )
     assert verdict.verdict == "no_skill"
 
 
 def test_the_same_rows_make_the_same_forecasts(planted, tmp_path):
     task, forecasts, _ = planted
     again = _run(task, tmp_path)
-    pd.testing.assert_frame_equal(forecasts[["family", *fit.KEY, *QUANTILES]], again[["family", *fit.KEY, *QUANTILES]])
+    pd.testing.assert_frame_equal(
+        forecasts[["family", *fit.KEY, *QUANTILES]], again[["family", *fit.KEY, *QUANTILES]]
+    )
 
 
 def test_models_give_the_same_forecasts_in_a_fresh_process_from_another_folder(planted, tmp_path):
@@ -132,12 +148,31 @@ def test_models_give_the_same_forecasts_in_a_fresh_process_from_another_folder(p
         "frames = {name: predictor.predict(rows, model=fact['model']) for name, fact in facts.items()}\n"
         "pd.concat(frames).to_pickle(out)\n"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(moved), str(tmp_path / "rows.pkl"), str(tmp_path / "out.pkl")], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            code,
+            str(moved),
+            str(tmp_path / "rows.pkl"),
+            str(tmp_path / "out.pkl"),
+        ],
+        check=True,
+    )
     fresh = pd.read_pickle(tmp_path / "out.pkl")
     assert set(fresh.index.get_level_values(0)) == set(FAMILIES)
     for family, rows in fresh.groupby(level=0):
         stored_rows = forecasts[forecasts["family"] == family].head(50)
-        np.testing.assert_array_equal(np.sort(rows.to_numpy(), axis=1), stored_rows[QUANTILES].to_numpy(), err_msg=family)
+        tolerance = 1e-5 if family == "neural_net" else 0  # float32 sums depend on how many rows come at once
+        np.testing.assert_allclose(
+            np.sort(rows.to_numpy(), axis=1),
+            stored_rows[QUANTILES],
+            rtol=tolerance,
+            atol=tolerance,
+            err_msg=family,
+        )
 
 
 def test_the_reference_is_the_centred_quantiles_of_its_horizon_with_a_median_of_zero(planted):
@@ -145,7 +180,9 @@ def test_the_reference_is_the_centred_quantiles_of_its_horizon_with_a_median_of_
     own = forecasts[forecasts["family"] == "reference"]
     assert (own["q50"] == 0).all()
     fit_part, tuning_part = fit.inner_split(task.train)
-    used = pd.concat([fit_part, tuning_part])  # what AutoGluon refits on: the purged rows between the two are left out
+    used = pd.concat(
+        [fit_part, tuning_part]
+    )  # what is refitted on: the purged rows between the two are left out
     for horizon in HORIZONS:
         z = used.loc[used["horizon_days"] == horizon, "z"]
         expected = np.quantile(z, settings.QUANTILE_LEVELS) - np.median(z)
@@ -154,12 +191,14 @@ def test_the_reference_is_the_centred_quantiles_of_its_horizon_with_a_median_of_
 
 
 def test_centred_quantiles_worked_by_hand():
-    z = np.array([3.0, 1, 2, 5, 4])  # quantiles 1, 2, 3, 4, 5 at 0, 25, 50, 75, 100 %; the drift of 3 is taken out
+    z = np.array(
+        [3.0, 1, 2, 5, 4]
+    )  # quantiles 1, 2, 3, 4, 5 at 0, 25, 50, 75, 100 %; the drift of 3 is taken out
     assert centred_quantiles(z, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist() == [-2, -1, 0, 1, 2]
 
 
 def test_xgboost_finds_a_planted_monotone_signal(tmp_path):
-    task = _task("monotone", families=("reference", "xgboost"))
+    task = _task("monotone", families=("reference", "xgboost"), n_test=1000)
     forecasts = _run(task, tmp_path)
     rows = forecasts[forecasts["family"] == "xgboost"].merge(task.test[[*fit.KEY, "rise_0"]], on=fit.KEY)
     assert rows["q50"].corr(rows["rise_0"], method="spearman") > 0.8
@@ -186,11 +225,14 @@ class _FailingOnNewRows(AbstractModel):
 
 
 @pytest.mark.parametrize(
-    ("model", "reason"), [(_Failing, "the moon is in the wrong house"), (_FailingOnNewRows, "these rows do not suit me")]
+    ("model", "reason"),
+    [(_Failing, "the moon is in the wrong house"), (_FailingOnNewRows, "these rows do not suit me")],
 )
-def test_a_family_that_raises_leaves_failed_rows_with_its_reason_and_the_others_go_on(monkeypatch, tmp_path, model, reason):
+def test_a_family_that_raises_leaves_failed_rows_with_its_reason_and_the_others_go_on(
+    monkeypatch, tmp_path, model, reason
+):
     monkeypatch.setitem(FAMILIES, "failing", Family(model))
-    task = _task("none", families=("reference", "failing", "xgboost"), n_sessions=300)
+    task = _task("none", families=("reference", "failing", "xgboost"), n_train=300)
     forecasts = _run(task, tmp_path)
     failed = forecasts[forecasts["family"] == "failing"]
     assert len(failed) == len(task.test)
@@ -200,4 +242,9 @@ def test_a_family_that_raises_leaves_failed_rows_with_its_reason_and_the_others_
     others = forecasts[forecasts["family"] != "failing"]
     assert set(others["status"]) == {"ok"}
     assert others[QUANTILES].notna().all(axis=None)
-    assert json.loads((tmp_path / "artifacts" / task.name / fit.MODELS / "facts.json").read_text())["failing"]["model"] is None
+    assert (
+        json.loads((tmp_path / "artifacts" / task.name / fit.MODELS / "facts.json").read_text())["failing"][
+            "model"
+        ]
+        is None
+    )

@@ -1,7 +1,7 @@
 """Nothing looks ahead: features and targets at T are the same to the last bit, whatever comes after T.
 
-Three ways to ask: build without what came later (time travel), build with something else in its place (perturbation),
-and put a look-ahead into a copy of the project to see that the first would have found it.
+Three ways to ask: build without what came later (time travel), build with something else in its place
+(perturbation), and put a look-ahead into a copy of the project to see that the first would have found it.
 """
 
 import shutil
@@ -12,15 +12,19 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import BUCKETS, DbtResult
+from conftest import MARTS, TARGETS, DbtResult, read, repeated
 
-from zl_forecast.landing import TABLES, LandingFolder, read_table
-
-MARTS = {bucket: f"features.mart_{bucket}__daily" for bucket in BUCKETS}
-TARGETS = "intermediate.int_targets__daily"
 KNOWN_AT_ORIGIN = ("horizon_code", "last_price", "sigma", "scale", "data_source")
-KNOWN_AT_TARGET = (*KNOWN_AT_ORIGIN, "target_date", "is_matured", "realised_price", "realised_log_return", "z")
-SAMPLE_CUTS = (date(2019, 3, 13), date(2020, 3, 20), date(2021, 9, 30))
+KNOWN_AT_TARGET = (
+    *KNOWN_AT_ORIGIN,
+    "target_date",
+    "is_matured",
+    "realised_price",
+    "realised_log_return",
+    "z",
+)
+# a Thursday in the middle: Tuesday's positions are out on Friday
+SAMPLE_CUTS = (date(2019, 3, 13), date(2020, 3, 19), date(2021, 9, 30))
 REAL_CUT = date(2020, 4, 21)  # the session after WTI settled below zero
 MORE_REAL_CUTS = (date(2013, 7, 5), date(2018, 6, 15), date(2021, 6, 30))
 
@@ -54,7 +58,9 @@ def perturbed(landing: Path, cut: date, to: Path) -> Path:
             {"cut": cut},
         )
         con.execute("delete from bars_daily where symbol = 'ZC' and as_of_date > $cut", {"cut": cut})
-        con.execute("update bars_daily set close = -37.63 where symbol = 'CL' and as_of_date > $cut", {"cut": cut})
+        con.execute(
+            "update bars_daily set close = -37.63 where symbol = 'CL' and as_of_date > $cut", {"cut": cut}
+        )
         con.execute(
             "update series set value = -2 * value + 1000 * random() where available_on > $cut", {"cut": cut}
         )
@@ -84,9 +90,17 @@ class _landing_tables:
 
     def __enter__(self) -> duckdb.DuckDBPyConnection:
         for table, columns, order in (
-            ("bars_daily", "symbol, as_of_date, open, high, low, close, volume, contract_id", "symbol, as_of_date"),
+            (
+                "bars_daily",
+                "symbol, as_of_date, open, high, low, close, volume, contract_id",
+                "symbol, as_of_date",
+            ),
             ("series", "series_id, obs_date, available_on, value", "series_id, available_on, obs_date"),
-            ("policy_events", "event_date, available_on, bucket, kind, title, severity", "available_on, bucket"),
+            (
+                "policy_events",
+                "event_date, available_on, bucket, kind, title, severity",
+                "available_on, bucket",
+            ),
         ):
             suffix = "csv" if table == "policy_events" else "parquet"
             files = str(self.landing / f"{table}*.{suffix}")
@@ -95,8 +109,12 @@ class _landing_tables:
 
     def __exit__(self, *failed):
         self.to.mkdir(parents=True)
-        self.con.execute(f"copy (from bars_daily order by symbol, as_of_date) to '{self.to}/bars_daily.parquet'")
-        self.con.execute(f"copy (from series order by series_id, available_on, obs_date) to '{self.to}/series.parquet'")
+        self.con.execute(
+            f"copy (from bars_daily order by symbol, as_of_date) to '{self.to}/bars_daily.parquet'"
+        )
+        self.con.execute(
+            f"copy (from series order by series_id, available_on, obs_date) to '{self.to}/series.parquet'"
+        )
         if self.con.sql("select count(*) from policy_events").fetchone()[0]:
             self.con.execute(f"copy policy_events to '{self.to}/policy_events.csv' (header)")
         if (self.landing / "SIMULATED.json").exists():
@@ -104,41 +122,7 @@ class _landing_tables:
         self.con.close()
 
 
-# ---------------------------------------------------------------- how a build is repeated on them
-
-
-def repeated(build: DbtResult, landing: Path, to: Path) -> Path:
-    """The same SQL, as dbt compiled it for `build`, on other landing files: a second instead of ten.
-
-    `test_sql_repeated_without_dbt_is_what_dbt_builds` is why this may stand for dbt.
-    """
-    to.mkdir(parents=True)
-    folder = LandingFolder(landing, "simulated" if (landing / "SIMULATED.json").exists() else "market")
-    with duckdb.connect(str(to / "warehouse.duckdb")) as con:
-        con.execute(f"attach '{build.warehouse}' as built (read_only)")
-        for schema in ("landing", "registry", "staging", "intermediate", "features"):
-            con.execute(f"create schema {schema}")
-        for name in TABLES:
-            rows = read_table(name, folder)
-            con.register("rows", rows)
-            con.execute(f"create table landing.{name} as from rows")
-        for seed in (n for n in build.manifest["nodes"].values() if n["resource_type"] == "seed"):
-            if build.status.get(seed["name"]) == "success":
-                con.execute(f"create table registry.{seed['name']} as from built.registry.{seed['name']}")
-        for name, relation, sql in build.compiled:
-            if build.manifest["nodes"][f"model.zl_forecast.{name}"]["language"] == "python":
-                sql = f"from built.{relation.split('.', 1)[1]}"
-            con.execute(f"create table {relation} as {sql}")
-        con.execute("detach built")
-    return to / "warehouse.duckdb"
-
-
 # ---------------------------------------------------------------- how two builds are compared
-
-
-def read(warehouse: Path, query: str) -> pa.Table:
-    with duckdb.connect(str(warehouse), read_only=True) as con:
-        return con.sql(query).to_arrow_table()
 
 
 def differences(left: pa.Table, right: pa.Table) -> dict[str, int]:
@@ -166,7 +150,7 @@ def _n_different(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:
 
 
 def differences_at_or_before(cut: date, full: Path, other: Path) -> dict[str, dict[str, int]]:
-    """What differs between two builds in rows up to `cut`, by table; targets compared by what was known when."""
+    """What differs between two builds in rows up to `cut`, by table; targets by what was known when."""
     days = f"as_of_date <= date '{cut}'"
     queries = {bucket: f"from {mart} where {days} order by as_of_date" for bucket, mart in MARTS.items()}
     key = "as_of_date, horizon_days"
@@ -178,7 +162,9 @@ def differences_at_or_before(cut: date, full: Path, other: Path) -> dict[str, di
         f"where {days} and target_date <= date '{cut}' order by {key}"
     )
     tables = {name: (read(full, query), read(other, query)) for name, query in queries.items()}
-    assert all(left.num_rows for left, _ in tables.values()), "nothing to compare: the cut lies before the first row"
+    assert all(left.num_rows for left, _ in tables.values()), (
+        "nothing to compare: the cut lies before the first row"
+    )
     found = {name: differences(left, right) for name, (left, right) in tables.items()}
     return {name: columns for name, columns in found.items() if columns}
 
@@ -190,7 +176,8 @@ def builds(sample_landing, sample_features, tmp_path_factory):
     landings = {cut: truncated(sample_landing, cut, folder / f"landing_{cut}") for cut in SAMPLE_CUTS}
     landings["perturbed"] = perturbed(sample_landing, SAMPLE_CUTS[1], folder / "landing_perturbed")
     built = {
-        name: repeated(sample_features, landing, folder / f"data_{name}") for name, landing in landings.items()
+        name: repeated(sample_features, landing, folder / f"data_{name}")
+        for name, landing in landings.items()
     }
     return built | {"full": sample_features.warehouse}
 
@@ -203,9 +190,13 @@ def real_full(features, real_landing, tmp_path_factory) -> DbtResult:
 # ---------------------------------------------------------------- time travel and perturbation
 
 
-def test_sql_repeated_without_dbt_is_what_dbt_builds(features, sample_landing, sample_features, builds, tmp_path):
+def test_sql_repeated_without_dbt_is_what_dbt_builds(
+    features, sample_landing, sample_features, builds, tmp_path
+):
     cut = SAMPLE_CUTS[1]
-    by_dbt = features(landing=truncated(sample_landing, cut, tmp_path / "landing"), data_dir=tmp_path / "data")
+    by_dbt = features(
+        landing=truncated(sample_landing, cut, tmp_path / "landing"), data_dir=tmp_path / "data"
+    )
     for table in (*MARTS.values(), TARGETS):
         query = f"from {table} order by all"
         assert differences(read(by_dbt.warehouse, query), read(builds[cut], query)) == {}, table
@@ -237,9 +228,7 @@ def test_without_what_came_later_real_features_are_the_same_to_the_last_bit(
 
 @pytest.mark.full
 @pytest.mark.parametrize("cut", MORE_REAL_CUTS, ids=str)
-def test_at_more_dates_real_features_are_the_same_to_the_last_bit(
-    real_landing, real_full, tmp_path, cut
-):
+def test_at_more_dates_real_features_are_the_same_to_the_last_bit(real_landing, real_full, tmp_path, cut):
     then = repeated(real_full, truncated(real_landing, cut, tmp_path / "landing"), tmp_path / "data")
     assert differences_at_or_before(cut, real_full.warehouse, then) == {}
 
@@ -257,9 +246,13 @@ def test_with_nonsense_in_place_of_what_came_later_real_features_are_the_same(
 
 @pytest.fixture(scope="module")
 def look_ahead(features, project_copy, sample_landing, tmp_path_factory) -> dict[str, dict[str, int]]:
-    """What time travel finds in a copy of the project that joins on obs_date and leads where it should lag."""
+    """What time travel finds in a copy of the project that joins on obs_date and leads for lag."""
     for model, right, wrong in (
-        ("intermediate/int_series__asof", "wanted.known_on >= newest.available_on", "wanted.known_on >= newest.obs_date"),
+        (
+            "intermediate/int_series__asof",
+            "wanted.known_on >= newest.available_on",
+            "wanted.known_on >= newest.obs_date",
+        ),
         (
             "marts/buckets/mart_crush__daily",
             "oil_share - {{ ago('oil_share', 5) }}",
@@ -278,7 +271,7 @@ def look_ahead(features, project_copy, sample_landing, tmp_path_factory) -> dict
 
 def test_time_travel_finds_a_join_on_the_date_that_the_data_describe(look_ahead):
     assert {"cftc_zl_net_share", "usda_sbo_stocks_to_use"} & set(look_ahead["crush"])
-    assert {"fed", "fx", "tariff", "biofuel", "volatility"} <= set(look_ahead)
+    assert {"fed", "fx", "tariff", "biofuel"} <= set(look_ahead)
 
 
 def test_time_travel_finds_a_lead_in_place_of_a_lag(look_ahead):
@@ -303,7 +296,9 @@ def test_a_difference_in_the_last_bit_is_a_difference():
 def assert_dates_are_in_order(warehouse: Path) -> None:
     for bucket, mart in MARTS.items():
         late = f"select count(*), count(latest_input_on) from {mart} where latest_input_on > as_of_date"
-        assert read(warehouse, late).to_pylist()[0]["count_star()"] == 0, f"{bucket} reads what is not yet known"
+        assert read(warehouse, late).to_pylist()[0]["count_star()"] == 0, (
+            f"{bucket} reads what is not yet known"
+        )
         blank = read(warehouse, f"select count(*) as n from {mart} where latest_input_on is null")
         assert blank["n"][0].as_py() == 0, f"{bucket} does not say what it read"
     wrong = read(
@@ -330,7 +325,8 @@ def test_a_live_target_date_is_the_session_that_came_or_an_earlier_one_without_a
     # the exchange calendar counts a session that later had no bar; such a target slips, it never comes sooner
     cut = SAMPLE_CUTS[1]
     live = read(
-        builds[cut], f"select as_of_date, horizon_days, target_date from {TARGETS} where target_date > date '{cut}'"
+        builds[cut],
+        f"select as_of_date, horizon_days, target_date from {TARGETS} where target_date > date '{cut}'",
     )
     with duckdb.connect(str(builds["full"]), read_only=True) as con:
         slipped, kept = con.execute(

@@ -20,7 +20,7 @@ def _overlapping(rng: np.random.Generator, n: int, overlap: int) -> np.ndarray:
 
 
 def test_pinball_worked_by_hand():
-    # quantiles -1, 0, 1 at 10, 50, 90 %; outcome 2: 0.1 * 3 + 0.5 * 2 + 0.9 * 1 = 2.2; outcome -2 the mirror image
+    # quantiles -1, 0, 1 at 10, 50, 90 %; outcome 2: 0.1 * 3 + 0.5 * 2 + 0.9 * 1 = 2.2; -2 is its mirror
     quantiles = np.array([[-1.0, 0.0, 1.0]] * 3)
     expected = [2.2 / 3, 2.2 / 3, 0.2 / 3]  # outcome 0 pays 0.1 on either side
     assert pinball(np.array([2.0, -2.0, 0.0]), quantiles) == pytest.approx(expected)
@@ -33,7 +33,9 @@ def test_pinball_is_zero_only_on_the_outcome_itself():
 
 def test_pinball_is_least_at_the_true_quantiles():
     z = np.random.default_rng(1).standard_normal(20_000)
-    losses = {width: pinball(z, np.tile([-width, 0, width], (len(z), 1))).mean() for width in (0.9, 1.2816, 1.7)}
+    losses = {
+        width: pinball(z, np.tile([-width, 0, width], (len(z), 1))).mean() for width in (0.9, 1.2816, 1.7)
+    }
     assert min(losses, key=losses.get) == 1.2816
 
 
@@ -42,7 +44,9 @@ def test_pinball_agrees_with_the_macro_that_scores_in_the_warehouse():
     row_scores = re.search(r"macro row_scores\(\) -%}(.*?){%- endmacro", macro, re.DOTALL).group(1)
     rng = np.random.default_rng(2)
     z, quantiles = rng.standard_normal(50), np.sort(rng.standard_normal((50, 3)), axis=1)
-    rows = pd.DataFrame(quantiles, columns=list(settings.SCORED_COLUMNS)).assign(z=z, scale=0.25, is_matured=True)
+    rows = pd.DataFrame(quantiles, columns=list(settings.SCORED_COLUMNS)).assign(
+        z=z, scale=0.25, is_matured=True
+    )
     scored = duckdb.connect().execute(f"select {row_scores} from rows").df()
     assert scored["pinball_pct"].to_numpy() == pytest.approx(25 * pinball(z, quantiles))
     assert len(rows) == len(scored)
@@ -51,7 +55,10 @@ def test_pinball_agrees_with_the_macro_that_scores_in_the_warehouse():
 @pytest.mark.parametrize(("n", "overlap"), [(400, 1), (2000, 20), (2000, 60)])
 def test_without_skill_about_one_in_twenty_is_called_skill(n, overlap):
     rng = np.random.default_rng(overlap)
-    verdicts = [diebold_mariano(np.zeros(n), _overlapping(rng, n, overlap), overlap).verdict for _ in range(REPETITIONS)]
+    verdicts = [
+        diebold_mariano(np.zeros(n), _overlapping(rng, n, overlap), overlap).verdict
+        for _ in range(REPETITIONS)
+    ]
     assert 0.01 <= np.mean(np.array(verdicts) == "skill") <= 0.09  # 0.05 +- 3 standard errors of 300 draws
 
 
@@ -68,7 +75,8 @@ def test_a_test_blind_to_the_overlap_would_cry_skill_far_too_often():
 def test_a_planted_gain_is_found(n, overlap, gain):
     rng = np.random.default_rng(overlap)
     found = [
-        diebold_mariano(np.zeros(n), gain + _overlapping(rng, n, overlap), overlap).verdict == "skill" for _ in range(100)
+        diebold_mariano(np.zeros(n), gain + _overlapping(rng, n, overlap), overlap).verdict == "skill"
+        for _ in range(100)
     ]
     assert np.mean(found) > 0.8
 
@@ -83,7 +91,7 @@ def test_exchanging_the_two_forecasts_turns_the_sign_and_the_p_value():
 
 
 def test_statistic_worked_by_hand_on_a_single_wave():
-    # d = 1 + cos(2 pi t / n): mean 1, |fft|^2 / n is (n / 2)^2 / n = n / 4 at the first ordinate, 0 at the others;
+    # d = 1 + cos(2 pi t / n): mean 1, |fft|^2 / n is (n / 2)^2 / n = n / 4 at the first ordinate, else 0;
     # m is the cube root of 65, so four ordinates
     n = 65
     difference = 1 + np.cos(2 * np.pi * np.arange(n) / n)
@@ -96,7 +104,9 @@ def test_statistic_worked_by_hand_on_a_single_wave():
 def test_scale_of_the_losses_does_not_matter():
     rng = np.random.default_rng(4)
     loss, reference = rng.gamma(2, size=(2, 300))
-    assert diebold_mariano(loss, reference, 5).p_value == pytest.approx(diebold_mariano(9 * loss, 9 * reference, 5).p_value)
+    assert diebold_mariano(loss, reference, 5).p_value == pytest.approx(
+        diebold_mariano(9 * loss, 9 * reference, 5).p_value
+    )
 
 
 @pytest.mark.parametrize(

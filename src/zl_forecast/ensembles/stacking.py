@@ -12,6 +12,7 @@ import numpy as np
 from zl_forecast import settings
 from zl_forecast.ensembles.base import EnsembleMethod, Rows
 from zl_forecast.families import FAMILIES
+from zl_forecast.tournament.fit import without_drift
 
 LEARNERS = ("lightgbm", "catboost")
 
@@ -22,7 +23,7 @@ class Stacking(EnsembleMethod):
     def fit(self, rows: Rows) -> Self:
         from autogluon.tabular import TabularPredictor
 
-        data = rows.frame(settings.SCORED_LEVELS).assign(z=rows.z)
+        data = without_drift(rows.frame(settings.SCORED_LEVELS).assign(z=rows.z))
         newest = rows.key["as_of_date"] >= rows.key["as_of_date"].quantile(1 - settings.TUNING_SHARE)
         self._folder = tempfile.TemporaryDirectory()
         self._predictor = TabularPredictor(
@@ -46,7 +47,9 @@ class Stacking(EnsembleMethod):
             dynamic_stacking=False,
             calibrate=False,
         )
-        refitted = self._predictor.refit_full(model="all", set_best_to_refit_full=False)
+        refitted = self._predictor.refit_full(
+            "all", set_best_to_refit_full=False, num_cpus=settings.THREADS_PER_FIT, num_gpus=0
+        )
         self._models = [refitted[name] for name in LEARNERS]
         return self
 

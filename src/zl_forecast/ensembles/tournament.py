@@ -123,8 +123,8 @@ def forecast_block(block: Block) -> pd.DataFrame:
             try:
                 method.fit(block.train)
                 fitted = time.perf_counter()
-                quantiles = method.predict(block.test)
                 weights = method.weights()
+                quantiles = method.predict(block.test)
                 scored = time.perf_counter()
             except Exception as error:  # one method less must not stop the forecast; the row says why
                 status, reason = "failed", f"{type(error).__name__}: {error}"

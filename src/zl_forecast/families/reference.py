@@ -46,5 +46,8 @@ class ReferenceModel(AbstractModel):
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         return np.stack([self.model[horizon] for horizon in X["horizon_days"]])
 
+    def _more_tags(self) -> dict:
+        return {"can_refit_full": True}  # else AutoGluon's refit is a copy of the fit without the newest rows
+
 
 FAMILY = Family(ReferenceModel)

@@ -39,6 +39,9 @@ class XGBoostQuantileModel(AbstractModel):
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         return self.model.inplace_predict(self.preprocess(X, **kwargs))
 
+    def _more_tags(self) -> dict:
+        return {"can_refit_full": True}  # else AutoGluon's refit is a copy of the fit without the newest rows
+
 
 FAMILY = Family(
     XGBoostQuantileModel,

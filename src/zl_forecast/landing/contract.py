@@ -1,12 +1,12 @@
-"""The landing contract: columns, types and plausibility of each file. A file that breaks it is named with column and rows.
+"""The landing contract: columns, types and plausibility of each file.
 
-Structure is checked here for every row, since all buckets share the files. Values are checked here for ZL only, because
-without ZL there is nothing to forecast; odd values of other inputs are for the bucket's expectation suite, which
-quarantines that bucket and lets the others go on.
+A file that breaks it is named with column and rows. Structure is checked here for every row, since all
+buckets share the files. Values are checked here for ZL only: without ZL there is nothing to forecast. Odd
+values of other inputs are for the bucket's expectation suite, which quarantines that bucket alone.
 
-A number that is infinite, not a number, or of an impossible size (`HUGE`) counts as no value: one of them in a window
-would stop the whole build. Of ZL's close that is refused; a bar of another instrument without a close is a
-missing bar and an observation without a value none. How many there were is printed, so that it is not silent.
+A number that is infinite, not a number, or of an impossible size (`HUGE`) counts as no value: one of them in
+a window would stop the whole build. Of ZL's close that is refused; a bar of another instrument without a
+close is a missing bar, and an observation without a value is none. Their number is printed.
 """
 
 from dataclasses import dataclass, field
@@ -36,7 +36,9 @@ class Table:
     order: tuple[str, str] | None = None  # (group, date): dates must not go back within a group of a file
     normal: dict[str, str] = field(default_factory=dict)  # one spelling for names that are written in several
     value: str | None = None  # a row that has none here is as good as absent, once it has passed the checks
-    checks: tuple[tuple[str, str, str, str], ...] = field(default=())  # (column, condition that is wrong, problem, way out)
+    checks: tuple[tuple[str, str, str, str], ...] = field(
+        default=()
+    )  # (column, condition that is wrong, problem, way out)
 
 
 TABLES = {
@@ -57,7 +59,12 @@ TABLES = {
         normal={"symbol": "upper(trim(symbol))"},
         value="close",
         checks=(
-            ("as_of_date", "as_of_date > current_date + 1", "trade dates in the future", "Remove or correct them."),
+            (
+                "as_of_date",
+                "as_of_date > current_date + 1",
+                "trade dates in the future",
+                "Remove or correct them.",
+            ),
             (
                 "as_of_date",
                 f"as_of_date < date '{FIRST_DATE}'",
@@ -68,13 +75,15 @@ TABLES = {
                 "close",
                 "symbol = 'ZL' and close is null",
                 "ZL bars without a finite close",
-                "Every ZL bar needs its settlement or last price: fill it in, or drop the row if there was no session.",
+                "Every ZL bar needs its settlement or last price: fill it in, "
+                "or drop the row if there was no session.",
             ),
             (
                 "close",
                 f"symbol = 'ZL' and close not between {ZL_RANGE[0]} and {ZL_RANGE[1]}",
                 f"ZL closes outside {ZL_RANGE[0]:g} to {ZL_RANGE[1]:g} cents/lb",
-                "ZL cannot be negative and is quoted in cents/lb: if these are USD/lb multiply by 100, if USD/t divide by 22.0462.",
+                "ZL cannot be negative and is quoted in cents/lb: if these are USD/lb multiply by 100, "
+                "if USD/t divide by 22.0462.",
             ),
             *(
                 (
@@ -105,7 +114,8 @@ TABLES = {
                 "available_on",
                 "available_on < obs_date",
                 "values known before the day that they describe",
-                "available_on is the first trade date at whose 17:00 Chicago cut-off the value was public: correct the lag.",
+                "available_on is the first trade date at whose 17:00 Chicago cut-off the value was public: "
+                "correct the lag.",
             ),
         ),
     ),
@@ -143,8 +153,8 @@ def read_table(name: str, folder: LandingFolder) -> pa.Table:
     Raises
     ------
     LandingError
-        A file cannot be read, lacks a column, holds a wrong type, a null in a key, a contradicted key, a date that goes
-        back, or an impossible ZL price; or there is no ZL at all, or it stopped long before the other symbols.
+        A file cannot be read, lacks a column, holds a wrong type, a null in a key, a contradicted key, a date
+        that goes back, or an impossible ZL price; or there is no ZL, or it stopped long before other symbols.
     """
     table = TABLES[name]
     files = folder.files(name)
@@ -168,7 +178,7 @@ def read_table(name: str, folder: LandingFolder) -> pa.Table:
 
 
 def _append(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
-    """Read one file into `landing`, with every column of the contract in its type and nothing silently lost."""
+    """Read one file into `landing`: every column of the contract in its type, nothing silently lost."""
     _read(con, file)
     present = {row[0] for row in con.execute("describe raw").fetchall()}
     missing = [column for column in table.columns if column not in present]
@@ -177,11 +187,15 @@ def _append(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
             file=file.name,
             column=", ".join(missing),
             problem="missing",
-            way_out=f"The contract's columns are {', '.join(table.columns)}; the file has {', '.join(sorted(present))}.",
+            way_out=f"The contract's columns are {', '.join(table.columns)}; "
+            f"the file has {', '.join(sorted(present))}.",
         )
     if con.execute("select count(*) from raw").fetchone()[0] == 0:
         raise LandingError(
-            file=file.name, problem="holds no rows", rows=0, way_out="Remove the file, or write it again with its rows."
+            file=file.name,
+            problem="holds no rows",
+            rows=0,
+            way_out="Remove the file, or write it again with its rows.",
         )
     casts = {}
     for column, kind in table.columns.items():
@@ -204,35 +218,45 @@ def _append(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
             )
         casts[column] = f"try_cast({table.normal.get(column, column)} as {kind})"
         if impossible != "false":
-            casts[column] = f"case when {impossible} then null when {size} < {DUST} then 0 else {casts[column]} end"
-    con.execute(f"insert into landing select {', '.join(casts.values())}, $file from raw", {"file": file.name})
+            casts[column] = (
+                f"case when {impossible} then null when {size} < {DUST} then 0 else {casts[column]} end"
+            )
+    con.execute(
+        f"insert into landing select {', '.join(casts.values())}, $file from raw", {"file": file.name}
+    )
 
 
 def _read(con: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """One file as it is, into `raw`. CSV has one dialect and no guessing: what does not fit is an error, not a column."""
-    csv = "read_csv($file, header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"', comment = '', skip = 0)"
+    """One file as it is, into `raw`. CSV has one dialect and no guessing: what does not fit is an error."""
+    csv = (
+        "read_csv($file, header = true, all_varchar = true, "
+        "delim = ',', quote = '\"', escape = '\"', comment = '', skip = 0)"
+    )
+    reader = csv if file.suffix == ".csv" else "read_parquet($file)"
     try:
         if file.stat().st_size == 0:
             raise LandingError(
-                file=file.name, problem="is empty", rows=0, way_out="Remove the file, or write it again with its rows."
+                file=file.name,
+                problem="is empty",
+                rows=0,
+                way_out="Remove the file, or write it again with its rows.",
             )
-        con.execute(
-            f"create or replace temp table raw as from {csv if file.suffix == '.csv' else 'read_parquet($file)'}",
-            {"file": str(file)},
-        )
+        con.execute(f"create or replace temp table raw as from {reader}", {"file": str(file)})
         cut = file.suffix == ".csv" and not _ends_with_newline(file)
     except (duckdb.Error, OSError) as error:
         raise LandingError(
             file=file.name,
             problem=f"cannot be read as {file.suffix[1:]}: {' '.join(str(error).split())[:300]}",
-            way_out="It may be half written or damaged: write it again to a temporary name and rename it when complete.",
+            way_out="It may be half written or damaged: write it again to a temporary name "
+            "and rename it when complete.",
         ) from error
     if cut:
         raise LandingError(
             file=file.name,
             problem="the last line has no end, so a value in it may be cut",
             rows=1,
-            way_out="If the file is whole, end its last line with a newline; if it is half written, write it again.",
+            way_out="If the file is whole, end its last line with a newline; "
+            "if it is half written, write it again.",
         )
 
 
@@ -243,16 +267,27 @@ def _ends_with_newline(file: Path) -> bool:
 
 
 def _say_impossible(con: duckdb.DuckDBPyConnection, file: Path, column: str, impossible: str) -> None:
-    rows, example = con.execute(f"select count(*), any_value({column}::varchar) from raw where {impossible}").fetchone()
+    rows, example = con.execute(
+        f"select count(*), any_value({column}::varchar) from raw where {impossible}"
+    ).fetchone()
     if rows:
-        print(f"{file.name}, column {column}: {rows} impossible number(s) count as missing, for example {example}", flush=True)
+        print(
+            f"{file.name}, column {column}: {rows} impossible number(s) count as missing, "
+            f"for example {example}",
+            flush=True,
+        )
 
 
 def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
     """Nulls, then the contract's own checks, then dates that go back, within one file."""
-    nulls = [(c, f"{c} is null", "no value", f"Every row needs {c}: fill it in or drop the row.") for c in table.not_null]
+    nulls = [
+        (c, f"{c} is null", "no value", f"Every row needs {c}: fill it in or drop the row.")
+        for c in table.not_null
+    ]
     for column, wrong, problem, way_out in [*nulls, *table.checks]:
-        rows = con.execute(f"select count(*) from landing where _file = $file and ({wrong})", {"file": file.name}).fetchone()[0]
+        rows = con.execute(
+            f"select count(*) from landing where _file = $file and ({wrong})", {"file": file.name}
+        ).fetchone()[0]
         if rows:
             raise LandingError(file=file.name, column=column, rows=rows, problem=problem, way_out=way_out)
     if table.order:
@@ -273,7 +308,8 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
                 column=date,
                 rows=rows,
                 problem=f"dates go back within a {group}, first seen at {example}",
-                way_out=f"Sort the file by {group} and {date}; if dates were misread (day and month?), correct them.",
+                way_out=f"Sort the file by {group} and {date}; "
+                "if dates were misread (day and month?), correct them.",
             )
 
 
@@ -287,7 +323,8 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
             select {key}, count(*) as n, string_agg(distinct _file, ', ' order by _file) as files
             from landing group by {key} having count(distinct ({others})) > 1
         )
-        select coalesce(sum(n), 0)::int, any_value(files), any_value(concat_ws(' ', {key})) from contradictions
+        select coalesce(sum(n), 0)::int, any_value(files), any_value(concat_ws(' ', {key}))
+        from contradictions
         """
     ).fetchone()
     if rows:
@@ -315,7 +352,8 @@ def _check_zl(con: duckdb.DuckDBPyConnection, folder: LandingFolder) -> None:
             column="symbol",
             problem="no rows of ZL, the instrument to be forecast",
             rows=0,
-            way_out=f"Add the continuous front series of soybean oil as symbol ZL to a bars_daily file in {folder.path}.",
+            way_out="Add the continuous front series of soybean oil as symbol ZL to a bars_daily file in "
+            f"{folder.path}.",
         )
     if (newest - last_zl).days > ZL_STALE_DAYS:
         raise LandingError(
@@ -328,7 +366,9 @@ def _check_zl(con: duckdb.DuckDBPyConnection, folder: LandingFolder) -> None:
     rows, example = con.execute(
         """
         with steps as (
-            select as_of_date, contract_id, close, lag(close) over d as previous, lag(contract_id) over d as previous_contract
+            select
+                as_of_date, contract_id, close,
+                lag(close) over d as previous, lag(contract_id) over d as previous_contract
             from landing where symbol = 'ZL' window d as (order by as_of_date)
         )
         select count(*), min(as_of_date)::varchar from steps
@@ -341,6 +381,7 @@ def _check_zl(con: duckdb.DuckDBPyConnection, folder: LandingFolder) -> None:
             file=names,
             column="close",
             rows=rows,
-            problem=f"ZL moves by more than {ZL_JUMP:.0%} between sessions of one contract, first on {example}",
+            problem=f"ZL moves by more than {ZL_JUMP:.0%} between sessions of one contract, "
+            f"first on {example}",
             way_out="A misprint or a change of unit inside the file: correct those rows.",
         )

@@ -1,4 +1,4 @@
-"""dbt-duckdb plugin: `source('landing', …)` is a checked landing file, so a bad one stops the build at staging."""
+"""dbt-duckdb plugin: `source('landing', …)` is a checked landing file; a bad one stops the build."""
 
 import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
@@ -9,7 +9,7 @@ from zl_forecast.paths import data_dir
 
 
 class Plugin(BasePlugin):
-    """Named `landing` in profiles/profiles.yml; dbt-duckdb calls `load` for each source table that a model reads."""
+    """Named `landing` in profiles/profiles.yml; dbt-duckdb calls `load` for each source table read."""
 
     def initialize(self, plugin_config: dict) -> None:
         data_dir().mkdir(parents=True, exist_ok=True)  # dbt-duckdb opens the warehouse in it next

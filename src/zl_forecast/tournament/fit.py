@@ -45,6 +45,7 @@ class Task:
         """Fingerprint of all that the fitted models depend on: rows, features, families, code, library versions."""
         return fingerprint.combine(
             self.bucket,
+            self.fold.kind,  # in January the live block starts with the year's
             self.fold.start,
             self.families,
             fingerprint.of_frame(self.train[[*KEY, *self.features, "z"]]),
@@ -97,6 +98,11 @@ def fit_and_score(task: Task) -> pd.DataFrame:
     return pd.read_parquet(written / FORECASTS).drop(columns="row")
 
 
+def without_drift(train: pd.DataFrame) -> pd.DataFrame:
+    """Training rows with each horizon's median taken out of z: a family must earn every move away from the last price."""
+    return train.assign(z=train["z"] - train.groupby("horizon_days")["z"].transform("median"))
+
+
 def _fit(task: Task, path: Path):
     """Fit every family on the fit part, validate on the newest part, refit on both with what was learnt."""
     from autogluon.tabular import TabularPredictor
@@ -112,7 +118,7 @@ def _fit(task: Task, path: Path):
         log_to_file=False,
     )
     columns = [*task.features, "horizon_days", "z"]
-    fit_part, tuning_part = inner_split(task.train)
+    fit_part, tuning_part = inner_split(without_drift(task.train))
     hyperparameters = {
         FAMILIES[name].model: {**FAMILIES[name].hyperparameters, "ag_args": {"name": name, "name_suffix": ""}}
         for name in task.families
@@ -131,7 +137,8 @@ def _fit(task: Task, path: Path):
         raise_on_model_failure=False,
     )
     fitted = predictor.model_names()
-    refitted = predictor.refit_full(model="all", set_best_to_refit_full=False) if fitted else {}
+    budget = {"num_cpus": settings.THREADS_PER_FIT, "num_gpus": 0}
+    refitted = predictor.refit_full("all", set_best_to_refit_full=False, **budget) if fitted else {}
     failures = predictor.model_failures()
     facts = {}
     for name in task.families:
@@ -154,23 +161,20 @@ def _load(path: Path):
 def _score(task: Task, predictor, facts: dict) -> pd.DataFrame:
     """Forecasts of every family for the test rows; a family that failed keeps its rows, without quantiles."""
     rows = fingerprint.row_hashes(task.test[[*KEY, *task.features]])
-    frames = []
+    quantiles, labels = [], []
     for name in task.families:
         fact = facts[name]
-        frame = task.test[KEY].copy()
         started = time.perf_counter()
         if fact["model"] is None:
-            quantiles = np.full((len(frame), len(settings.QUANTILE_LEVELS)), np.nan)
+            values = np.full((len(rows), len(settings.QUANTILE_LEVELS)), np.nan)
         else:
-            quantiles = predictor.predict(task.test[[*task.features, "horizon_days"]], model=fact["model"]).to_numpy()
-        frame[list(settings.QUANTILE_COLUMNS)] = np.sort(quantiles, axis=1)  # families with a booster a level may cross
-        frame["score_seconds"] = time.perf_counter() - started
-        frame["family"] = name
-        frame["fit_seconds"] = fact["fit_seconds"]
-        frame["status"] = fact["status"]
-        frame["reason"] = fact["reason"]
-        frame["row"] = rows
-        frames.append(frame)
-    forecasts = pd.concat(frames, ignore_index=True)
+            values = predictor.predict(task.test[[*task.features, "horizon_days"]], model=fact["model"]).to_numpy()
+        quantiles.append(np.sort(values, axis=1))  # families with a booster a level may cross
+        label = {key: fact[key] for key in ("fit_seconds", "status", "reason")}
+        labels.append({"family": name, "score_seconds": time.perf_counter() - started, **label})
+    n = len(task.families)
+    forecasts = pd.concat([task.test[KEY]] * n, ignore_index=True)
+    forecasts[list(settings.QUANTILE_COLUMNS)] = np.concatenate(quantiles)
+    forecasts["row"] = np.tile(rows, n)
     forecasts["train_rows"] = len(task.train)
-    return forecasts
+    return forecasts.join(pd.DataFrame(labels).loc[np.repeat(np.arange(n), len(rows))].reset_index(drop=True))

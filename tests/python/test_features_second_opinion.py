@@ -1,0 +1,168 @@
+"""Window features once more, in pandas from the landing files, against what DuckDB made of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import MARTS, TARGETS, read
+
+TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
+DECAY = 0.97  # var ewma_decay
+
+
+@pytest.fixture(scope="module")
+def prices(sample_landing) -> dict[str, pd.DataFrame]:
+    """Per symbol, on the sessions of ZL: last close, roll-adjusted log index, its one-session change."""
+    bars = pd.read_parquet(sample_landing / "bars_daily.parquet")
+    bars["as_of_date"] = pd.to_datetime(bars["as_of_date"])
+    by_symbol = {symbol: rows.set_index("as_of_date").sort_index() for symbol, rows in bars.groupby("symbol")}
+    sessions = by_symbol["ZL"].index
+    result = {}
+    for symbol, rows in by_symbol.items():
+        before = (
+            rows["close"].shift().where(rows["contract_id"].eq(rows["contract_id"].shift()), rows["open"])
+        )
+        returns = np.log(rows["close"] / before)
+        returns.iloc[0] = 0.0
+        known = pd.DataFrame({"close": rows["close"], "log_index": returns.cumsum()})
+        known = known.reindex(known.index.union(sessions)).ffill().reindex(sessions)
+        result[symbol] = known.assign(log_return=known["log_index"].diff())
+    return result
+
+
+@pytest.fixture(scope="module")
+def returns(prices) -> pd.Series:
+    """ZL's roll-adjusted log return per session."""
+    return prices["ZL"]["log_return"]
+
+
+@pytest.fixture(scope="module")
+def sigma(returns) -> pd.Series:
+    """Exponentially weighted root mean square of at most 252 returns, from 60 on."""
+
+    def weighted(window: np.ndarray) -> float:
+        weights = DECAY ** np.arange(len(window))[::-1]
+        return np.sqrt(np.sum(weights * window**2) / np.sum(weights))
+
+    return returns.dropna().rolling(252, min_periods=60).apply(weighted, raw=True)
+
+
+@pytest.fixture(scope="module")
+def mart(sample_features):
+    """A function: one feature of a bucket's mart by date."""
+
+    def column(bucket: str, name: str) -> pd.Series:
+        table = read(
+            sample_features.warehouse, f"select as_of_date, {name} from {MARTS[bucket]} order by 1"
+        ).to_pandas()
+        return table.set_index(pd.to_datetime(table["as_of_date"]))[name].astype("float64")
+
+    return column
+
+
+def zscore(values: pd.Series, sessions: int) -> pd.Series:
+    """Distance from the window's mean in its standard deviations, from half a window on."""
+    return values.rolling(sessions, min_periods=sessions // 2).apply(
+        lambda w: (w[-1] - np.nanmean(w)) / np.nanstd(w, ddof=1), raw=True
+    )
+
+
+def assert_same(theirs: pd.Series, ours: pd.Series, at_least: int = 700) -> None:
+    ours = ours.reindex(theirs.index)
+    assert theirs.isna().equals(ours.isna()), "values are missing in different rows"
+    assert theirs.notna().sum() >= at_least, "too few values to compare"
+    np.testing.assert_allclose(theirs, ours, **TOLERANCE)
+
+
+def test_zscore_of_the_crush_margin(mart, prices):
+    margin = prices["ZM"]["close"] * 0.022 + prices["ZL"]["close"] * 0.11 - prices["ZS"]["close"] / 100
+    assert_same(mart("crush", "cbot_crush_margin_usd_per_bu"), margin)
+    assert_same(mart("crush", "cbot_crush_margin_zscore_63"), zscore(margin, 63))
+
+
+def test_change_of_the_oil_share(mart, prices):
+    oil, meal = prices["ZL"]["close"] * 11 / 100, prices["ZM"]["close"] * 44 / 2000
+    assert_same(mart("crush", "cbot_zl_oil_share_change_5"), (oil / (oil + meal)).diff(5))
+
+
+@pytest.mark.parametrize(
+    ("bucket", "name", "symbol", "sessions"),
+    [
+        ("crush", "cbot_zs_momentum_21", "ZS", 21),
+        ("energy", "nymex_cl_momentum_252", "CL", 252),
+        ("fx", "base_zl_momentum_63", "ZL", 63),
+    ],
+)
+def test_momentum_in_units_of_its_own_volatility(mart, prices, bucket, name, symbol, sessions):
+    index, steps = prices[symbol]["log_index"], prices[symbol]["log_return"]
+    spread = steps.rolling(63, min_periods=2).apply(lambda w: np.nanstd(w, ddof=1), raw=True)
+    assert_same(mart(bucket, name), index.diff(sessions) / (spread * np.sqrt(sessions)))
+
+
+def test_trailing_correlation(mart, prices, returns):
+    other = prices["ZS"]["log_return"]
+    ours = pd.Series(np.nan, index=returns.index)
+    for end in range(31, len(returns)):
+        window = slice(max(end - 62, 1), end + 1)  # the first return is missing
+        ours.iloc[end] = np.corrcoef(returns.iloc[window], other.iloc[window])[0, 1]
+    assert_same(mart("crush", "cbot_zl_zs_corr_63"), ours)
+
+
+def test_scaling_volatility_and_the_ratios_to_it(mart, returns, sigma, sample_features):
+    theirs = read(
+        sample_features.warehouse,
+        f"select as_of_date, sigma from {TARGETS} where horizon_days = 5 order by 1",
+    ).to_pandas()
+    assert_same(theirs.set_index(pd.to_datetime(theirs["as_of_date"]))["sigma"], sigma)
+    week = np.sqrt((returns**2).rolling(5).apply(np.mean, raw=True))
+    assert_same(mart("volatility", "base_zl_volatility_ratio_5"), np.log(week / sigma))
+
+
+def test_memory_of_policy_events(mart, returns, sample_landing):
+    events = pd.read_csv(sample_landing / "policy_events.csv", parse_dates=["available_on"])
+    events = events[events["bucket"] == "tariff"]
+    assert len(events) >= 3
+    for half_life in (10, 42, 252):
+        ours = [
+            sum(
+                event.severity * 0.5 ** ((day - event.available_on).days / half_life)
+                for event in events.itertuples()
+                if event.available_on <= day
+            )
+            for day in returns.index
+        ]
+        assert_same(
+            mart("tariff", f"policy_tariff_memory_{half_life}"), pd.Series(ours, returns.index, dtype=float)
+        )
+
+
+def test_newest_report_on_funds_as_it_was_known(mart, returns, sample_landing):
+    series = pd.read_parquet(sample_landing / "series.parquet")
+    known = {}
+    for part in ("NONCOMM_NET", "OI"):
+        reports = series[series["series_id"] == f"COT_LEG_FUT_007601_{part}"].sort_values(
+            ["available_on", "obs_date"]
+        )
+        known[part] = pd.Series(
+            [
+                reports.loc[pd.to_datetime(reports["available_on"]) <= day, "value"].iloc[-1:].sum()
+                for day in returns.index
+            ],
+            returns.index,
+        )
+    share = (known["NONCOMM_NET"] / known["OI"].replace(0, np.nan)).astype(float)
+    assert_same(mart("crush", "cftc_zl_net_share"), share)
+    assert_same(mart("crush", "cftc_zl_net_share_change_20"), share.diff(20))
+
+
+@pytest.mark.parametrize("horizon", [5, 20, 60, 120])
+def test_target_in_units_of_the_volatility_known(horizon, prices, sigma, sample_features):
+    theirs = read(
+        sample_features.warehouse,
+        f"select as_of_date, z, target_date from {TARGETS} "
+        f"where horizon_days = {horizon} and is_matured order by 1",
+    ).to_pandas()
+    theirs = theirs.set_index(pd.to_datetime(theirs["as_of_date"]))
+    close = prices["ZL"]["close"]
+    assert_same(theirs["z"], np.log(close.shift(-horizon) / close) / (sigma * np.sqrt(horizon)))
+    ahead = pd.Series(close.index, close.index).shift(-horizon)
+    assert (pd.to_datetime(theirs["target_date"]) == ahead.reindex(theirs.index)).all()

@@ -1,0 +1,315 @@
+"""A bucket's tournament: who competes, what is paid for once, and that no forecast knows what came after."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from zl_forecast import artifacts, fingerprint, settings, workers
+from zl_forecast.errors import TournamentError
+from zl_forecast.families import FAMILIES
+from zl_forecast.tournament import enrolled_families, fit, run_specialist, walk_forward
+
+QUANTILES = list(settings.QUANTILE_COLUMNS)
+FORECAST = ["family", "kind", *fit.KEY, *QUANTILES]
+HORIZONS = (5, 20)
+BUCKETS = pd.DataFrame({"bucket": ["crush"], "candidates": ["xgboost catboost"]})
+SEED = pd.DataFrame(
+    {
+        "family": ["reference", "lightgbm", "catboost", "random_forest"],
+        "from_preset": ["quick", "quick", "quick", "standard"],
+    }
+)
+
+
+def _market(n_sessions: int = 830, seed: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A mart of two features, the first of which drives the targets, and the targets."""
+    rng = np.random.default_rng(seed)
+    days = pd.bdate_range("2017-01-02", periods=n_sessions)
+    features = rng.standard_normal((n_sessions, 2))
+    mart = pd.DataFrame(
+        {"as_of_date": days, "latest_input_on": days, "driver": features[:, 0], "noise": features[:, 1]}
+    )
+    beyond = days.append(pd.bdate_range(days[-1], periods=max(HORIZONS) + 1)[1:])
+    noise = np.random.default_rng(seed + 1).standard_normal((n_sessions, len(HORIZONS)))
+    frames = [
+        pd.DataFrame(
+            {
+                "as_of_date": days,
+                "horizon_days": horizon,
+                "target_date": beyond[horizon : horizon + n_sessions],
+                "z": np.where(
+                    np.arange(n_sessions) < n_sessions - horizon, features[:, 0] + noise[:, i], np.nan
+                ),
+                "is_matured": np.arange(n_sessions) < n_sessions - horizon,
+            }
+        )
+        for i, horizon in enumerate(HORIZONS)
+    ]
+    return mart, pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_and_keen():
+    """XGBoost that reacts to single rows, so that a leak of one shows; and two horizons' rows are enough."""
+    torch.set_num_threads(1)
+    keen = {"num_boost_round": 20, "eta": 0.3, "max_depth": 4, "min_child_weight": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FAMILIES, "xgboost", replace(FAMILIES["xgboost"], hyperparameters=keen))
+        patch.setattr(settings, "MIN_TRAIN_ROWS", 500)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("tournament")
+
+
+def _run(
+    mart, targets, folder, families=("reference", "xgboost")
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """Forecasts, and which folds went to the workers and which of them were fitted rather than loaded."""
+    seen = {"worked": [], "fitted": []}
+
+    def here(work, tasks, label):
+        for task in tasks:
+            seen["worked"].append(str(task))
+            yield task, work(task)
+
+    def counting(task, path, original=fit._fit):
+        seen["fitted"].append(str(task))
+        return original(task, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZL_DATA_DIR", str(folder))
+        patch.setattr(workers, "run", here)
+        patch.setattr(fit, "_fit", counting)
+        return run_specialist("crush", mart, targets, families), seen
+
+
+@pytest.fixture(scope="module")
+def market():
+    return _market()
+
+
+@pytest.fixture(scope="module")
+def forecasts(market, folder):
+    return _run(*market, folder)[0]
+
+
+ALL_FOLDS = ["crush oof 2019-01", "crush oof 2020-01", "crush live 2020-03"]
+
+
+# ---------- what comes out
+
+
+def test_every_family_forecasts_every_row_of_every_block_once(market, forecasts):
+    _, targets = market
+    history = (targets["as_of_date"] >= "2019-01-01").sum()
+    newest = (targets["as_of_date"] >= "2020-03-01").sum()
+    for _, own in forecasts.groupby("family"):
+        assert (own["kind"] == "oof").sum() == history
+        assert (own["kind"] == "live").sum() == newest
+        assert not own.duplicated(["kind", *fit.KEY]).any()
+
+
+def test_the_planted_driver_is_found_out_of_sample(market, forecasts):
+    own = forecasts[(forecasts["family"] == "xgboost") & (forecasts["kind"] == "oof")]
+    joined = own.merge(market[1].dropna(), on=fit.KEY)
+    assert np.corrcoef(joined["q50"], joined["z"])[0, 1] > 0.5  # of 0.71 that the truth would reach
+
+
+def test_a_quarantined_bucket_leaves_an_empty_table_with_all_columns(market, capsys):
+    empty = run_specialist("crush", *market, ("reference",), quarantined="ZM is in the wrong unit")
+    assert empty.empty
+    assert list(empty.columns[:3]) == ["bucket", "family", "kind"]
+    assert "quarantined" in capsys.readouterr().out
+
+
+def test_too_few_training_rows_are_refused_with_the_count(monkeypatch, market, tmp_path):
+    monkeypatch.setattr(settings, "MIN_TRAIN_ROWS", 5000)
+    with pytest.raises(
+        TournamentError, match=r"crush: \d+ matured training rows before 2019-01-01, 5000 are needed"
+    ):
+        _run(*market, tmp_path)
+
+
+# ---------- who competes
+
+
+def test_quick_is_the_candidates_with_lightgbm_and_the_reference():
+    assert enrolled_families("crush", "quick", BUCKETS, SEED) == (
+        "reference",
+        "lightgbm",
+        "catboost",
+        "xgboost",
+    )
+
+
+def test_standard_adds_the_families_of_standard_and_keeps_those_of_quick():
+    assert enrolled_families("crush", "standard", BUCKETS, SEED) == (
+        "reference",
+        "lightgbm",
+        "catboost",
+        "random_forest",
+    )
+
+
+@pytest.mark.parametrize(
+    ("bucket", "preset", "families", "words"),
+    [
+        ("crush", "fast", SEED, "preset 'fast' does not exist. Use one of quick, standard, full"),
+        ("palm", "quick", SEED, "bucket 'palm' has no row in seeds/buckets.csv"),
+        (
+            "crush",
+            "full",
+            pd.DataFrame({"family": ["reference", "tft"], "from_preset": ["quick", "full"]}),
+            "tft in the seeds of bucket 'crush' has no module in zl_forecast.families. Registered are",
+        ),
+    ],
+)
+def test_what_is_not_registered_is_refused_by_name(bucket, preset, families, words):
+    with pytest.raises(TournamentError, match=words):
+        enrolled_families(bucket, preset, BUCKETS, families)
+
+
+# ---------- what is paid for only once
+
+
+def test_a_second_call_does_no_work_and_says_the_same(market, forecasts, folder):
+    again, seen = _run(*market, folder)
+    assert seen == {"worked": [], "fitted": []}
+    pd.testing.assert_frame_equal(again, forecasts)
+
+
+def test_cached_and_fresh_forecasts_are_identical(market, forecasts, tmp_path):
+    fresh, seen = _run(*market, tmp_path)
+    assert seen["fitted"] == ALL_FOLDS
+    pd.testing.assert_frame_equal(fresh[FORECAST], forecasts[FORECAST])
+
+
+def test_a_new_session_is_only_scored_with_the_stored_models(forecasts, folder, tmp_path):
+    mart, targets = _market(831)
+    grown, seen = _run(mart, targets, folder)
+    assert seen["fitted"] == []
+    assert set(seen["worked"]) == set(ALL_FOLDS[1:])
+    fresh, _ = _run(mart, targets, tmp_path)
+    pd.testing.assert_frame_equal(grown[FORECAST], fresh[FORECAST])
+    assert len(grown) == len(forecasts) + 2 * 2 * len(HORIZONS)
+
+
+def test_changed_features_of_training_rows_are_fitted_afresh(market, forecasts, folder):
+    mart, targets = market
+    changed = mart.assign(driver=mart["driver"].where(mart.index != 100, 9.0))
+    _, seen = _run(changed, targets, folder)
+    assert set(seen["fitted"]) == set(ALL_FOLDS)
+
+
+def test_other_library_versions_are_fitted_afresh(monkeypatch, market, forecasts, folder):
+    others = {**fingerprint.library_versions(), "xgboost": "0.1"}
+    monkeypatch.setattr(fingerprint, "library_versions", lambda: others)
+    _, seen = _run(*market, folder)
+    assert set(seen["fitted"]) == set(ALL_FOLDS)
+
+
+@pytest.mark.parametrize("part", ["forecasts.parquet", "models/facts.json"])
+def test_a_tampered_artifact_is_refused_and_fitted_afresh(capsys, market, forecasts, folder, part):
+    name = forecasts.loc[forecasts["kind"] == "live", "fingerprint"].iloc[0]
+    tampered = folder / "artifacts" / name / part
+    tampered.write_bytes(tampered.read_bytes() + b" ")
+    again, seen = _run(*market, folder)
+    assert "crush live 2020-03" in seen["fitted"]
+    assert f"{part} was changed" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(again[FORECAST], forecasts[FORECAST])
+
+
+def test_models_are_kept_only_for_blocks_that_still_grow(forecasts, folder):
+    kept = {
+        str(start.date()): (folder / "artifacts" / name / fit.MODELS).exists()
+        for start, name in forecasts[["fold_start", "fingerprint"]].drop_duplicates().itertuples(index=False)
+    }
+    assert kept == {"2019-01-01": False, "2020-01-01": True, "2020-03-01": True}
+
+
+def test_an_interrupted_fit_leaves_no_folder_under_its_name(monkeypatch, market, tmp_path):
+    def interrupted(task, predictor, facts):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "_score", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _run(*market, tmp_path)
+    assert list((tmp_path / "artifacts").iterdir()) == []
+
+
+def test_in_january_the_live_block_and_the_years_block_do_not_write_to_one_folder(tmp_path):
+    mart, targets = _market(800)  # ends on 2020-01-24: both blocks start with the year
+    forecasts, seen = _run(mart, targets, tmp_path)
+    assert seen["worked"][1:] == ["crush oof 2020-01", "crush live 2020-01"]
+    assert forecasts.groupby("fingerprint")["kind"].nunique().eq(1).all()
+    assert _run(mart, targets, tmp_path)[1]["worked"] == []
+
+
+# ---------- nothing knows what came after
+
+
+def _first_fold(mart):
+    return walk_forward(pd.DatetimeIndex(mart["as_of_date"]))[0]
+
+
+def test_what_happened_from_the_embargo_on_changes_no_forecast_of_the_block(market, forecasts, tmp_path):
+    mart, targets = (frame.copy() for frame in market)
+    fold, rng = _first_fold(mart), np.random.default_rng(9)
+    late = targets["target_date"] >= fold.train_until
+    targets.loc[late, "z"] = 3 * targets.loc[late, "z"].sample(frac=1, random_state=9).to_numpy() + 1
+    targets["z"] = (
+        targets["z"].where(targets["is_matured"], np.nan).fillna(0.0)
+    )  # and what has not matured is not looked at
+    not_tested = (mart["as_of_date"] >= fold.train_until) & (
+        (mart["as_of_date"] < fold.start) | (mart["as_of_date"] >= fold.end)
+    )
+    mart.loc[not_tested, ["driver", "noise"]] = 7 * rng.standard_normal((not_tested.sum(), 2))
+    shaken, seen = _run(mart, targets, tmp_path)
+    assert "crush oof 2019-01" in seen["fitted"]
+    block = [frame[frame["fold_start"] == fold.start].reset_index(drop=True) for frame in (forecasts, shaken)]
+    assert len(block[0]) > 0
+    pd.testing.assert_frame_equal(block[0][FORECAST], block[1][FORECAST], check_exact=True)
+    later = [frame.loc[frame["fold_start"] > fold.start, QUANTILES] for frame in (forecasts, shaken)]
+    assert not np.array_equal(*later)  # the shaking was felt where it should be
+
+
+def test_the_newest_targets_before_the_embargo_do_change_the_block(market, forecasts, tmp_path):
+    mart, targets = (frame.copy() for frame in market)
+    fold = _first_fold(mart)
+    newest = targets.index[
+        targets["target_date"].between(
+            fold.train_until - pd.DateOffset(days=30), fold.train_until, inclusive="left"
+        )
+    ]
+    targets.loc[newest, "z"] *= -3
+    shaken, _ = _run(mart, targets, tmp_path)
+    block = [frame[frame["fold_start"] == fold.start].reset_index(drop=True) for frame in (forecasts, shaken)]
+    assert not block[0][QUANTILES].equals(block[1][QUANTILES])
+
+
+def test_a_forecast_depends_on_its_own_row_alone(market, forecasts, tmp_path):
+    mart, targets = (frame.copy() for frame in market)
+    fold = _first_fold(mart)
+    tested = mart.index[(mart["as_of_date"] >= fold.start) & (mart["as_of_date"] < fold.end)]
+    others = tested[::2]
+    mart.loc[others, ["driver", "noise"]] = 4.0
+    shaken, _ = _run(mart, targets, tmp_path)
+    untouched = set(mart.loc[tested.difference(others), "as_of_date"])
+    same = [
+        frame[(frame["fold_start"] == fold.start) & frame["as_of_date"].isin(untouched)].reset_index(
+            drop=True
+        )
+        for frame in (forecasts, shaken)
+    ]
+    pd.testing.assert_frame_equal(same[0][FORECAST], same[1][FORECAST], check_exact=True)
+
+
+def test_the_artifact_folder_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+    assert artifacts.artifacts_dir().is_relative_to(tmp_path)
