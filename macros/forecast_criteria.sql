@@ -1,15 +1,15 @@
 {#
   The raw criteria of a set of scored forecasts, with what they mean said once: pinball and RMSE in percent of price
-  (log return x 100), coverage as a share, seconds a fold.
+  (log return x 100), coverage as a share, seconds. `rows` is the alias of the forecasts.
 #}
-{% macro forecast_criteria() -%}
-    count(*) as n_rows,
-    avg(pinball_pct) as pinball_pct,
-    sqrt(avg(pow(error_pct, 2))) as rmse_pct,
-    avg(is_inside_80::int) as coverage_80,
-    avg(width_pct) as width_80_pct,
-    avg(fit_seconds) as fit_seconds,
-    avg(score_seconds) as score_seconds
+{% macro forecast_criteria(rows) -%}
+    count({{ rows }}.pinball_pct) as n_rows,
+    avg({{ rows }}.pinball_pct) as pinball_pct,
+    sqrt(avg(pow({{ rows }}.error_pct, 2))) as rmse_pct,
+    avg({{ rows }}.is_inside_80::int) as coverage_80,
+    avg({{ rows }}.width_pct) as width_80_pct,
+    avg({{ rows }}.fit_seconds) as fit_seconds,
+    avg({{ rows }}.score_seconds) as score_seconds
 {%- endmacro %}
 
 {# Scores of one forecast row (q05 ... q95 in scaled units) against its target; null until the target has matured. #}

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from zl_forecast.fingerprint import library_versions
 from zl_forecast.paths import artifacts_dir
 
 MANIFEST = "manifest.json"
+LEFT_BEHIND_SECONDS = 86_400
 
 
 def find(fingerprint: str) -> Path | None:
@@ -25,10 +27,11 @@ def find(fingerprint: str) -> Path | None:
         manifest = json.loads((folder / MANIFEST).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    if manifest["versions"] != library_versions():
+    if manifest.get("versions") != library_versions():
+        print(f"Artifact {fingerprint}: written with other library versions; it is made again", flush=True)
         return None
     present = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()} - {MANIFEST}
-    if present != set(manifest["sha256"]):
+    if present != set(manifest.get("sha256", {})):
         print(f"Artifact {fingerprint}: files missing or added; it is made again", flush=True)
         return None
     for name, expected in manifest["sha256"].items():
@@ -41,10 +44,13 @@ def find(fingerprint: str) -> Path | None:
 def write(fingerprint: str, fill: Callable[[Path], None]) -> Path:
     """Let `fill` write into a temporary folder, seal it with a manifest and rename it into place.
 
-    An interrupted write leaves only a temporary folder, which no one reads and the next `sweep` removes.
+    An interrupted write leaves only a temporary folder, which no one reads; those older than a day are removed.
     """
     root = artifacts_dir()
     root.mkdir(parents=True, exist_ok=True)
+    for left in root.glob(".writing-*"):
+        if time.time() - left.stat().st_mtime > LEFT_BEHIND_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
     try:
         fill(temporary)

@@ -113,6 +113,19 @@ def forecast_block(task: CoreTask) -> pd.DataFrame:
     DataFrame
         origin, horizon_days, q05 ... q95 of the log return from the origin, fit_seconds, score_seconds.
     """
+    try:
+        frame = _forecast(task)
+    except Exception as error:  # the core is one input of the ensemble; the rows say why it is missing
+        reason = f"{type(error).__name__}: {error}"
+        print(f"{task} failed: {reason}", flush=True)
+        key = [(origin, step) for origin in task.origins for step in task.steps]
+        frame = pd.DataFrame(key, columns=["origin", "horizon_days"]).reindex(columns=["origin", "horizon_days", *settings.QUANTILE_COLUMNS])
+        return frame.assign(fit_seconds=float("nan"), score_seconds=float("nan"), status="failed", reason=reason)
+    artifacts.write(task.name, lambda folder: frame.to_parquet(folder / FORECASTS))
+    return frame
+
+
+def _forecast(task: CoreTask) -> pd.DataFrame:
     import time
 
     from autogluon.timeseries import TimeSeriesPredictor
@@ -151,9 +164,9 @@ def forecast_block(task: CoreTask) -> pd.DataFrame:
     frame["horizon_days"] = step[step.isin(task.steps)].to_numpy()
     last = task.log_prices[frame["origin"]]
     frame[list(settings.QUANTILE_COLUMNS)] = frame[list(settings.QUANTILE_COLUMNS)].sub(last, axis=0)
-    frame["fit_seconds"], frame["score_seconds"] = fit_seconds, score_seconds
-    artifacts.write(task.name, lambda folder: frame.to_parquet(folder / FORECASTS))
-    return frame
+    return frame.assign(
+        fit_seconds=fit_seconds, score_seconds=score_seconds / len(task.origins), status="ok", reason=""
+    )
 
 
 def _finished(task: CoreTask) -> pd.DataFrame | None:
@@ -178,7 +191,7 @@ def _reference(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     frame = test[KEY].reset_index(drop=True)
     by_horizon = {h: centred_quantiles(z.to_numpy(), settings.QUANTILE_LEVELS) for h, z in train.groupby("horizon_days")["z"]}
     frame[list(settings.QUANTILE_COLUMNS)] = np.stack([by_horizon[h] for h in frame["horizon_days"]])
-    return frame.assign(fit_seconds=0.0, score_seconds=0.0)
+    return frame.assign(fit_seconds=0.0, score_seconds=0.0, status="ok", reason="")
 
 
 def _labelled(frame: pd.DataFrame, task: CoreTask, family: str, train_rows: int) -> pd.DataFrame:
@@ -189,8 +202,6 @@ def _labelled(frame: pd.DataFrame, task: CoreTask, family: str, train_rows: int)
         fold_start=task.fold.start,
         trained_until=task.fold.train_until,
         train_rows=train_rows,
-        status="ok",
-        reason="",
         fingerprint=task.name,
     )
 

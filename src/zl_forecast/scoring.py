@@ -51,8 +51,8 @@ def diebold_mariano(loss: np.ndarray, reference_loss: np.ndarray, overlap: int) 
     """Is `loss` smaller than `reference_loss` by more than chance, though neighbouring targets overlap?
 
     The variance of the mean difference is the average of the first m ordinates of the periodogram, and the statistic is
-    compared with Student's t of 2m degrees of freedom. m is the cube root of the sample size, but no more than half the
-    number of targets that do not overlap, since beyond that the overlap bends the spectrum.
+    compared with Student's t of 2m degrees of freedom. m is the cube root of the sample size, but no more than a third of
+    the number of targets that do not overlap, since beyond that the overlap bends the spectrum.
     Source: Coroneo and Iacone (2020), Journal of Applied Econometrics 35(4), 391-409, section 2 (weighted periodogram).
 
     Parameters
@@ -69,7 +69,7 @@ def diebold_mariano(loss: np.ndarray, reference_loss: np.ndarray, overlap: int) 
     """
     difference = np.asarray(reference_loss, float) - np.asarray(loss, float)
     n = len(difference)
-    bandwidth = int(min(n ** (1 / 3), n / (2 * overlap)))
+    bandwidth = int(min(n ** (1 / 3), n / (3 * overlap)))
     if bandwidth < 2 or np.ptp(difference) < 1e-12:
         return Verdict(float("nan"), float("nan"), 2 * max(bandwidth, 0), "no_skill")
     periodogram = np.abs(np.fft.fft(difference - difference.mean())[1 : bandwidth + 1]) ** 2 / n

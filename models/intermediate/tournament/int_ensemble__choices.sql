@@ -1,4 +1,5 @@
--- The method that is published in each block and horizon: the least pinball loss on what had matured before the block.
+-- The method that is published in each block and horizon: the least pinball loss, relative to the reference, on what had
+-- matured before the block.
 -- Until every method has been scored on a block, and wherever nothing did better, it is the reference alone.
 with
 forecasts as (
@@ -14,7 +15,7 @@ criteria as (
     select
         blocks.*,
         past.ensemble_method,
-        {{ forecast_criteria() }},
+        {{ forecast_criteria('past') }},
         avg(past.reference_pinball_pct) as reference_pinball_pct
     from blocks
     inner join forecasts as past
@@ -28,20 +29,26 @@ criteria as (
     group by all
 ),
 
+-- a combination must have gained more than var ensemble_min_gain over the reference alone, on its own rows
+gains as (
+    select
+        criteria.*,
+        criteria.pinball_pct / criteria.reference_pinball_pct as relative_pinball,
+        max(criteria.pinball_pct / criteria.reference_pinball_pct) filter (where criteria.ensemble_method = 'reference_alone') over (
+            partition by criteria.kind, criteria.fold_start, criteria.horizon_days
+        ) as reference_alone_pinball
+    from criteria
+),
+
 ranked as (
     select
         *,
         row_number() over by_pinball as place,
         lead(ensemble_method) over by_pinball as runner_up
-    from criteria
-    where ensemble_method = 'reference_alone' or pinball_pct < (
-        select rival.pinball_pct from criteria as rival
-        where rival.ensemble_method = 'reference_alone'
-            and rival.kind = criteria.kind
-            and rival.fold_start = criteria.fold_start
-            and rival.horizon_days = criteria.horizon_days
-    )
-    window by_pinball as (partition by kind, fold_start, horizon_days order by pinball_pct, ensemble_method)
+    from gains
+    where ensemble_method = 'reference_alone'
+        or relative_pinball < reference_alone_pinball - {{ var('ensemble_min_gain') }}
+    window by_pinball as (partition by kind, fold_start, horizon_days order by relative_pinball, ensemble_method)
 ),
 
 final as (

@@ -11,8 +11,17 @@ blocks as (
     where bucket <> 'core'
 ),
 
+-- the first candidate, or the reference where that one did not compete
 candidates as (
-    select bucket, split_part(candidates, ' ', 1) as first_candidate from {{ ref('buckets') }}
+    select
+        buckets.bucket,
+        coalesce(any_value(forecasts.family), 'reference') as first_candidate
+    from {{ ref('buckets') }} as buckets
+    left join {{ ref('int_tournament__forecasts') }} as forecasts
+        on forecasts.bucket = buckets.bucket
+        and forecasts.family = split_part(buckets.candidates, ' ', 1)
+        and forecasts.status = 'ok'
+    group by buckets.bucket
 ),
 
 ranked as (

@@ -20,18 +20,12 @@ final as (
         forecasts.ensemble_method = any_value(choices.ensemble_method) as is_published,
         any_value(forecasts.status) as status,
         any_value(forecasts.reason) as reason,
-        count(*) filter (where is_matured) as n_rows,
-        avg(forecasts.pinball_pct) as pinball_pct,
+        {{ forecast_criteria('forecasts') }},
         avg(forecasts.reference_pinball_pct) as reference_pinball_pct,
-        sqrt(avg(pow(forecasts.error_pct, 2))) as rmse_pct,
-        avg(forecasts.is_inside_80::int) as coverage_80,
-        avg(forecasts.width_pct) as width_80_pct,
         any_value(forecasts.share) as share,
         any_value(forecasts.widening) as widening,
         any_value(forecasts.weights) as weights,
         any_value(forecasts.inputs) as inputs,
-        avg(forecasts.fit_seconds) as fit_seconds,
-        avg(forecasts.score_seconds) as score_seconds,
         any_value(forecasts.data_source) as data_source
     from forecasts
     left join choices

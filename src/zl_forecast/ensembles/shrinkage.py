@@ -6,6 +6,7 @@ from zl_forecast import settings
 from zl_forecast.scoring import diebold_mariano, pinball
 
 SHARES = np.linspace(0, 1, 21)
+LEAST_FREEDOM = 10  # of a t-statistic that may speak before the prior has faded
 HIGHEST_LEVEL = 0.97  # beyond it an empirical quantile rests on single events
 
 
@@ -39,7 +40,8 @@ def share_of_combination(
     # of equal losses the first, so that nothing but a gain earns a share
     best = int(np.argmin(np.round([loss.mean() for loss in losses], 12)))
     samples = len(z) / horizon_days
-    t = diebold_mariano(losses[best], losses[0], overlap=horizon_days).statistic
+    gain = diebold_mariano(losses[best], losses[0], overlap=horizon_days)
+    t = gain.statistic if gain.degrees_of_freedom >= LEAST_FREEDOM else 0.0
     evidence = 1 - 1 / t**2 if t > 1 else 0.0
     return float(SHARES[best] * max(samples / (samples + settings.PRIOR_SAMPLES), evidence))
 

@@ -8,6 +8,7 @@ import tempfile
 from typing import Self
 
 import numpy as np
+import pandas as pd
 
 from zl_forecast import settings
 from zl_forecast.ensembles.base import EnsembleMethod, Rows
@@ -24,7 +25,10 @@ class Stacking(EnsembleMethod):
         from autogluon.tabular import TabularPredictor
 
         data = without_drift(rows.frame(settings.SCORED_LEVELS).assign(z=rows.z))
-        newest = rows.key["as_of_date"] >= rows.key["as_of_date"].quantile(1 - settings.TUNING_SHARE)
+        cut = rows.key["as_of_date"].quantile(1 - settings.TUNING_SHARE)
+        newest = rows.key["as_of_date"] >= cut
+        # 1.6 calendar days a session: targets of the fit part end before the newest part begins
+        before = rows.key["as_of_date"] + pd.to_timedelta(1.6 * rows.key["horizon_days"], "D") < cut
         self._folder = tempfile.TemporaryDirectory()
         self._predictor = TabularPredictor(
             label="z",
@@ -35,7 +39,7 @@ class Stacking(EnsembleMethod):
             log_to_file=False,
         )
         self._predictor.fit(
-            data[~newest.to_numpy()],
+            data[before.to_numpy()],
             tuning_data=data[newest.to_numpy()],
             hyperparameters={
                 FAMILIES[name].model: {**FAMILIES[name].hyperparameters, "ag_args": {"name": name, "name_suffix": ""}}

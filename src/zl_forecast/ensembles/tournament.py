@@ -45,6 +45,7 @@ class Block:
     start: pd.Timestamp
     trained_until: pd.Timestamp
     methods: tuple[str, ...]
+    present: tuple[str, ...]  # inputs that have forecasts in this block; for the others the reference stands in
     train: Rows
     test: Rows
 
@@ -57,7 +58,7 @@ class Block:
             "ensemble",
             self.kind,
             self.start,
-            self.methods,
+            (self.methods, self.present),
             [(rows.inputs, fingerprint.of_frame(rows.frame().assign(z=rows.z))) for rows in (self.train, self.test)],
             fingerprint.of_code("ensembles", "families"),
             fingerprint.library_versions(),
@@ -109,7 +110,8 @@ def run_ensembles(inputs: pd.DataFrame, targets: pd.DataFrame, methods: tuple[st
 def forecast_block(block: Block) -> pd.DataFrame:
     """Raw combined quantiles of every method for one block; a method that fails leaves rows with its reason."""
     frames = []
-    few = block.train.key["horizon_days"].value_counts().min() if len(block.train) else 0
+    counts = block.train.key["horizon_days"].value_counts()
+    few = min(counts.get(horizon, 0) for horizon in block.test.key["horizon_days"].unique())
     for name in block.methods:
         method = METHODS[name]()
         frame = block.test.key.copy()
@@ -126,8 +128,11 @@ def forecast_block(block: Block) -> pd.DataFrame:
                 weights = method.weights()
                 quantiles = method.predict(block.test)
                 scored = time.perf_counter()
+                if not np.isfinite(quantiles).all():
+                    raise ValueError(f"{(~np.isfinite(quantiles)).any(axis=1).sum()} rows without a finite forecast")
             except Exception as error:  # one method less must not stop the forecast; the row says why
                 status, reason = "failed", f"{type(error).__name__}: {error}"
+                quantiles = np.full((len(block.test), len(QUANTILES)), np.nan)
         frame[QUANTILES] = np.sort(quantiles, axis=1)
         frames.append(
             frame.assign(
@@ -137,7 +142,7 @@ def forecast_block(block: Block) -> pd.DataFrame:
                 status=status,
                 reason=reason,
                 weights=json.dumps({k: round(v, 4) for k, v in weights.items()}),
-                inputs=" ".join(block.test.inputs),
+                inputs=" ".join(block.present),
             )
         )
     result = pd.concat(frames, ignore_index=True)
@@ -156,7 +161,9 @@ def _blocks(inputs: pd.DataFrame, outcome: pd.DataFrame, methods: tuple[str, ...
     blocks = []
     for (kind, start, until), rows in inputs.groupby(["kind", "fold_start", "trained_until"]):
         matured = ~np.isnan(history.z) & (target_date < np.datetime64(until))
-        blocks.append(Block(kind, start, until, methods, history.take(matured), _rows(rows, outcome, history.inputs)))
+        present = tuple(sorted(rows["input"].unique()))
+        test = _rows(rows, outcome, history.inputs)
+        blocks.append(Block(kind, start, until, methods, present, history.take(matured), test))
     return sorted(blocks, key=lambda block: (block.kind == "live", block.start))
 
 

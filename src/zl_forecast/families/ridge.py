@@ -7,6 +7,8 @@ Sources: screening as in supervised principal components, Bair et al. (2006), Jo
 Association 101, 119-137; cross-fitted slope as stacked regression with one input, Breiman (1996), Machine Learning 24, 49-64.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from autogluon.core.models import AbstractModel
@@ -51,6 +53,19 @@ def screened_ridge(x: np.ndarray, y: np.ndarray, samples: float, screen: float, 
     return coefficients
 
 
+def purged_blocks(n: int, horizon: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Contiguous blocks of n ordered rows, each with a mask of the rows outside that share no target with it.
+
+    A block without at least four times `horizon` such rows is left out.
+    """
+    edges = np.linspace(0, n, BLOCKS + 1).astype(int)
+    for start, end in zip(edges[:-1], edges[1:], strict=True):
+        outside = np.ones(n, dtype=bool)
+        outside[max(0, start - horizon) : end + horizon] = False
+        if outside.sum() >= 4 * horizon:
+            yield slice(start, end), outside
+
+
 def shrunk_slope(forecast: np.ndarray, y: np.ndarray, overlap: int) -> float:
     """Slope of `y` on an out-of-sample `forecast`, at least zero, shrunk by its standard error.
 
@@ -91,14 +106,10 @@ class RidgeModel(AbstractModel):
         x = _standardise(x, mean, scale)
         y = y - np.median(y)
         cross_fitted = np.zeros(len(y))
-        edges = np.linspace(0, len(y), BLOCKS + 1).astype(int)
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
-            outside = np.ones(len(y), dtype=bool)
-            outside[max(0, start - horizon) : end + horizon] = False  # neighbours share their targets
-            if outside.sum() >= 4 * horizon:
-                centred = y[outside] - y[outside].mean()
-                direction = screened_ridge(x[outside], centred, outside.sum() / horizon, screen, prior_r2)
-                cross_fitted[start:end] = x[start:end] @ direction
+        for block, outside in purged_blocks(len(y), horizon):
+            centred = y[outside] - y[outside].mean()
+            direction = screened_ridge(x[outside], centred, outside.sum() / horizon, screen, prior_r2)
+            cross_fitted[block] = x[block] @ direction
         slope = shrunk_slope(cross_fitted, y, horizon)
         return {
             "mean": mean,
@@ -116,6 +127,9 @@ class RidgeModel(AbstractModel):
             location = _standardise(features[rows], fit["mean"], fit["scale"]) @ fit["coefficients"]
             result[rows] = location[:, None] + fit["residuals"]
         return result
+
+    def _more_tags(self) -> dict:
+        return {"can_refit_full": True}
 
 
 def _standardise(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ ZL_JUMP = 0.25  # log return between two sessions of one contract; the largest o
 ZL_STALE_DAYS = 10  # how far ZL's last bar may lie behind the newest bar of any other symbol
 HUGE = 1e15  # a number beyond is no price, volume or index; below, squares and their sums stay finite
 DUST = 1e-15  # nearer to zero is zero, so that no ratio explodes either
-FIRST_DATE = "1950-01-01"  # soybean oil has been traded in Chicago since that year
+FIRST_DATE = "1800-01-01"  # before that it is a misread year
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,12 @@ TABLES = {
                 "ZL bars without a finite close",
                 "Every ZL bar needs its settlement or last price: fill it in, "
                 "or drop the row if there was no session.",
+            ),
+            (
+                "open",
+                "symbol = 'ZL' and open is null",
+                "ZL bars without a finite open",
+                "Every ZL bar needs it: on a roll the session's return counts from its own open.",
             ),
             (
                 "close",

@@ -119,10 +119,10 @@ def _fit(task: Task, path: Path):
     )
     columns = [*task.features, "horizon_days", "z"]
     fit_part, tuning_part = inner_split(without_drift(task.train))
-    hyperparameters = {
-        FAMILIES[name].model: {**FAMILIES[name].hyperparameters, "ag_args": {"name": name, "name_suffix": ""}}
-        for name in task.families
-    }
+    hyperparameters = {}
+    for name in task.families:  # a list a model, since two families may share one
+        own = {**FAMILIES[name].hyperparameters, "ag_args": {"name": name, "name_suffix": ""}}
+        hyperparameters.setdefault(FAMILIES[name].model, []).append(own)
     predictor.fit(
         fit_part[columns],
         tuning_data=tuning_part[columns],
@@ -159,19 +159,28 @@ def _load(path: Path):
 
 
 def _score(task: Task, predictor, facts: dict) -> pd.DataFrame:
-    """Forecasts of every family for the test rows; a family that failed keeps its rows, without quantiles."""
+    """Forecasts of every family for the test rows; a family that failed keeps its rows, without quantiles.
+
+    score_seconds is the time of one session's rows, which is what a day costs.
+    """
     rows = fingerprint.row_hashes(task.test[[*KEY, *task.features]])
     quantiles, labels = [], []
     for name in task.families:
-        fact = facts[name]
+        label = {key: facts[name][key] for key in ("fit_seconds", "status", "reason")}
+        values = np.full((len(rows), len(settings.QUANTILE_LEVELS)), np.nan)
         started = time.perf_counter()
-        if fact["model"] is None:
-            values = np.full((len(rows), len(settings.QUANTILE_LEVELS)), np.nan)
-        else:
-            values = predictor.predict(task.test[[*task.features, "horizon_days"]], model=fact["model"]).to_numpy()
+        if facts[name]["model"] is not None:
+            try:
+                values = predictor.predict(task.test[[*task.features, "horizon_days"]], model=facts[name]["model"]).to_numpy()
+            except Exception as error:  # one family less must not stop the bucket; the row says why
+                label |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        lost = int((~np.isfinite(values)).any(axis=1).sum())
+        if label["status"] == "ok" and lost:
+            label |= {"status": "failed", "reason": f"{lost} of {len(rows)} rows without a finite forecast"}
+            values = np.full_like(values, np.nan)
         quantiles.append(np.sort(values, axis=1))  # families with a booster a level may cross
-        label = {key: fact[key] for key in ("fit_seconds", "status", "reason")}
-        labels.append({"family": name, "score_seconds": time.perf_counter() - started, **label})
+        seconds = (time.perf_counter() - started) / task.test["as_of_date"].nunique()
+        labels.append({"family": name, "score_seconds": seconds, **label})
     n = len(task.families)
     forecasts = pd.concat([task.test[KEY]] * n, ignore_index=True)
     forecasts[list(settings.QUANTILE_COLUMNS)] = np.concatenate(quantiles)

@@ -92,6 +92,11 @@ def run_specialist(
     rows["horizon_days"] = rows["horizon_days"].astype("int64")
     rows[list(features)] = rows[list(features)].astype("float64")
 
+    if rows["horizon_days"].nunique() < 3:
+        raise TournamentError(
+            f"seeds/horizons.csv has {rows['horizon_days'].nunique()} horizons; at least 3 are needed, since AutoGluon "
+            "recodes a column of fewer values and the families read horizon_days as a number."
+        )
     tasks = []
     folds = walk_forward(pd.DatetimeIndex(mart["as_of_date"].sort_values()))
     for fold in folds:
