@@ -9,6 +9,4 @@ from zl_forecast.validation import check_mart
 def model(dbt, session):
     dbt.config(materialized="table")
     dbt.ref("gate_zl")  # a bucket is worth a look only when ZL itself is sound
-    return check_mart(
-        dbt.ref("mart_fed__daily").df(), bucket="fed", sessions=dbt.ref("int_calendar__sessions").df()
-    )
+    return check_mart(dbt.ref("mart_fed__daily").df(), bucket="fed", sessions=dbt.ref("int_calendar__sessions").df())

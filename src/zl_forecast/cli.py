@@ -12,7 +12,9 @@ from zl_forecast.paths import data_docs_dir, serving_dir
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="zl", description="Soybean-oil forecasts: look at what the last build published.")
+    parser = argparse.ArgumentParser(
+        prog="zl", description="Soybean-oil forecasts: look at what the last build published."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("summary", help="print the newest forecasts, where they are and what to do next")
     sample = commands.add_parser("sample", help="simulate a market and print the folder of its landing files")
@@ -42,7 +44,8 @@ def _summary() -> None:
             """
         ).fetchall()
         quarantined = [
-            row[0] for row in con.execute(
+            row[0]
+            for row in con.execute(
                 "select distinct bucket from monitoring.gx_results where bucket_status = 'quarantined' order by 1"
             ).fetchall()
         ]
@@ -56,7 +59,9 @@ def _summary() -> None:
     if quarantined:
         print(f"\nQuarantined buckets (left out of the forecast): {', '.join(quarantined)}. See monitoring.gx_results.")
     if source == "simulated":
-        print("\nThis is the simulated market. To forecast real data: ZL_LANDING_DIR=<folder with bars_daily files> make build")
+        print(
+            "\nThis is the simulated market. To forecast real data: ZL_LANDING_DIR=<folder with bars_daily files> make build"
+        )
     print(
         f"\nRead on: {serving_dir() / 'report.html'} (page), {database} (for BI: schemas forecasts, monitoring),"
         f"\n         {data_docs_dir()} (data quality), `make docs` (lineage). Landing: {find_landing().path}"

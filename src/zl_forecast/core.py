@@ -119,7 +119,9 @@ def forecast_block(task: CoreTask) -> pd.DataFrame:
         reason = f"{type(error).__name__}: {error}"
         print(f"{task} failed: {reason}", flush=True)
         key = [(origin, step) for origin in task.origins for step in task.steps]
-        frame = pd.DataFrame(key, columns=["origin", "horizon_days"]).reindex(columns=["origin", "horizon_days", *settings.QUANTILE_COLUMNS])
+        frame = pd.DataFrame(key, columns=["origin", "horizon_days"]).reindex(
+            columns=["origin", "horizon_days", *settings.QUANTILE_COLUMNS]
+        )
         return frame.assign(fit_seconds=float("nan"), score_seconds=float("nan"), status="failed", reason=reason)
     artifacts.write(task.name, lambda folder: frame.to_parquet(folder / FORECASTS))
     return frame
@@ -142,7 +144,9 @@ def _forecast(task: CoreTask) -> pd.DataFrame:
             log_to_file=False,
         )
         history = _items(task.log_prices, [task.first_origin - 1], length=task.first_origin)
-        models = {name: {**options, "n_jobs": 1} if name in LOCAL_MODELS else options for name, options in task.models.items()}
+        models = {
+            name: {**options, "n_jobs": 1} if name in LOCAL_MODELS else options for name, options in task.models.items()
+        }
         predictor.fit(history, hyperparameters=models, num_val_windows=2, random_seed=settings.SEED)
         missing = set(task.models) - set(predictor.model_names())
         if missing:
@@ -157,9 +161,7 @@ def _forecast(task: CoreTask) -> pd.DataFrame:
     levels = [str(level) for level in settings.QUANTILE_LEVELS]
     step = paths.groupby(level="item_id").cumcount() + 1
     chosen = paths[step.isin(task.steps)]
-    frame = pd.DataFrame(
-        np.sort(chosen[levels].to_numpy(), axis=1), columns=list(settings.QUANTILE_COLUMNS)
-    )
+    frame = pd.DataFrame(np.sort(chosen[levels].to_numpy(), axis=1), columns=list(settings.QUANTILE_COLUMNS))
     frame["origin"] = chosen.index.get_level_values("item_id").astype(int)
     frame["horizon_days"] = step[step.isin(task.steps)].to_numpy()
     last = task.log_prices[frame["origin"]]
@@ -189,7 +191,9 @@ def _items(log_prices: np.ndarray, origins, length: int):
 def _reference(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     """Reference quantiles of the test rows, from the matured z of the training rows."""
     frame = test[KEY].reset_index(drop=True)
-    by_horizon = {h: centred_quantiles(z.to_numpy(), settings.QUANTILE_LEVELS) for h, z in train.groupby("horizon_days")["z"]}
+    by_horizon = {
+        h: centred_quantiles(z.to_numpy(), settings.QUANTILE_LEVELS) for h, z in train.groupby("horizon_days")["z"]
+    }
     frame[list(settings.QUANTILE_COLUMNS)] = np.stack([by_horizon[h] for h in frame["horizon_days"]])
     return frame.assign(fit_seconds=0.0, score_seconds=0.0, status="ok", reason="")
 

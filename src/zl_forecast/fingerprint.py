@@ -8,7 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-LIBRARIES = ("autogluon.tabular", "autogluon.timeseries", "catboost", "lightgbm", "xgboost", "sklearn", "torch", "numpy", "pandas")
+LIBRARIES = (
+    "autogluon.tabular",
+    "autogluon.timeseries",
+    "catboost",
+    "lightgbm",
+    "xgboost",
+    "sklearn",
+    "torch",
+    "numpy",
+    "pandas",
+)
 
 
 def of_frame(frame: pd.DataFrame) -> str:

@@ -134,7 +134,9 @@ def _fan(history, forecast) -> str:
         price = low + fraction * (high - low)
         parts.append(f'<text x="4" y="{y(price) + 4:.1f}">{price:.1f}</text>')
     for row in forecast.itertuples():
-        parts.append(f'<text x="{x(row.target_date):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{row.horizon_code}</text>')
+        parts.append(
+            f'<text x="{x(row.target_date):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{row.horizon_code}</text>'
+        )
     parts.append(f'<text x="{MARGIN}" y="{HEIGHT - 6}">{_day(start)}</text>')
     parts.append(f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 6}" text-anchor="end">{_day(end)}</text>')
     label = "ZL close of the last year and forecast bands 5-95, 10-90 and 25-75 %, cents/lb"

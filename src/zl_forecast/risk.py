@@ -32,7 +32,10 @@ def draw_prices(quantiles: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     logs = np.log(quantiles)
     wanted = norm.ppf(uniform)
     inside = np.interp(wanted, scores, logs)
-    low_slope, high_slope = (logs[1] - logs[0]) / (scores[1] - scores[0]), (logs[-1] - logs[-2]) / (scores[-1] - scores[-2])
+    low_slope, high_slope = (
+        (logs[1] - logs[0]) / (scores[1] - scores[0]),
+        (logs[-1] - logs[-2]) / (scores[-1] - scores[-2]),
+    )
     below, above = wanted < scores[0], wanted > scores[-1]
     inside[below] = logs[0] + (wanted[below] - scores[0]) * low_slope
     inside[above] = logs[-1] + (wanted[above] - scores[-1]) * high_slope

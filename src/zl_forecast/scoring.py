@@ -8,7 +8,9 @@ from scipy import stats
 from zl_forecast import settings
 
 
-def pinball(outcome: np.ndarray, quantiles: np.ndarray, levels: tuple[float, ...] = settings.SCORED_LEVELS) -> np.ndarray:
+def pinball(
+    outcome: np.ndarray, quantiles: np.ndarray, levels: tuple[float, ...] = settings.SCORED_LEVELS
+) -> np.ndarray:
     """Mean pinball (quantile) loss of each row over the levels.
 
     Parameters

@@ -1,6 +1,6 @@
 """Benchmark, not a test: seconds of staging to marts on real data repeated 1, 4 and 16 times (dates shifted back).
 
-    python tests/python/bench_features.py <folder with landing files>
+python tests/python/bench_features.py <folder with landing files>
 """
 
 import sys

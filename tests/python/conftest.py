@@ -185,8 +185,7 @@ def real_landing() -> Path:
     folder = Path(named) if named else PROJECT.parent / "shared" / "data" / "landing"
     if not list(folder.glob("bars_daily*")):
         pytest.skip(
-            f"no real market data: {folder} holds no bars_daily file; "
-            "point ZL_REAL_DATA_DIR to a landing folder"
+            f"no real market data: {folder} holds no bars_daily file; point ZL_REAL_DATA_DIR to a landing folder"
         )
     return folder.resolve()
 

@@ -53,9 +53,7 @@ def test_a_file_that_the_manifest_does_not_know_is_refused(capsys):
 
 def test_another_version_of_a_library_is_refused(monkeypatch):
     artifacts.write("abc", _fill)
-    monkeypatch.setattr(
-        artifacts, "library_versions", lambda: {**fingerprint.library_versions(), "xgboost": "0.1"}
-    )
+    monkeypatch.setattr(artifacts, "library_versions", lambda: {**fingerprint.library_versions(), "xgboost": "0.1"})
     assert artifacts.find("abc") is None
 
 

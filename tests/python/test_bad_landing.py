@@ -126,22 +126,16 @@ BAD = {
     "dates going back": of_bars(
         bars().iloc[[0, 1, 2, 4, 3, *range(5, N)]], "as_of_date", 1, "go back", "Sort the file by symbol"
     ),
-    "negative ZL": of_bars(
-        scaled(both(), -1.0, slice(5, 6)), "close", 1, "ZL closes outside", "cannot be negative"
-    ),
+    "negative ZL": of_bars(scaled(both(), -1.0, slice(5, 6)), "close", 1, "ZL closes outside", "cannot be negative"),
     "ZL in USD/lb": of_bars(scaled(both(), 0.01), "close", N, "ZL closes outside", "USD/lb multiply by 100"),
     "one row of ZL in USD/lb": of_bars(
         scaled(both(), 0.01, slice(7, 8)), "close", 1, "ZL closes outside", "USD/lb multiply by 100"
     ),
-    "ZL in USD/t": of_bars(
-        scaled(both(), 22.0462), "close", N, "ZL closes outside", "USD/t divide by 22.0462"
-    ),
+    "ZL in USD/t": of_bars(scaled(both(), 22.0462), "close", N, "ZL closes outside", "USD/t divide by 22.0462"),
     "text in close": of_bars(
         with_value(both(), "close", 3, "n/a"), "close", 1, "not a DOUBLE, for example 'n/a'", "leave it empty"
     ),
-    "text in volume": of_bars(
-        with_value(both(), "volume", 3, "1k"), "volume", 1, "not a BIGINT", "leave it empty"
-    ),
+    "text in volume": of_bars(with_value(both(), "volume", 3, "1k"), "volume", 1, "not a BIGINT", "leave it empty"),
     "date as text of another kind": of_bars(
         with_value(both(), "as_of_date", 0, "Jan 2 2024"),
         "as_of_date",
@@ -165,12 +159,8 @@ BAD = {
         "leave it empty",
         file="bars_daily.parquet",
     ),
-    "missing column": of_bars(
-        both().drop(columns="contract_id"), "contract_id", None, "missing", "symbol, as_of_date"
-    ),
-    "columns in capitals": of_bars(
-        both().rename(columns={"close": "Close"}), "close", None, "missing", "Close"
-    ),
+    "missing column": of_bars(both().drop(columns="contract_id"), "contract_id", None, "missing", "symbol, as_of_date"),
+    "columns in capitals": of_bars(both().rename(columns={"close": "Close"}), "close", None, "missing", "Close"),
     "semicolons": Bad(
         {"bars_daily.csv": csv(both()).replace(b",", b";")},
         ", ".join(both().columns),
@@ -259,9 +249,7 @@ BAD = {
     "ZL not a number": of_bars(
         with_value(both(), "close", 4, "NaN"), "close", 1, "without a finite close", "fill it in"
     ),
-    "ZL infinite": of_bars(
-        with_value(both(), "close", 4, "inf"), "close", 1, "without a finite close", "fill it in"
-    ),
+    "ZL infinite": of_bars(with_value(both(), "close", 4, "inf"), "close", 1, "without a finite close", "fill it in"),
     "ZL infinite in parquet": Bad(
         {"bars_daily.parquet": parquet(both().assign(close=np.inf))},
         "close",
@@ -273,24 +261,14 @@ BAD = {
     "a jump of 40 %": of_bars(
         scaled(both(), 1.4, slice(6, None)), "close", 1, "moves by more than 25%", "correct those rows"
     ),
-    "high below low": of_bars(
-        with_value(both(), "high", 2, 40.0), "high", 1, "outside low to high", "not swapped"
-    ),
-    "close above high": of_bars(
-        with_value(both(), "close", 2, 48.5), "high", 1, "outside low to high", "not swapped"
-    ),
-    "bar without a date": of_bars(
-        with_value(both(), "as_of_date", 2, None), "as_of_date", 1, "no value", "fill it in"
-    ),
+    "high below low": of_bars(with_value(both(), "high", 2, 40.0), "high", 1, "outside low to high", "not swapped"),
+    "close above high": of_bars(with_value(both(), "close", 2, 48.5), "high", 1, "outside low to high", "not swapped"),
+    "bar without a date": of_bars(with_value(both(), "as_of_date", 2, None), "as_of_date", 1, "no value", "fill it in"),
     "open of zero": of_bars(
         with_value(both(), "open", 2, 0.0), "open", 1, "open is zero or negative", "leave it empty"
     ),
-    "negative low": of_bars(
-        with_value(both(), "low", 2, -1.0), "low", 1, "low is zero or negative", "leave it empty"
-    ),
-    "bar without a symbol": of_bars(
-        with_value(both(), "symbol", 2, None), "symbol", 1, "no value", "fill it in"
-    ),
+    "negative low": of_bars(with_value(both(), "low", 2, -1.0), "low", 1, "low is zero or negative", "leave it empty"),
+    "bar without a symbol": of_bars(with_value(both(), "symbol", 2, None), "symbol", 1, "no value", "fill it in"),
     "known before it happened": Bad(
         {"series.csv": csv(series(available_on=(DAYS - timedelta(days=1)).date))},
         "available_on",
@@ -491,9 +469,7 @@ def test_zl_alone_builds_with_the_other_features_missing(features, sample_landin
     [("series", "fed", "energy"), ("events", None, "crush")],
     ids=["series", "events"],
 )
-def test_a_missing_optional_file_costs_its_features_only(
-    gone, hit, spared, sample_landing, sample_features, tmp_path
-):
+def test_a_missing_optional_file_costs_its_features_only(gone, hit, spared, sample_landing, sample_features, tmp_path):
     landing = changed(sample_landing, tmp_path / "landing", f"delete from {gone}")
     assert len(list(landing.iterdir())) == 2
     warehouse = repeated(sample_features, landing, tmp_path / "data")
@@ -521,9 +497,7 @@ def test_crude_below_zero_for_a_day_is_history_and_every_feature_stays_finite(
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "'nan'", "'inf'", "'-inf'", "1e300", "-1e300", "1e-300"])
-def test_one_impossible_value_of_every_optional_input_stops_nothing(
-    value, sample_landing, sample_features, tmp_path
-):
+def test_one_impossible_value_of_every_optional_input_stops_nothing(value, sample_landing, sample_features, tmp_path):
     value = f"{value}::double"
     landing = changed(
         sample_landing, tmp_path / "landing",

@@ -42,7 +42,9 @@ def query(serving: Path, sql: str) -> pd.DataFrame:
 
 
 def test_build_passes_every_data_test_and_unit_test(built):
-    kinds = {node.split(".")[0] for node in built.manifest["nodes"]} | {"unit_test" for _ in built.manifest["unit_tests"]}
+    kinds = {node.split(".")[0] for node in built.manifest["nodes"]} | {
+        "unit_test" for _ in built.manifest["unit_tests"]
+    }
     assert {"model", "seed", "test", "unit_test"} <= kinds
     assert set(built.status.values()) <= {"success", "pass"}
 
@@ -84,7 +86,9 @@ def test_price_quantiles_are_exact_transforms_of_the_reference_in_scaled_units(b
     "table", ["zl_forecast", "zl_forecast_ledger", "zl_backtest", "zl_risk", "specialist_forecasts"]
 )
 def test_every_row_says_that_it_is_simulated(serving, table):
-    assert query(serving, f"select distinct data_source from forecasts.{table}")["data_source"].tolist() == ["simulated"]
+    assert query(serving, f"select distinct data_source from forecasts.{table}")["data_source"].tolist() == [
+        "simulated"
+    ]
 
 
 def test_every_bucket_and_horizon_has_a_winner_with_a_verdict(serving):

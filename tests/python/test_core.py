@@ -127,9 +127,7 @@ def test_prices_after_an_origin_change_nothing_in_its_forecasts(market, forecast
         pd.testing.assert_frame_equal(
             before.loc[known, [*core.KEY, *QUANTILES]], after.loc[known, [*core.KEY, *QUANTILES]]
         )
-    assert not _of(forecasts, "autogluon_timeseries")[QUANTILES].equals(
-        _of(again, "autogluon_timeseries")[QUANTILES]
-    )
+    assert not _of(forecasts, "autogluon_timeseries")[QUANTILES].equals(_of(again, "autogluon_timeseries")[QUANTILES])
 
 
 def test_the_fit_of_a_block_sees_no_price_of_the_block(monkeypatch, market, tmp_path):

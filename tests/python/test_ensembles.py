@@ -96,12 +96,9 @@ def test_weighted_ensemble_works_with_the_reference_as_its_only_input():
 
 def test_weighted_ensemble_can_use_more_inputs_than_two():
     thirds = {
-        name: (lambda f, s, i=i: (3 if i == 0 else 0) * f + (3 if i == 1 else 0) * s)
-        for i, name in enumerate("abc")
+        name: (lambda f, s, i=i: (3 if i == 0 else 0) * f + (3 if i == 1 else 0) * s) for i, name in enumerate("abc")
     }
-    weights = (
-        WeightedEnsemble().fit(_rows(600, 14, **thirds)).weights()
-    )  # the mean of a, b and c is the signal
+    weights = WeightedEnsemble().fit(_rows(600, 14, **thirds)).weights()  # the mean of a, b and c is the signal
     assert len([w for w in weights.values() if w > 0.1]) >= 3
 
 
@@ -131,9 +128,7 @@ def test_without_evidence_the_combination_has_no_share():
 def test_the_share_of_a_perfect_combination_grows_with_the_evidence_and_stays_below_one():
     shares = [_shares(count) for count in (2, 4, 20, 400)]
     assert shares == sorted(shares)
-    assert shares[0] == pytest.approx(
-        2 / (2 + settings.PRIOR_SAMPLES)
-    )  # too few samples for a test: the prior alone
+    assert shares[0] == pytest.approx(2 / (2 + settings.PRIOR_SAMPLES))  # too few samples for a test: the prior alone
     assert shares[-1] < 1
 
 
@@ -152,9 +147,7 @@ def test_a_share_is_what_the_prior_leaves_or_what_the_evidence_earns_whichever_i
 def test_overlapping_rows_count_once_a_horizon():
     z = np.random.default_rng(11).standard_normal(120)
     combined, reference = z[:, None] + 0.1 * NORMAL, np.tile(NORMAL, (120, 1))
-    assert share_of_combination(z, combined, reference, 120) == pytest.approx(
-        1 / (1 + settings.PRIOR_SAMPLES)
-    )
+    assert share_of_combination(z, combined, reference, 120) == pytest.approx(1 / (1 + settings.PRIOR_SAMPLES))
     assert share_of_combination(z, combined, reference, 1) > 120 / (120 + settings.PRIOR_SAMPLES) - 1e-9
 
 
@@ -186,9 +179,7 @@ def _factor(n_independent: int, horizon: int, seed: int) -> float:
 
 
 def test_bands_are_never_narrowed_and_hardly_touched_with_thousands_of_samples():
-    assert all(
-        _factor(n, horizon, seed) >= 1 for n in (3, 12, 100) for horizon in (1, 20) for seed in range(20)
-    )
+    assert all(_factor(n, horizon, seed) >= 1 for n in (3, 12, 100) for horizon in (1, 20) for seed in range(20))
     assert _factor(5000, 1, 0) == pytest.approx(1, abs=0.005)
 
 
@@ -208,9 +199,7 @@ def test_widening_brings_the_coverage_of_twelve_samples_closer_to_80_percent():
         plain.append(stats.t.cdf(high, 5) - stats.t.cdf(low, 5))
         widened.append(stats.t.cdf(factor * high, 5) - stats.t.cdf(factor * low, 5))
     assert np.mean(plain) < 0.75
-    assert abs(np.mean(widened) - 0.8) < 0.6 * abs(
-        np.mean(plain) - 0.8
-    )  # the rest is the quantiles' own noise
+    assert abs(np.mean(widened) - 0.8) < 0.6 * abs(np.mean(plain) - 0.8)  # the rest is the quantiles' own noise
 
 
 def test_widen_stretches_about_the_median_worked_by_hand():
@@ -240,9 +229,7 @@ def _market(seed: int = 13, years: tuple[int, ...] = (2018, 2019, 2020)) -> tupl
                 "target_date": beyond[horizon : horizon + len(days)],
             }
         )
-        targets.append(
-            frame.assign(z=np.where(is_matured, signal + 0.5 * noise, np.nan), is_matured=is_matured)
-        )
+        targets.append(frame.assign(z=np.where(is_matured, signal + 0.5 * noise, np.nan), is_matured=is_matured))
         live = pd.Timestamp(years[-1], 12, 1)
         blocks = [("oof", pd.Timestamp(year, 1, 1), frame["as_of_date"].dt.year == year) for year in years]
         for kind, start, tested in [*blocks, ("live", live, frame["as_of_date"] >= live)]:
@@ -252,9 +239,7 @@ def _market(seed: int = 13, years: tuple[int, ...] = (2018, 2019, 2020)) -> tupl
                 ("good", signal, 0.5),
                 ("bad", -signal, 0.5),
             ):
-                part = frame.loc[tested, KEY].assign(
-                    input=name, kind=kind, fold_start=start, trained_until=until
-                )
+                part = frame.loc[tested, KEY].assign(input=name, kind=kind, fold_start=start, trained_until=until)
                 part[QUANTILES] = centre[tested.to_numpy(), None] + spread * NORMAL
                 inputs.append(part)
     return pd.concat(inputs, ignore_index=True), pd.concat(targets, ignore_index=True)
@@ -391,9 +376,7 @@ def test_where_an_input_is_missing_the_reference_stands_in(market, forecasts, tm
     assert np.isfinite(_block(without, "live", 2020, "weighted_ensemble")[QUANTILES]).all(axis=None)
 
 
-def test_a_method_that_raises_leaves_failed_rows_with_its_reason_and_the_others_go_on(
-    monkeypatch, market, tmp_path
-):
+def test_a_method_that_raises_leaves_failed_rows_with_its_reason_and_the_others_go_on(monkeypatch, market, tmp_path):
     monkeypatch.setitem(METHODS, "failing", _Failing)
     result, _ = _run(*market, tmp_path, methods=("reference_alone", "failing", "equal_weights"))
     failed = result[(result["ensemble_method"] == "failing") & (result["fold_start"] > "2018-01-01")]

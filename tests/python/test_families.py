@@ -45,9 +45,7 @@ def _market(n_sessions: int, seed: int, effect: str) -> pd.DataFrame:
     return pd.concat(frames).sort_values(fit.KEY, ignore_index=True)
 
 
-def _task(
-    effect: str, families: tuple[str, ...] = tuple(FAMILIES), n_train: int = 700, n_test: int = 50
-) -> fit.Task:
+def _task(effect: str, families: tuple[str, ...] = tuple(FAMILIES), n_train: int = 700, n_test: int = 50) -> fit.Task:
     """Few test sessions: AutoGluon's forests take about ten milliseconds a row."""
     rows = _market(n_train + n_test, seed=7, effect=effect)
     start = rows["as_of_date"].unique()[n_train]
@@ -128,9 +126,7 @@ def test_on_pure_noise_no_family_beats_the_reference(noise, family):
 def test_the_same_rows_make_the_same_forecasts(planted, tmp_path):
     task, forecasts, _ = planted
     again = _run(task, tmp_path)
-    pd.testing.assert_frame_equal(
-        forecasts[["family", *fit.KEY, *QUANTILES]], again[["family", *fit.KEY, *QUANTILES]]
-    )
+    pd.testing.assert_frame_equal(forecasts[["family", *fit.KEY, *QUANTILES]], again[["family", *fit.KEY, *QUANTILES]])
 
 
 def test_models_give_the_same_forecasts_in_a_fresh_process_from_another_folder(planted, tmp_path):
@@ -180,9 +176,7 @@ def test_the_reference_is_the_centred_quantiles_of_its_horizon_with_a_median_of_
     own = forecasts[forecasts["family"] == "reference"]
     assert (own["q50"] == 0).all()
     fit_part, tuning_part = fit.inner_split(task.train)
-    used = pd.concat(
-        [fit_part, tuning_part]
-    )  # what is refitted on: the purged rows between the two are left out
+    used = pd.concat([fit_part, tuning_part])  # what is refitted on: the purged rows between the two are left out
     for horizon in HORIZONS:
         z = used.loc[used["horizon_days"] == horizon, "z"]
         expected = np.quantile(z, settings.QUANTILE_LEVELS) - np.median(z)
@@ -191,9 +185,7 @@ def test_the_reference_is_the_centred_quantiles_of_its_horizon_with_a_median_of_
 
 
 def test_centred_quantiles_worked_by_hand():
-    z = np.array(
-        [3.0, 1, 2, 5, 4]
-    )  # quantiles 1, 2, 3, 4, 5 at 0, 25, 50, 75, 100 %; the drift of 3 is taken out
+    z = np.array([3.0, 1, 2, 5, 4])  # quantiles 1, 2, 3, 4, 5 at 0, 25, 50, 75, 100 %; the drift of 3 is taken out
     assert centred_quantiles(z, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist() == [-2, -1, 0, 1, 2]
 
 
@@ -243,8 +235,6 @@ def test_a_family_that_raises_leaves_failed_rows_with_its_reason_and_the_others_
     assert set(others["status"]) == {"ok"}
     assert others[QUANTILES].notna().all(axis=None)
     assert (
-        json.loads((tmp_path / "artifacts" / task.name / fit.MODELS / "facts.json").read_text())["failing"][
-            "model"
-        ]
+        json.loads((tmp_path / "artifacts" / task.name / fit.MODELS / "facts.json").read_text())["failing"]["model"]
         is None
     )

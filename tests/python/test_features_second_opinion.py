@@ -18,9 +18,7 @@ def prices(sample_landing) -> dict[str, pd.DataFrame]:
     sessions = by_symbol["ZL"].index
     result = {}
     for symbol, rows in by_symbol.items():
-        before = (
-            rows["close"].shift().where(rows["contract_id"].eq(rows["contract_id"].shift()), rows["open"])
-        )
+        before = rows["close"].shift().where(rows["contract_id"].eq(rows["contract_id"].shift()), rows["open"])
         returns = np.log(rows["close"] / before)
         returns.iloc[0] = 0.0
         known = pd.DataFrame({"close": rows["close"], "log_index": returns.cumsum()})
@@ -130,18 +128,14 @@ def test_memory_of_policy_events(mart, returns, sample_landing):
             )
             for day in returns.index
         ]
-        assert_same(
-            mart("tariff", f"policy_tariff_memory_{half_life}"), pd.Series(ours, returns.index, dtype=float)
-        )
+        assert_same(mart("tariff", f"policy_tariff_memory_{half_life}"), pd.Series(ours, returns.index, dtype=float))
 
 
 def test_newest_report_on_funds_as_it_was_known(mart, returns, sample_landing):
     series = pd.read_parquet(sample_landing / "series.parquet")
     known = {}
     for part in ("NONCOMM_NET", "OI"):
-        reports = series[series["series_id"] == f"COT_LEG_FUT_007601_{part}"].sort_values(
-            ["available_on", "obs_date"]
-        )
+        reports = series[series["series_id"] == f"COT_LEG_FUT_007601_{part}"].sort_values(["available_on", "obs_date"])
         known[part] = pd.Series(
             [
                 reports.loc[pd.to_datetime(reports["available_on"]) <= day, "value"].iloc[-1:].sum()
@@ -158,8 +152,7 @@ def test_newest_report_on_funds_as_it_was_known(mart, returns, sample_landing):
 def test_target_in_units_of_the_volatility_known(horizon, prices, sigma, sample_features):
     theirs = read(
         sample_features.warehouse,
-        f"select as_of_date, z, target_date from {TARGETS} "
-        f"where horizon_days = {horizon} and is_matured order by 1",
+        f"select as_of_date, z, target_date from {TARGETS} where horizon_days = {horizon} and is_matured order by 1",
     ).to_pandas()
     theirs = theirs.set_index(pd.to_datetime(theirs["as_of_date"]))
     close = prices["ZL"]["close"]

@@ -36,9 +36,7 @@ def written(suite: str) -> dict:
 
 
 def columns_of(suite: str) -> list[str]:
-    return next(
-        e["kwargs"]["column_set"] for e in written(suite)["expectations"] if "column_set" in e["kwargs"]
-    )
+    return next(e["kwargs"]["column_set"] for e in written(suite)["expectations"] if "column_set" in e["kwargs"])
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +48,7 @@ def exchange() -> pd.DataFrame:
 def sessions(exchange) -> pd.DataFrame:
     """Sixty sessions before the first row of a mart, then the rows, then 130 to come."""
     known = exchange.head(N_ROWS + 60 + 130)
-    return known.assign(
-        session_number=range(1, len(known) + 1), is_future=np.arange(len(known)) >= N_ROWS + 60
-    )
+    return known.assign(session_number=range(1, len(known) + 1), is_future=np.arange(len(known)) >= N_ROWS + 60)
 
 
 def plausible(suite: str, dates: pd.Series) -> pd.DataFrame:
@@ -62,9 +58,7 @@ def plausible(suite: str, dates: pd.Series) -> pd.DataFrame:
     for expectation in written(suite)["expectations"]:
         if expectation["type"] == RANGE:
             low, high = expectation["kwargs"]["min_value"], expectation["kwargs"].get("max_value", np.inf)
-            frame[expectation["kwargs"]["column"]] = low + (high - low) * (
-                0.5 + rng.uniform(-0.05, 0.05, len(dates))
-            )
+            frame[expectation["kwargs"]["column"]] = low + (high - low) * (0.5 + rng.uniform(-0.05, 0.05, len(dates)))
     known = {name: dates for name in ("as_of_date", "latest_input_on", "latest_bar_on") if name in frame}
     return pd.DataFrame(frame | known)
 
@@ -116,9 +110,7 @@ def zl(sessions, exchange) -> dict:
         )
         for horizon in (5, 120)
     ]
-    targets = pd.concat(origins).assign(
-        realised_log_return=lambda t: np.log(t["realised_price"] / t["last_price"])
-    )
+    targets = pd.concat(origins).assign(realised_log_return=lambda t: np.log(t["realised_price"] / t["last_price"]))
     return {
         "prices": prices,
         "targets": targets.assign(z=targets["realised_log_return"] / targets["scale"]),
@@ -277,9 +269,7 @@ def test_a_bucket_without_any_input_is_quarantined_whatever_the_type_of_its_null
 
 def test_the_same_data_give_the_same_results_even_from_two_threads(mart, sessions):
     with ThreadPoolExecutor(2) as threads:
-        first, second = threads.map(
-            lambda bucket: check_mart(mart(bucket), bucket, sessions), ["crush", "fed"]
-        )
+        first, second = threads.map(lambda bucket: check_mart(mart(bucket), bucket, sessions), ["crush", "fed"])
     again = check_mart(mart("crush"), "crush", sessions)
     pd.testing.assert_frame_equal(first, again)
     expected = [e["type"] for e in written("mart_crush__daily")["expectations"]]
@@ -353,9 +343,7 @@ def test_faults_in_zl_stop_the_build_and_are_named(suite, faults, zl, capsys):
         check_zl(**zl)
     assert error.value.table == suite
     for column in faults:
-        assert any(
-            failure.startswith(f"{column} ") and "(expect_" in failure for failure in error.value.failures
-        )
+        assert any(failure.startswith(f"{column} ") and "(expect_" in failure for failure in error.value.failures)
     assert "FAILED: " in capsys.readouterr().out
     assert suite in index_page().read_text()
 
@@ -382,10 +370,7 @@ def test_data_docs_list_every_suite_keep_the_newest_run_only_and_survive_a_crash
 def test_every_suite_loads_whole_and_bounds_every_number(suite):
     columns = columns_of(suite)
     measured = [
-        column
-        for e in written(suite)["expectations"]
-        for column in named_columns(e)
-        if column.startswith("gate_")
+        column for e in written(suite)["expectations"] for column in named_columns(e) if column.startswith("gate_")
     ]
     assert len(load_suite(suite, {*columns, *measured}).expectations) == len(written(suite)["expectations"])
     if suite in MARTS:
@@ -403,9 +388,7 @@ def test_a_suite_lists_the_columns_of_its_mart(suite):
     if not described.exists():
         pytest.skip(f"{described.name} does not exist: the gate itself compares the columns at run time")
     (model,) = yaml.safe_load(described.read_text())["models"]
-    assert {c for c in columns_of(suite) if not c.startswith("gate_")} == {
-        c["name"] for c in model["columns"]
-    }
+    assert {c for c in columns_of(suite) if not c.startswith("gate_")} == {c["name"] for c in model["columns"]}
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,7 @@ from zl_forecast.landing import TABLES, LandingFolder, find_landing, folder, rea
 
 def rows_of(tmp_path, table: str = "bars_daily", **files: bytes) -> pd.DataFrame:
     """What `read_table` makes of files given as name_suffix=content."""
-    named = {
-        name.rsplit("_", 1)[0] + "." + name.rsplit("_", 1)[1]: content for name, content in files.items()
-    }
+    named = {name.rsplit("_", 1)[0] + "." + name.rsplit("_", 1)[1]: content for name, content in files.items()}
     return read_table(table, LandingFolder(landed(tmp_path, named), "market")).to_pandas()
 
 
@@ -137,22 +135,15 @@ def test_a_jump_of_40_percent_at_a_roll_is_two_contracts_not_a_misprint(tmp_path
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -1e16])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_an_impossible_close_of_another_instrument_is_a_missing_bar_and_said_aloud(
-    tmp_path, capsys, value, suffix
-):
+def test_an_impossible_close_of_another_instrument_is_a_missing_bar_and_said_aloud(tmp_path, capsys, value, suffix):
     heating_oil = bars("HO", 2.0)
     heating_oil.loc[3, "close"] = value
     table = pd.concat([heating_oil, bars()])
-    content = {"csv": table.to_csv(index=False, na_rep="nan").encode(), "parquet": _parquet_with_nan(table)}[
-        suffix
-    ]
+    content = {"csv": table.to_csv(index=False, na_rep="nan").encode(), "parquet": _parquet_with_nan(table)}[suffix]
     rows = rows_of(tmp_path, **{f"bars_daily_{suffix}": content})
     assert len(rows) == 2 * N - 1
     assert DAYS[3].date() not in set(rows.loc[rows["symbol"] == "HO", "as_of_date"])
-    assert (
-        f"bars_daily.{suffix}, column close: 1 impossible number(s) count as missing"
-        in capsys.readouterr().out
-    )
+    assert f"bars_daily.{suffix}, column close: 1 impossible number(s) count as missing" in capsys.readouterr().out
 
 
 def _parquet_with_nan(table: pd.DataFrame) -> bytes:

@@ -58,12 +58,8 @@ def perturbed(landing: Path, cut: date, to: Path) -> Path:
             {"cut": cut},
         )
         con.execute("delete from bars_daily where symbol = 'ZC' and as_of_date > $cut", {"cut": cut})
-        con.execute(
-            "update bars_daily set close = -37.63 where symbol = 'CL' and as_of_date > $cut", {"cut": cut}
-        )
-        con.execute(
-            "update series set value = -2 * value + 1000 * random() where available_on > $cut", {"cut": cut}
-        )
+        con.execute("update bars_daily set close = -37.63 where symbol = 'CL' and as_of_date > $cut", {"cut": cut})
+        con.execute("update series set value = -2 * value + 1000 * random() where available_on > $cut", {"cut": cut})
         # a revision of each series' past, published after the cut
         con.execute(
             """
@@ -109,12 +105,8 @@ class _landing_tables:
 
     def __exit__(self, *failed):
         self.to.mkdir(parents=True)
-        self.con.execute(
-            f"copy (from bars_daily order by symbol, as_of_date) to '{self.to}/bars_daily.parquet'"
-        )
-        self.con.execute(
-            f"copy (from series order by series_id, available_on, obs_date) to '{self.to}/series.parquet'"
-        )
+        self.con.execute(f"copy (from bars_daily order by symbol, as_of_date) to '{self.to}/bars_daily.parquet'")
+        self.con.execute(f"copy (from series order by series_id, available_on, obs_date) to '{self.to}/series.parquet'")
         if self.con.sql("select count(*) from policy_events").fetchone()[0]:
             self.con.execute(f"copy policy_events to '{self.to}/policy_events.csv' (header)")
         if (self.landing / "SIMULATED.json").exists():
@@ -162,9 +154,7 @@ def differences_at_or_before(cut: date, full: Path, other: Path) -> dict[str, di
         f"where {days} and target_date <= date '{cut}' order by {key}"
     )
     tables = {name: (read(full, query), read(other, query)) for name, query in queries.items()}
-    assert all(left.num_rows for left, _ in tables.values()), (
-        "nothing to compare: the cut lies before the first row"
-    )
+    assert all(left.num_rows for left, _ in tables.values()), "nothing to compare: the cut lies before the first row"
     found = {name: differences(left, right) for name, (left, right) in tables.items()}
     return {name: columns for name, columns in found.items() if columns}
 
@@ -175,10 +165,7 @@ def builds(sample_landing, sample_features, tmp_path_factory):
     folder = tmp_path_factory.mktemp("time_travel")
     landings = {cut: truncated(sample_landing, cut, folder / f"landing_{cut}") for cut in SAMPLE_CUTS}
     landings["perturbed"] = perturbed(sample_landing, SAMPLE_CUTS[1], folder / "landing_perturbed")
-    built = {
-        name: repeated(sample_features, landing, folder / f"data_{name}")
-        for name, landing in landings.items()
-    }
+    built = {name: repeated(sample_features, landing, folder / f"data_{name}") for name, landing in landings.items()}
     return built | {"full": sample_features.warehouse}
 
 
@@ -190,13 +177,9 @@ def real_full(features, real_landing, tmp_path_factory) -> DbtResult:
 # ---------------------------------------------------------------- time travel and perturbation
 
 
-def test_sql_repeated_without_dbt_is_what_dbt_builds(
-    features, sample_landing, sample_features, builds, tmp_path
-):
+def test_sql_repeated_without_dbt_is_what_dbt_builds(features, sample_landing, sample_features, builds, tmp_path):
     cut = SAMPLE_CUTS[1]
-    by_dbt = features(
-        landing=truncated(sample_landing, cut, tmp_path / "landing"), data_dir=tmp_path / "data"
-    )
+    by_dbt = features(landing=truncated(sample_landing, cut, tmp_path / "landing"), data_dir=tmp_path / "data")
     for table in (*MARTS.values(), TARGETS):
         query = f"from {table} order by all"
         assert differences(read(by_dbt.warehouse, query), read(builds[cut], query)) == {}, table
@@ -219,9 +202,7 @@ def test_the_nonsense_reaches_every_mart_after_the_cut(builds):
         assert len([name for name in found if not name.startswith("base_")]) >= 5, bucket
 
 
-def test_without_what_came_later_real_features_are_the_same_to_the_last_bit(
-    real_landing, real_full, tmp_path
-):
+def test_without_what_came_later_real_features_are_the_same_to_the_last_bit(real_landing, real_full, tmp_path):
     then = repeated(real_full, truncated(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
     assert differences_at_or_before(REAL_CUT, real_full.warehouse, then) == {}
 
@@ -234,9 +215,7 @@ def test_at_more_dates_real_features_are_the_same_to_the_last_bit(real_landing, 
 
 
 @pytest.mark.full
-def test_with_nonsense_in_place_of_what_came_later_real_features_are_the_same(
-    real_landing, real_full, tmp_path
-):
+def test_with_nonsense_in_place_of_what_came_later_real_features_are_the_same(real_landing, real_full, tmp_path):
     other = repeated(real_full, perturbed(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
     assert differences_at_or_before(REAL_CUT, real_full.warehouse, other) == {}
 
@@ -296,9 +275,7 @@ def test_a_difference_in_the_last_bit_is_a_difference():
 def assert_dates_are_in_order(warehouse: Path) -> None:
     for bucket, mart in MARTS.items():
         late = f"select count(*), count(latest_input_on) from {mart} where latest_input_on > as_of_date"
-        assert read(warehouse, late).to_pylist()[0]["count_star()"] == 0, (
-            f"{bucket} reads what is not yet known"
-        )
+        assert read(warehouse, late).to_pylist()[0]["count_star()"] == 0, f"{bucket} reads what is not yet known"
         blank = read(warehouse, f"select count(*) as n from {mart} where latest_input_on is null")
         assert blank["n"][0].as_py() == 0, f"{bucket} does not say what it read"
     wrong = read(

@@ -29,7 +29,9 @@ def test_every_file_that_the_readme_names_exists():
 def test_every_var_of_the_readme_has_that_default():
     project_vars = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
     for names, defaults in re.findall(r"^\| `([\w`, ]+)` \| ([\w`., ]+) \|", README.split("| var |")[1], flags=re.M):
-        for name, default in zip(names.replace("`", "").split(", "), defaults.replace("`", "").split(", "), strict=True):
+        for name, default in zip(
+            names.replace("`", "").split(", "), defaults.replace("`", "").split(", "), strict=True
+        ):
             if name in project_vars:
                 assert str(project_vars[name]).replace("None", "none") == default, name
 
@@ -37,4 +39,13 @@ def test_every_var_of_the_readme_has_that_default():
 def test_only_the_agreed_folders_are_at_the_top():
     folders = {path.name for path in PROJECT.iterdir() if path.is_dir() and not path.name.startswith(".")}
     written = {"data", "target", "logs", "dbt_packages", "build"}
-    assert folders - written == {"models", "seeds", "macros", "python_models", "expectations", "tests", "profiles", "src"}
+    assert folders - written == {
+        "models",
+        "seeds",
+        "macros",
+        "python_models",
+        "expectations",
+        "tests",
+        "profiles",
+        "src",
+    }

@@ -33,9 +33,7 @@ def test_pinball_is_zero_only_on_the_outcome_itself():
 
 def test_pinball_is_least_at_the_true_quantiles():
     z = np.random.default_rng(1).standard_normal(20_000)
-    losses = {
-        width: pinball(z, np.tile([-width, 0, width], (len(z), 1))).mean() for width in (0.9, 1.2816, 1.7)
-    }
+    losses = {width: pinball(z, np.tile([-width, 0, width], (len(z), 1))).mean() for width in (0.9, 1.2816, 1.7)}
     assert min(losses, key=losses.get) == 1.2816
 
 
@@ -44,9 +42,7 @@ def test_pinball_agrees_with_the_macro_that_scores_in_the_warehouse():
     row_scores = re.search(r"macro row_scores\(\) -%}(.*?){%- endmacro", macro, re.DOTALL).group(1)
     rng = np.random.default_rng(2)
     z, quantiles = rng.standard_normal(50), np.sort(rng.standard_normal((50, 3)), axis=1)
-    rows = pd.DataFrame(quantiles, columns=list(settings.SCORED_COLUMNS)).assign(
-        z=z, scale=0.25, is_matured=True
-    )
+    rows = pd.DataFrame(quantiles, columns=list(settings.SCORED_COLUMNS)).assign(z=z, scale=0.25, is_matured=True)
     scored = duckdb.connect().execute(f"select {row_scores} from rows").df()
     assert scored["pinball_pct"].to_numpy() == pytest.approx(25 * pinball(z, quantiles))
     assert len(rows) == len(scored)
@@ -56,8 +52,7 @@ def test_pinball_agrees_with_the_macro_that_scores_in_the_warehouse():
 def test_without_skill_about_one_in_twenty_is_called_skill(n, overlap):
     rng = np.random.default_rng(overlap)
     verdicts = [
-        diebold_mariano(np.zeros(n), _overlapping(rng, n, overlap), overlap).verdict
-        for _ in range(REPETITIONS)
+        diebold_mariano(np.zeros(n), _overlapping(rng, n, overlap), overlap).verdict for _ in range(REPETITIONS)
     ]
     assert 0.01 <= np.mean(np.array(verdicts) == "skill") <= 0.09  # 0.05 +- 3 standard errors of 300 draws
 

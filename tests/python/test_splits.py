@@ -15,9 +15,7 @@ def _rows(sessions: pd.DatetimeIndex) -> pd.DataFrame:
     """One row a session and horizon, as int_targets__daily has them."""
     frames = []
     for horizon in HORIZONS:
-        target = pd.DatetimeIndex(
-            [*sessions[horizon:], *pd.bdate_range(sessions[-1], periods=horizon + 1)[1:]]
-        )
+        target = pd.DatetimeIndex([*sessions[horizon:], *pd.bdate_range(sessions[-1], periods=horizon + 1)[1:]])
         frames.append(
             pd.DataFrame(
                 {
@@ -43,9 +41,7 @@ CALENDARS = {
     "ends_in_january": pd.bdate_range("2015-03-02", "2019-01-18"),
     "ends_on_the_last_of_a_month": pd.bdate_range("2014-06-02", "2018-11-30"),
     "one_year_of_test": pd.bdate_range("2015-01-01", "2018-03-15"),
-    **{
-        f"holidays_{seed}": _with_holidays("2014-02-03", f"2018-0{seed + 1}-14", seed) for seed in range(1, 8)
-    },
+    **{f"holidays_{seed}": _with_holidays("2014-02-03", f"2018-0{seed + 1}-14", seed) for seed in range(1, 8)},
 }
 
 
@@ -126,7 +122,5 @@ def test_the_inner_split_is_purged_and_leaves_the_newest_part_to_validate_on(ses
 
 def test_too_short_a_history_is_refused_with_the_count_and_the_dates():
     days = pd.bdate_range("2020-01-01", periods=300)
-    with pytest.raises(
-        TournamentError, match=r"at least 756 sessions .* given 300 \(2020-01-01 to 2021-02-23\)"
-    ):
+    with pytest.raises(TournamentError, match=r"at least 756 sessions .* given 300 \(2020-01-01 to 2021-02-23\)"):
         walk_forward(days)

@@ -40,9 +40,7 @@ def _market(n_sessions: int = 830, seed: int = 3) -> tuple[pd.DataFrame, pd.Data
                 "as_of_date": days,
                 "horizon_days": horizon,
                 "target_date": beyond[horizon : horizon + n_sessions],
-                "z": np.where(
-                    np.arange(n_sessions) < n_sessions - horizon, features[:, 0] + noise[:, i], np.nan
-                ),
+                "z": np.where(np.arange(n_sessions) < n_sessions - horizon, features[:, 0] + noise[:, i], np.nan),
                 "is_matured": np.arange(n_sessions) < n_sessions - horizon,
             }
         )
@@ -67,9 +65,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tournament")
 
 
-def _run(
-    mart, targets, folder, families=("reference", "xgboost")
-) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+def _run(mart, targets, folder, families=("reference", "xgboost")) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """Forecasts, and which folds went to the workers and which of them were fitted rather than loaded."""
     seen = {"worked": [], "fitted": []}
 
@@ -130,9 +126,7 @@ def test_a_quarantined_bucket_leaves_an_empty_table_with_all_columns(market, cap
 
 def test_too_few_training_rows_are_refused_with_the_count(monkeypatch, market, tmp_path):
     monkeypatch.setattr(settings, "MIN_TRAIN_ROWS", 5000)
-    with pytest.raises(
-        TournamentError, match=r"crush: \d+ matured training rows before 2019-01-01, 5000 are needed"
-    ):
+    with pytest.raises(TournamentError, match=r"crush: \d+ matured training rows before 2019-01-01, 5000 are needed"):
         _run(*market, tmp_path)
 
 
@@ -283,9 +277,7 @@ def test_the_newest_targets_before_the_embargo_do_change_the_block(market, forec
     mart, targets = (frame.copy() for frame in market)
     fold = _first_fold(mart)
     newest = targets.index[
-        targets["target_date"].between(
-            fold.train_until - pd.DateOffset(days=30), fold.train_until, inclusive="left"
-        )
+        targets["target_date"].between(fold.train_until - pd.DateOffset(days=30), fold.train_until, inclusive="left")
     ]
     targets.loc[newest, "z"] *= -3
     shaken, _ = _run(mart, targets, tmp_path)
@@ -302,9 +294,7 @@ def test_a_forecast_depends_on_its_own_row_alone(market, forecasts, tmp_path):
     shaken, _ = _run(mart, targets, tmp_path)
     untouched = set(mart.loc[tested.difference(others), "as_of_date"])
     same = [
-        frame[(frame["fold_start"] == fold.start) & frame["as_of_date"].isin(untouched)].reset_index(
-            drop=True
-        )
+        frame[(frame["fold_start"] == fold.start) & frame["as_of_date"].isin(untouched)].reset_index(drop=True)
         for frame in (forecasts, shaken)
     ]
     pd.testing.assert_frame_equal(same[0][FORECAST], same[1][FORECAST], check_exact=True)

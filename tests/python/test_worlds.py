@@ -38,7 +38,9 @@ def test_random_walk_has_no_skill_at_any_horizon(random_walk):
 
 
 def test_planted_buckets_show_skill_at_one_week_and_one_month(planted):
-    verdicts = query(planted, "from monitoring.bucket_winners where horizon_days <= 20").set_index(["bucket", "horizon_code"])
+    verdicts = query(planted, "from monitoring.bucket_winners where horizon_days <= 20").set_index(
+        ["bucket", "horizon_code"]
+    )
     for bucket in PLANTED_BUCKETS:
         assert "skill" in verdicts.loc[bucket, "verdict"].tolist(), bucket
 
@@ -62,7 +64,9 @@ def oracle_gap(planted) -> dict[int, float]:
     outcome = np.log(rows["realised_price"] / rows["last_price"]).to_numpy()
     rows["oracle"] = 100 * pinball(outcome, rows[[0.1, 0.5, 0.9]].to_numpy())
     losses = rows.groupby("horizon_days")[["oracle", "pinball_pct", "reference_pinball_pct"]].mean()
-    share = (losses["reference_pinball_pct"] - losses["pinball_pct"]) / (losses["reference_pinball_pct"] - losses["oracle"])
+    share = (losses["reference_pinball_pct"] - losses["pinball_pct"]) / (
+        losses["reference_pinball_pct"] - losses["oracle"]
+    )
     return share.to_dict()
 
 

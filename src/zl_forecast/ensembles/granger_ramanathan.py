@@ -36,7 +36,9 @@ class GrangerRamanathan(EnsembleMethod):
         return self
 
     def predict(self, rows: Rows) -> np.ndarray:
-        weights = np.array([[self._fits[h][0].get(name, 0.0) for name in rows.inputs] for h in rows.key["horizon_days"]])
+        weights = np.array(
+            [[self._fits[h][0].get(name, 0.0) for name in rows.inputs] for h in rows.key["horizon_days"]]
+        )
         location = (weights * rows.quantiles[:, :, MEDIAN]).sum(axis=1)
         return location[:, None] + np.stack([self._fits[h][1] for h in rows.key["horizon_days"]])
 

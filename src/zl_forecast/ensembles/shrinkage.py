@@ -10,9 +10,7 @@ LEAST_FREEDOM = 10  # of a t-statistic that may speak before the prior has faded
 HIGHEST_LEVEL = 0.97  # beyond it an empirical quantile rests on single events
 
 
-def share_of_combination(
-    z: np.ndarray, combined: np.ndarray, reference: np.ndarray, horizon_days: int
-) -> float:
+def share_of_combination(z: np.ndarray, combined: np.ndarray, reference: np.ndarray, horizon_days: int) -> float:
     """How much of a combination to publish, the rest being the reference.
 
     The share with the least pinball loss on matured, out-of-fold rows of earlier blocks, shrunk towards zero by the larger

@@ -120,7 +120,10 @@ def forecast_block(block: Block) -> pd.DataFrame:
         quantiles = np.full((len(block.test), len(QUANTILES)), np.nan)
         fitted = scored = started
         if method.needs_fit and few < settings.MATURED_FOR_ENSEMBLE:
-            status, reason = "stepped_aside", f"{few} matured rows at a horizon, {settings.MATURED_FOR_ENSEMBLE} are needed"
+            status, reason = (
+                "stepped_aside",
+                f"{few} matured rows at a horizon, {settings.MATURED_FOR_ENSEMBLE} are needed",
+            )
         else:
             try:
                 method.fit(block.train)
@@ -174,7 +177,9 @@ def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...] | No
     index = pd.MultiIndex.from_frame(key)
     by_input = {name: part.set_index(KEY)[QUANTILES].reindex(index).to_numpy() for name, part in long.groupby("input")}
     if REFERENCE not in by_input or np.isnan(by_input[REFERENCE]).any():
-        raise TournamentError("the reference lacks forecasts for some ensemble rows; rebuild core_zl (dbt build -s core_zl+)")
+        raise TournamentError(
+            "the reference lacks forecasts for some ensemble rows; rebuild core_zl (dbt build -s core_zl+)"
+        )
     reference = by_input[REFERENCE]
     filled = [by_input.get(name, reference) for name in names]
     quantiles = np.stack([np.where(np.isnan(q).any(axis=1, keepdims=True), reference, q) for q in filled], axis=1)

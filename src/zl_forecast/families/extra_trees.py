@@ -2,4 +2,6 @@
 
 from zl_forecast.families.base import Family
 
-FAMILY = Family("XT", {"n_estimators": 50, "min_samples_leaf": 100, "max_features": 0.5, "max_samples": 0.3, "bootstrap": True})
+FAMILY = Family(
+    "XT", {"n_estimators": 50, "min_samples_leaf": 100, "max_features": 0.5, "max_samples": 0.3, "bootstrap": True}
+)

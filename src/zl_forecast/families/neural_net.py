@@ -7,5 +7,12 @@ from zl_forecast.families.base import Family
 
 FAMILY = Family(
     "NN_TORCH",
-    {"num_epochs": 15, "epochs_wo_improve": 3, "num_layers": 2, "hidden_size": 32, "dropout_prob": 0.4, "weight_decay": 1e-2},
+    {
+        "num_epochs": 15,
+        "epochs_wo_improve": 3,
+        "num_layers": 2,
+        "hidden_size": 32,
+        "dropout_prob": 0.4,
+        "weight_decay": 1e-2,
+    },
 )

@@ -98,7 +98,11 @@ class RidgeModel(AbstractModel):
         features = X.drop(columns="horizon_days")
         for horizon, rows in X.groupby("horizon_days").indices.items():
             self.model[horizon] = self._fit_horizon(
-                features.to_numpy(float)[rows], y.to_numpy(float)[rows], int(horizon), params["screen"], params["prior_r2"]
+                features.to_numpy(float)[rows],
+                y.to_numpy(float)[rows],
+                int(horizon),
+                params["screen"],
+                params["prior_r2"],
             )
 
     def _fit_horizon(self, x: np.ndarray, y: np.ndarray, horizon: int, screen: float, prior_r2: float) -> dict:

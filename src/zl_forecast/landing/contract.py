@@ -75,8 +75,7 @@ TABLES = {
                 "close",
                 "symbol = 'ZL' and close is null",
                 "ZL bars without a finite close",
-                "Every ZL bar needs its settlement or last price: fill it in, "
-                "or drop the row if there was no session.",
+                "Every ZL bar needs its settlement or last price: fill it in, or drop the row if there was no session.",
             ),
             (
                 "open",
@@ -224,12 +223,8 @@ def _append(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
             )
         casts[column] = f"try_cast({table.normal.get(column, column)} as {kind})"
         if impossible != "false":
-            casts[column] = (
-                f"case when {impossible} then null when {size} < {DUST} then 0 else {casts[column]} end"
-            )
-    con.execute(
-        f"insert into landing select {', '.join(casts.values())}, $file from raw", {"file": file.name}
-    )
+            casts[column] = f"case when {impossible} then null when {size} < {DUST} then 0 else {casts[column]} end"
+    con.execute(f"insert into landing select {', '.join(casts.values())}, $file from raw", {"file": file.name})
 
 
 def _read(con: duckdb.DuckDBPyConnection, file: Path) -> None:
@@ -261,8 +256,7 @@ def _read(con: duckdb.DuckDBPyConnection, file: Path) -> None:
             file=file.name,
             problem="the last line has no end, so a value in it may be cut",
             rows=1,
-            way_out="If the file is whole, end its last line with a newline; "
-            "if it is half written, write it again.",
+            way_out="If the file is whole, end its last line with a newline; if it is half written, write it again.",
         )
 
 
@@ -273,13 +267,10 @@ def _ends_with_newline(file: Path) -> bool:
 
 
 def _say_impossible(con: duckdb.DuckDBPyConnection, file: Path, column: str, impossible: str) -> None:
-    rows, example = con.execute(
-        f"select count(*), any_value({column}::varchar) from raw where {impossible}"
-    ).fetchone()
+    rows, example = con.execute(f"select count(*), any_value({column}::varchar) from raw where {impossible}").fetchone()
     if rows:
         print(
-            f"{file.name}, column {column}: {rows} impossible number(s) count as missing, "
-            f"for example {example}",
+            f"{file.name}, column {column}: {rows} impossible number(s) count as missing, for example {example}",
             flush=True,
         )
 
@@ -287,8 +278,7 @@ def _say_impossible(con: duckdb.DuckDBPyConnection, file: Path, column: str, imp
 def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
     """Nulls, then the contract's own checks, then dates that go back, within one file."""
     nulls = [
-        (c, f"{c} is null", "no value", f"Every row needs {c}: fill it in or drop the row.")
-        for c in table.not_null
+        (c, f"{c} is null", "no value", f"Every row needs {c}: fill it in or drop the row.") for c in table.not_null
     ]
     for column, wrong, problem, way_out in [*nulls, *table.checks]:
         rows = con.execute(
@@ -314,8 +304,7 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
                 column=date,
                 rows=rows,
                 problem=f"dates go back within a {group}, first seen at {example}",
-                way_out=f"Sort the file by {group} and {date}; "
-                "if dates were misread (day and month?), correct them.",
+                way_out=f"Sort the file by {group} and {date}; if dates were misread (day and month?), correct them.",
             )
 
 
@@ -387,7 +376,6 @@ def _check_zl(con: duckdb.DuckDBPyConnection, folder: LandingFolder) -> None:
             file=names,
             column="close",
             rows=rows,
-            problem=f"ZL moves by more than {ZL_JUMP:.0%} between sessions of one contract, "
-            f"first on {example}",
+            problem=f"ZL moves by more than {ZL_JUMP:.0%} between sessions of one contract, first on {example}",
             way_out="A misprint or a change of unit inside the file: correct those rows.",
         )

@@ -9,9 +9,7 @@ from zl_forecast.errors import LandingError
 from zl_forecast.paths import data_dir
 
 SIMULATED_MARKER = "SIMULATED.json"  # written by zl_forecast.sample beside its files
-_simulating = (
-    threading.Lock()
-)  # dbt's threads ask for their sources at once; the first simulates, the rest wait
+_simulating = threading.Lock()  # dbt's threads ask for their sources at once; the first simulates, the rest wait
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ def find_landing() -> LandingFolder:
         raise LandingError(
             file=f"{folder.path}/bars_daily*.parquet or .csv",
             problem="no such file, and it must hold the ZL bars",
-            way_out="Put it there, point ZL_LANDING_DIR to another folder, "
-            "or unset it to use the simulated market.",
+            way_out="Put it there, point ZL_LANDING_DIR to another folder, or unset it to use the simulated market.",
         )
     others = sorted(path.name for suffix in ("parquet", "csv") for path in folder.path.glob(f"*.{suffix}"))
     if others:

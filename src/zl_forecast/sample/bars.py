@@ -82,6 +82,4 @@ def contract_ids(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
     )
     delivery = next_listed[month]
     prefix = zlib.crc32(name.encode()) % 1_000_000
-    return (prefix * 1_000_000 + (year + (delivery - 1) // 12) * 100 + (delivery - 1) % 12 + 1).astype(
-        "int64"
-    )
+    return (prefix * 1_000_000 + (year + (delivery - 1) // 12) * 100 + (delivery - 1) % 12 + 1).astype("int64")

@@ -53,7 +53,7 @@ WORLDS = {
 }
 PLANTED = {
     "crush": 0.06,  # part of the oil-share gap that ZL's drift closes per session
-    "energy": 0.22,  # drift in units of ZL's daily volatility, per standard deviation of crude's momentum
+    "energy": 0.25,  # drift in units of ZL's daily volatility, per standard deviation of crude's momentum
 }
 
 # ZL
@@ -68,7 +68,7 @@ OIL_USD_PER_BU = 0.11  # per cent/lb of ZL
 MEAL_USD_PER_BU = 0.022  # per USD/short ton of ZM
 OIL_MEAL_EQUILIBRIUM = float(np.log(0.11 * 42 / (0.022 * 345)))
 MEAL_CATCH_UP = 0.005  # part of the gap that ZM closes per session, in both worlds
-MEAL_VOL_RATIO = 1.05  # ZM's volatility over ZL's
+MEAL_VOL_RATIO = 1.6  # ZM's volatility over ZL's: what moves the gap most
 MEAL_LOADINGS = {
     "ZL": 0.25,
     "CL": 0.21,
@@ -77,7 +77,7 @@ MARGIN_PER_GAP = -0.7  # log crush margin per unit of gap
 CRUSH_MARGIN = 0.13  # typical share of the products' value left to the crusher
 # energy
 CRUDE_ZL_CORRELATION = 0.3
-MOMENTUM_DECAY = 0.9  # mean age of the shocks in it: 9 sessions
+MOMENTUM_DECAY = 0.93  # mean age of the shocks in it: 13 sessions
 # rolls
 ROLL_STEP_SD = 0.0035
 ROLL_STEP_MAX = 0.009
@@ -151,18 +151,12 @@ FREE = {
     "ZC": FreeSymbol(0.25, 140_000, GRAIN_MONTHS, 0.0008, 420.0, 0.0150, 400, {"ZL": 0.30, "ZM": 0.35}),
     "ZW": FreeSymbol(0.25, 60_000, GRAIN_MONTHS, 0.0008, 570.0, 0.0175, 400, {"ZL": 0.20, "ZC": 0.50}),
     "HE": FreeSymbol(0.025, 16_000, "GJKMNQVZ", 0.001, 80.0, 0.0190, 200, {"ZC": 0.05}),
-    "6A": FreeSymbol(
-        0.00005, 90_000, QUARTERS, 0.001, 0.76, 0.0062, 700, {"ZL": 0.10, "6E": 0.50, "HG": 0.25}
-    ),
+    "6A": FreeSymbol(0.00005, 90_000, QUARTERS, 0.001, 0.76, 0.0062, 700, {"ZL": 0.10, "6E": 0.50, "HG": 0.25}),
     "6B": FreeSymbol(0.0001, 95_000, QUARTERS, 0.001, 1.35, 0.0057, 700, {"6E": 0.60}),
-    "6C": FreeSymbol(
-        0.00005, 70_000, QUARTERS, 0.001, 0.78, 0.0047, 700, {"ZL": 0.05, "6E": 0.40, "CL": 0.35}
-    ),
+    "6C": FreeSymbol(0.00005, 70_000, QUARTERS, 0.001, 0.78, 0.0047, 700, {"ZL": 0.05, "6E": 0.40, "CL": 0.35}),
     "6J": FreeSymbol(5e-7, 110_000, QUARTERS, 0.001, 0.0085, 0.0056, 700, {"6E": 0.30}),
     "6L": FreeSymbol(0.00005, 3_000, ALL_MONTHS, 0.004, 0.24, 0.0105, 700, {"ZL": 0.20, "6E": 0.30}),
-    "6M": FreeSymbol(
-        0.00001, 40_000, QUARTERS, 0.002, 0.054, 0.0075, 700, {"ZL": 0.05, "6E": 0.25, "CL": 0.20}
-    ),
+    "6M": FreeSymbol(0.00001, 40_000, QUARTERS, 0.002, 0.054, 0.0075, 700, {"ZL": 0.05, "6E": 0.25, "CL": 0.20}),
 }
 SYMBOLS = {**FOLLOWERS, **FREE}
 MONTH_LETTERS = "FGHJKMNQUVXZ"
@@ -235,7 +229,7 @@ def simulate(world: str, seed: int = 3, start: str = "2013-01-02", end: str = "2
         See `WORLDS`.
     seed : int
         Same arguments, same market, to the last digit. With the default seed and dates ZL stays within
-        15-90 cents/lb in both worlds; another seed may wander out of it, since a random walk knows no
+        15-100 cents/lb in both worlds; another seed may wander out of it, since a random walk knows no
         bounds.
     start, end : str
         First and last date. An earlier end gives the beginning of the longer market.
@@ -255,9 +249,7 @@ def simulate(world: str, seed: int = 3, start: str = "2013-01-02", end: str = "2
     n = int(calendar.searchsorted(pd.Timestamp(end), side="right"))
     sessions = calendar[:n]
     extended = calendar[: n + 200]
-    rolls = pd.DataFrame(
-        {name: roll_days(extended, SYMBOLS[name].months) for name in ("ZL", "ZM")}, index=extended
-    )
+    rolls = pd.DataFrame({name: roll_days(extended, SYMBOLS[name].months) for name in ("ZL", "ZM")}, index=extended)
 
     paths, latent = _prices(world, sessions, streams)
     rates = _rates(sessions, streams)
@@ -306,17 +298,13 @@ def stationary_ar1(half_life: float, sd: float, noise: np.ndarray) -> np.ndarray
 
 def roll_days(sessions: pd.DatetimeIndex, months: str) -> np.ndarray:
     """Whether a session is a roll: the first one from the 22nd of the month before a contract month."""
-    month_of_next_contract = (
-        sessions.month.to_numpy() % 12
-    )  # index into MONTH_LETTERS of the month that follows
+    month_of_next_contract = sessions.month.to_numpy() % 12  # index into MONTH_LETTERS of the month that follows
     late = sessions.day.to_numpy() >= 22
     first_late = late & ~np.concatenate([[True], late[:-1]])
     return first_late & np.isin(month_of_next_contract, [MONTH_LETTERS.index(letter) for letter in months])
 
 
-def roll_steps(
-    name: str, sessions: pd.DatetimeIndex, streams: Streams, sd: float = ROLL_STEP_SD
-) -> np.ndarray:
+def roll_steps(name: str, sessions: pd.DatetimeIndex, streams: Streams, sd: float = ROLL_STEP_SD) -> np.ndarray:
     """Log price steps of a symbol's rolls, 0 on other days; shape (n_sessions,)."""
     step = np.clip(sd * streams(f"{name} roll").standard_normal(len(sessions)), -ROLL_STEP_MAX, ROLL_STEP_MAX)
     return np.where(roll_days(sessions, SYMBOLS[name].months), step, 0.0)
@@ -387,9 +375,7 @@ def _oil_and_meal(
 def _soybeans(paths: dict[str, Path], gap: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams) -> Path:
     """ZS: the products' value less a positive crush margin, narrower while oil is dear against meal."""
     n = len(sessions)
-    products = OIL_USD_PER_BU * np.exp(paths["ZL"].log_close) + MEAL_USD_PER_BU * np.exp(
-        paths["ZM"].log_close
-    )
+    products = OIL_USD_PER_BU * np.exp(paths["ZL"].log_close) + MEAL_USD_PER_BU * np.exp(paths["ZM"].log_close)
     step = roll_steps("ZS", sessions, streams)
     wide = MARGIN_PER_GAP * gap + stationary_ar1(60, 0.15, streams("ZS margin").standard_normal(n))
     wide -= ar1(0.5 ** (1 / 60), step * (1 - CRUSH_MARGIN) / CRUSH_MARGIN)
@@ -397,9 +383,7 @@ def _soybeans(paths: dict[str, Path], gap: np.ndarray, sessions: pd.DatetimeInde
     return Path(np.log(100 * products * (1 - margin)), 0.9 * paths["ZL"].vol, step)
 
 
-def _free(
-    name: str, symbol: FreeSymbol, shocks: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams
-) -> Path:
+def _free(name: str, symbol: FreeSymbol, shocks: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams) -> Path:
     log_vol = stationary_ar1(120, 0.3, streams(f"{name} log vol").standard_normal(len(sessions)))
     vol = symbol.daily_vol * np.exp(log_vol)
     sd = min(ROLL_STEP_SD, symbol.daily_vol / 5)
@@ -421,9 +405,7 @@ def _oil_products(crude: Path, sessions: pd.DatetimeIndex, streams: Streams) -> 
     for name, (mean, sd, season) in cracks.items():
         step = roll_steps(name, sessions, streams)
         crack = stationary_ar1(60, sd, streams(f"{name} crack").standard_normal(n))
-        crack += ar1(
-            0.5 ** (1 / 60), step - crude.step
-        )  # crude rolls on the same days, its step is in its close
+        crack += ar1(0.5 ** (1 / 60), step - crude.step)  # crude rolls on the same days, its step is in its close
         products[name] = Path(crude.log_close + mean + season + crack, np.hypot(crude.vol, sd * 0.15), step)
     return products
 
@@ -434,14 +416,10 @@ def _equity(sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
     shocks = streams("ES shock").standard_normal(n)
     # the same stream as in _oil_and_meal: a correlation of 0.1 between the shocks of both volatilities
     noise = (
-        -0.7 * shocks
-        + 0.1 * streams("ZL log vol").standard_normal(n)
-        + 0.7 * streams("VIX shock").standard_normal(n)
+        -0.7 * shocks + 0.1 * streams("ZL log vol").standard_normal(n) + 0.7 * streams("VIX shock").standard_normal(n)
     )
     log_vol = stationary_ar1(30, 0.45, noise)
-    spikes = np.where(
-        streams("VIX spike").random(n) < 1 / 200, streams("VIX spike size").exponential(0.75, n), 0.0
-    )
+    spikes = np.where(streams("VIX spike").random(n) < 1 / 200, streams("VIX spike size").exponential(0.75, n), 0.0)
     vix = 8.5 + 7.0 * np.exp(log_vol + ar1(0.5 ** (1 / 15), spikes))
     vol = np.concatenate([[15.5], vix[:-1]]) / 100 / np.sqrt(252) * 0.85
     step = roll_steps("ES", sessions, streams, 0.001)

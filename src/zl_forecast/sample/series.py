@@ -81,9 +81,7 @@ def _frame(
     series_id: str, obs_date: pd.DatetimeIndex, available_on: pd.DatetimeIndex, value, decimals: int
 ) -> pd.DataFrame:
     value = np.round(np.asarray(value, dtype="float64"), decimals)
-    return pd.DataFrame(
-        {"series_id": series_id, "obs_date": obs_date, "available_on": available_on, "value": value}
-    )
+    return pd.DataFrame({"series_id": series_id, "obs_date": obs_date, "available_on": available_on, "value": value})
 
 
 def _rates(rates: pd.DataFrame, sessions: pd.DatetimeIndex) -> list[pd.DataFrame]:
@@ -105,9 +103,7 @@ def _rates(rates: pd.DataFrame, sessions: pd.DatetimeIndex) -> list[pd.DataFrame
     ]
 
 
-def _exchange_rates(
-    close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams
-) -> list[pd.DataFrame]:
+def _exchange_rates(close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
     """ECB reference rates per euro, fixed at 07:15 Chicago, and the broad dollar index, a week late."""
     n = len(sessions)
 
@@ -139,9 +135,7 @@ def _exchange_rates(
     dollar = 108.0 * np.exp(-0.7 * basket + stationary_ar1(700, 0.03, streams("DTWEXBGS").standard_normal(n)))
     return [
         *(
-            _frame(
-                f"ECB_EUR{name}", business_days, business_days, rate.reindex(business_days, method="ffill"), 4
-            )
+            _frame(f"ECB_EUR{name}", business_days, business_days, rate.reindex(business_days, method="ffill"), 4)
             for name, rate in ecb.items()
         ),
         _frame("DTWEXBGS", sessions, sessions + 7 * DAY, dollar, 4),
@@ -162,12 +156,7 @@ def _uncertainty(events: pd.DataFrame, sessions: pd.DatetimeIndex, streams: Stre
     """Newspaper indices of every calendar day; the trade index jumps after tariff events, then fades."""
     days = pd.date_range(sessions[0], sessions[-1])
     n = len(days)
-    tariff = (
-        events[events["bucket"] == "tariff"]
-        .groupby("event_date")["severity"]
-        .sum()
-        .reindex(days, fill_value=0.0)
-    )
+    tariff = events[events["bucket"] == "tariff"].groupby("event_date")["severity"].sum().reindex(days, fill_value=0.0)
     excitement = ar1(0.5 ** (1 / 20), 0.5 * tariff.to_numpy(dtype="float64"))
     shape = {  # level, day-to-day noise, slow sd, lag in days, reaction to tariff events
         "USEPUINDXD": (95.0, 0.40, 0.35, 2, 0.1),
@@ -204,9 +193,7 @@ def _financial_conditions(
     ]
 
 
-def _commitments(
-    close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams
-) -> list[pd.DataFrame]:
+def _commitments(close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
     """Noncommercial positions, counted on Tuesday, released on Friday, following the quarter's trend."""
     tuesdays = pd.date_range(sessions[0], sessions[-1], freq="W-TUE")
     n = len(tuesdays)
@@ -268,9 +255,7 @@ def _wasde(sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
     stocks = np.round(estimate("stocks", 300, 0.0, 0.35))
     oil = np.round(OIL_LB_PER_BU * crush)  # million lb
     oil_stocks = np.round(estimate("oil stocks", 1800, 0.0, 0.12))
-    oil_use = (
-        oil - np.round(oil_stocks - estimate("oil stocks before", 1800, 0.0, 0.12)) + 250
-    )  # 250 of imports
+    oil_use = oil - np.round(oil_stocks - estimate("oil stocks before", 1800, 0.0, 0.12)) + 250  # 250 of imports
     biofuel = np.round(np.minimum(estimate("biofuel", 5000, 0.07, 0.04), 0.6 * oil_use))
     values = {
         "US_SB_CRUSH": crush,
@@ -289,9 +274,7 @@ def _wasde(sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
     return [_frame(f"WASDE_{name}_NEW", releases, releases, value, 2) for name, value in values.items()]
 
 
-def _world_bank(
-    close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams
-) -> list[pd.DataFrame]:
+def _world_bank(close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
     """Monthly average prices of vegetable oils, USD/tonne, dated the first of the month, known 35 days later.
 
     A month in eight is revised a month after its first print. Soybean oil is ZL's own monthly mean; palm

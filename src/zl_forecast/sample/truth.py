@@ -92,9 +92,7 @@ def true_quantiles(
         for step, returns in _returns(market, at[block], shocks):
             if step in horizons:
                 quantiles[block, horizons.index(step)] = np.quantile(returns, levels, axis=1).T
-    index = pd.MultiIndex.from_product(
-        [dates, horizons, levels], names=["as_of_date", "horizon_days", "level"]
-    )
+    index = pd.MultiIndex.from_product([dates, horizons, levels], names=["as_of_date", "horizon_days", "level"])
     return pd.Series(quantiles.ravel().astype("float64"), index, name="log_return_quantile").reset_index()
 
 

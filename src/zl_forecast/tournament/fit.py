@@ -144,7 +144,12 @@ def _fit(task: Task, path: Path):
     for name in task.families:
         if name in refitted:
             info = predictor.model_info(name)
-            facts[name] = {"model": refitted[name], "fit_seconds": float(info["fit_time"]), "status": "ok", "reason": ""}
+            facts[name] = {
+                "model": refitted[name],
+                "fit_seconds": float(info["fit_time"]),
+                "status": "ok",
+                "reason": "",
+            }
         else:
             why = failures.loc[failures["model"] == name, "exc_str"] if len(failures) else []
             reason = str(why.iloc[0]) if len(why) else "AutoGluon did not fit it and gave no reason"
@@ -171,7 +176,9 @@ def _score(task: Task, predictor, facts: dict) -> pd.DataFrame:
         started = time.perf_counter()
         if facts[name]["model"] is not None:
             try:
-                values = predictor.predict(task.test[[*task.features, "horizon_days"]], model=facts[name]["model"]).to_numpy()
+                values = predictor.predict(
+                    task.test[[*task.features, "horizon_days"]], model=facts[name]["model"]
+                ).to_numpy()
             except Exception as error:  # one family less must not stop the bucket; the row says why
                 label |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
         lost = int((~np.isfinite(values)).any(axis=1).sum())

@@ -63,9 +63,7 @@ def _run(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
         .add_batch_definition_whole_dataframe("whole table")
     )
     stored = context.suites.add(deepcopy(suite))  # adding writes ids into it
-    definition = context.validation_definitions.add(
-        gx.ValidationDefinition(name=name, data=batch, suite=stored)
-    )
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=stored))
     checkpoint = context.checkpoints.add(
         gx.Checkpoint(
             name=name,

@@ -128,9 +128,7 @@ def is_quarantined(results: pd.DataFrame) -> str | None:
     return _listed(failed) if len(failed) else None
 
 
-def _check(
-    frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str, measures.Measure]
-) -> pd.DataFrame:
+def _check(frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str, measures.Measure]) -> pd.DataFrame:
     """Run one suite on the frame with its measures beside it, and lay the results out as rows."""
     as_of = frame["as_of_date"].max() if len(frame) else pd.NaT
     frame = frame.assign(**{f"gate_{name}": measure.value for name, measure in measured.items()})
@@ -181,11 +179,7 @@ def _bounds(kwargs: dict) -> str:
 def _exception(info: dict) -> str | None:
     """First line of what Great Expectations could not compute; it reports one, or one for each metric."""
     found = [info] if "exception_message" in info else list(info.values())
-    messages = [
-        each["exception_message"]
-        for each in found
-        if isinstance(each, dict) and each.get("exception_message")
-    ]
+    messages = [each["exception_message"] for each in found if isinstance(each, dict) and each.get("exception_message")]
     return messages[0].splitlines()[0] if messages else None
 
 
@@ -196,23 +190,15 @@ def _examples(found: dict, column: str) -> str:
     if not found.get("unexpected_count"):
         return ""
     examples = found.get("partial_unexpected_index_list", [])[:3]
-    shown = ", ".join(
-        f"{_short(each.get(column, 'row'))} on {str(each['as_of_date'])[:10]}" for each in examples
-    )
-    return f"{found['unexpected_count']} of {found['element_count']} rows" + (
-        f", e.g. {shown}" if shown else ""
-    )
+    shown = ", ".join(f"{_short(each.get(column, 'row'))} on {str(each['as_of_date'])[:10]}" for each in examples)
+    return f"{found['unexpected_count']} of {found['element_count']} rows" + (f", e.g. {shown}" if shown else "")
 
 
 def _observed(found: dict, frame: pd.DataFrame, column: str) -> str | None:
     """The observed value where there is one, else the range of the column."""
     if "observed_value" in found:
         observed = found["observed_value"]
-        return (
-            f"{len(observed)} columns"
-            if isinstance(observed, list) and column == "table"
-            else _short(observed)
-        )
+        return f"{len(observed)} columns" if isinstance(observed, list) and column == "table" else _short(observed)
     if column in frame and len(values := frame[column].dropna()) and pd.api.types.is_numeric_dtype(values):
         return f"{_short(values.min())} to {_short(values.max())}"
     return None
@@ -257,8 +243,6 @@ def _in_order(frame: pd.DataFrame, *key: str) -> pd.DataFrame:
         column = frame[name]
         if name.endswith(("_date", "_on")):
             frame[name] = pd.to_datetime(column)
-        elif column.isna().all() or (
-            pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-        ):
+        elif column.isna().all() or (pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)):
             frame[name] = pd.to_numeric(column).astype("float64")
     return frame

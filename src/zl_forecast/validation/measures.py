@@ -91,9 +91,7 @@ def features(frame: pd.DataFrame, own: list[str]) -> dict[str, Measure]:
     }
 
 
-def zl_prices(
-    prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_days: int | None
-) -> dict[str, Measure]:
+def zl_prices(prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_days: int | None) -> dict[str, Measure]:
     """Gaps, absences, age and standstill of ZL itself.
 
     Parameters
@@ -161,9 +159,7 @@ def _frozen(values: pd.DataFrame) -> list[str]:
     """Daily features that have not moved at all of late."""
     past, recent = values.iloc[:-FROZEN].tail(TRAILING), values.tail(FROZEN)
     return [
-        name
-        for name in values
-        if _moves(past[name]) and recent[name].nunique() == 1 and recent[name].notna().all()
+        name for name in values if _moves(past[name]) and recent[name].nunique() == 1 and recent[name].notna().all()
     ]
 
 

@@ -1,0 +1,91 @@
+"""The screened ridge and the regression combination: they find what is there, and stay silent where nothing is."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from zl_forecast import settings
+from zl_forecast.ensembles import METHODS, Rows
+from zl_forecast.families.ridge import purged_blocks, screened_ridge, shrunk_slope
+
+HORIZONS = (5, 20, 60, 120)
+
+
+def overlapping(signal: np.ndarray, noise: np.ndarray, horizon: int) -> np.ndarray:
+    """Scaled returns over `horizon` sessions whose mean is `signal` at their origin."""
+    shocks = np.convolve(noise, np.ones(horizon), mode="full")[horizon - 1 : horizon - 1 + len(signal)]
+    return signal + shocks / np.sqrt(horizon)
+
+
+def test_screening_keeps_the_feature_with_evidence_and_drops_the_others():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4000, 30))
+    y = 0.5 * x[:, 0] + rng.standard_normal(4000)
+    coefficients = screened_ridge(x, y - y.mean(), samples=4000, screen=9.0, prior_r2=0.2)
+    assert np.argmax(np.abs(coefficients)) == 0
+    assert np.count_nonzero(coefficients) <= 3  # t above 3 happens once in 370 by chance
+
+
+def test_slope_of_a_true_forecast_is_one_and_of_noise_next_to_nothing():
+    rng = np.random.default_rng(1)
+    forecast = rng.standard_normal(3000)
+    assert shrunk_slope(forecast, forecast + rng.standard_normal(3000), overlap=1) == pytest.approx(1.0, abs=0.1)
+    slopes = [shrunk_slope(rng.standard_normal(300), rng.standard_normal(300), overlap=20) for _ in range(50)]
+    assert np.mean(slopes) < 0.05
+
+
+def test_slope_against_a_forecast_that_points_the_wrong_way_is_zero():
+    forecast = np.random.default_rng(2).standard_normal(500)
+    assert shrunk_slope(forecast, -forecast, overlap=1) == 0.0
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_blocks_share_no_target_with_the_rows_that_are_fitted_for_them(horizon):
+    n = 1500
+    for block, outside in purged_blocks(n, horizon):
+        inside = np.arange(n)[block]
+        gap = np.abs(np.flatnonzero(outside)[:, None] - inside).min()
+        assert gap >= horizon
+
+
+@pytest.fixture(scope="module")
+def two_halves():
+    """Two inputs, each with the median of one of two independent drivers; the outcome is their sum plus noise."""
+    rng = np.random.default_rng(3)
+    n = 1600
+    dates = pd.bdate_range("2015-01-01", periods=n)
+    half = {name: pd.Series(rng.standard_normal(n)).ewm(halflife=10).mean().to_numpy() for name in ("a", "b")}
+    spread = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])
+    keys, quantiles, z = [], [], []
+    for horizon in HORIZONS:
+        signal = {name: 2.0 * value for name, value in half.items()}
+        keys.append(pd.DataFrame({"as_of_date": dates, "horizon_days": horizon}))
+        medians = np.stack([signal["a"], signal["b"], np.zeros(n)], axis=1)
+        quantiles.append(medians[:, :, None] + spread)
+        noise = rng.standard_normal(n + horizon)
+        z.append(overlapping(signal["a"] + signal["b"], noise, horizon))
+    rows = Rows(pd.concat(keys, ignore_index=True), ("a", "b", "reference"), np.concatenate(quantiles), np.concatenate(z))
+    early = (rows.key["as_of_date"] < dates[1200]).to_numpy()
+    late = (rows.key["as_of_date"] >= dates[1320]).to_numpy()
+    return rows.take(early), rows.take(late)
+
+
+def test_regression_combination_adds_the_signals_of_two_drivers(two_halves):
+    train, test = two_halves
+    median = settings.QUANTILE_LEVELS.index(0.5)
+    method = METHODS["granger_ramanathan"]().fit(train)
+    week = (test.key["horizon_days"] == 5).to_numpy()
+    truth = test.quantiles[week][:, :2, median].sum(axis=1)
+    combined = method.predict(test)[week][:, median]
+    assert np.corrcoef(combined, truth)[0, 1] > 0.95
+    assert np.polyfit(truth, combined, 1)[0] == pytest.approx(1.0, abs=0.25)
+    assert {"5/a", "5/b"} <= set(method.weights())
+
+
+def test_regression_combination_of_noise_has_the_median_of_the_reference(two_halves):
+    train, test = two_halves
+    rng = np.random.default_rng(4)
+    noise = Rows(train.key, train.inputs, train.quantiles, rng.standard_normal(len(train)))
+    median = settings.QUANTILE_LEVELS.index(0.5)
+    week = (test.key["horizon_days"] == 5).to_numpy()
+    assert np.abs(METHODS["granger_ramanathan"]().fit(noise).predict(test)[week][:, median]).mean() < 0.1
