@@ -241,7 +241,7 @@ BAD = {
         "correct them",
     ),
     "day, month and two digits of a year": of_bars(  # DuckDB reads the year 13
-        with_value(both(), "as_of_date", 0, "13/1/24"), "as_of_date", 1, "before 1950", "four digits"
+        with_value(both(), "as_of_date", 0, "13/1/24"), "as_of_date", 1, "before 1800", "four digits"
     ),
     "ZL without a close": of_bars(
         with_value(both(), "close", 4, None), "close", 1, "without a finite close", "fill it in"

@@ -14,7 +14,7 @@ from zl_forecast.tournament import enrolled_families, fit, run_specialist, walk_
 
 QUANTILES = list(settings.QUANTILE_COLUMNS)
 FORECAST = ["family", "kind", *fit.KEY, *QUANTILES]
-HORIZONS = (5, 20)
+HORIZONS = (5, 10, 20)
 BUCKETS = pd.DataFrame({"bucket": ["crush"], "candidates": ["xgboost catboost"]})
 SEED = pd.DataFrame(
     {
@@ -51,7 +51,7 @@ def _market(n_sessions: int = 830, seed: int = 3) -> tuple[pd.DataFrame, pd.Data
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_and_keen():
-    """XGBoost that reacts to single rows, so that a leak of one shows; and two horizons' rows are enough."""
+    """XGBoost that reacts to single rows, so that a leak of one shows; and three horizons' rows are enough."""
     torch.set_num_threads(1)
     keen = {"num_boost_round": 20, "eta": 0.3, "max_depth": 4, "min_child_weight": 1}
     with pytest.MonkeyPatch.context() as patch:
