@@ -47,7 +47,7 @@ final as (
         share as combination_share,
         case when ensemble_method = 'reference_alone' or share = 0 then ''
             else trim(regexp_replace(inputs, '\b(core|reference)\b ?', '', 'g')) end as buckets_used,
-        verdict,
+        coalesce(verdict, 'no_skill') as verdict,  -- without a matured history nothing has been shown
         pinball_skill as backtest_pinball_skill,
         coverage_80 as backtest_coverage_80,
         reference_p10,
