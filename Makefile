@@ -16,7 +16,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
-	@start=$$SECONDS; $(BIN)/dbt build $(DBT_FLAGS) && $(BIN)/zl summary && echo "Build time: $$((SECONDS - start)) s"
+	@start=$$SECONDS; $(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(BIN)/zl summary && echo "Build time: $$((SECONDS - start)) s"
 
 test: $(VENV)/.installed-test  ## every check in its short form: pytest, dbt data tests, dbt unit tests
 	$(BIN)/pytest -m "not full"
