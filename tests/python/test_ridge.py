@@ -64,7 +64,9 @@ def two_halves():
         quantiles.append(medians[:, :, None] + spread)
         noise = rng.standard_normal(n + horizon)
         z.append(overlapping(signal["a"] + signal["b"], noise, horizon))
-    rows = Rows(pd.concat(keys, ignore_index=True), ("a", "b", "reference"), np.concatenate(quantiles), np.concatenate(z))
+    rows = Rows(
+        pd.concat(keys, ignore_index=True), ("a", "b", "reference"), np.concatenate(quantiles), np.concatenate(z)
+    )
     early = (rows.key["as_of_date"] < dates[1200]).to_numpy()
     late = (rows.key["as_of_date"] >= dates[1320]).to_numpy()
     return rows.take(early), rows.take(late)

@@ -76,6 +76,7 @@ MEAL_LOADINGS = {
 MARGIN_PER_GAP = -0.7  # log crush margin per unit of gap
 CRUSH_MARGIN = 0.13  # typical share of the products' value left to the crusher
 # energy
+VIX_MAX = 85.0  # its highest close is 82.69, in March 2020
 CRUDE_ZL_CORRELATION = 0.3
 MOMENTUM_DECAY = 0.93  # mean age of the shocks in it: 13 sessions
 # rolls
@@ -420,7 +421,7 @@ def _equity(sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
     )
     log_vol = stationary_ar1(30, 0.45, noise)
     spikes = np.where(streams("VIX spike").random(n) < 1 / 200, streams("VIX spike size").exponential(0.75, n), 0.0)
-    vix = 8.5 + 7.0 * np.exp(log_vol + ar1(0.5 ** (1 / 15), spikes))
+    vix = np.minimum(8.5 + 7.0 * np.exp(log_vol + ar1(0.5 ** (1 / 15), spikes)), VIX_MAX)
     vol = np.concatenate([[15.5], vix[:-1]]) / 100 / np.sqrt(252) * 0.85
     step = roll_steps("ES", sessions, streams, 0.001)
     growth = np.where(np.arange(n) > 0, 0.0003 + vol * shocks + step, 0.0)
