@@ -59,8 +59,8 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
 def _facts(name: str, relation: duckdb.DuckDBPyRelation) -> dict:
     schema, table = name.split(".")
     columns = [
-        # the last digits of an average depend on the order in which threads finished
-        f"round({_quoted(column)}, {HASHED_DECIMALS})" if str(kind) in ("DOUBLE", "FLOAT") else _quoted(column)
+        # the last digits of an average depend on the order in which threads finished; + 0.0 makes -0 a 0
+        f"round({_quoted(column)}, {HASHED_DECIMALS}) + 0.0" if str(kind) in ("DOUBLE", "FLOAT") else _quoted(column)
         for column, kind in zip(relation.columns, relation.types, strict=True)
     ]
     # a sum, since it does not depend on the order of rows either

@@ -10,12 +10,16 @@ import threading
 from contextlib import suppress
 from copy import deepcopy
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
+from zl_forecast import fingerprint
 from zl_forecast.paths import data_docs_dir
+from zl_forecast.validation.suites import suites_dir
 
+LAST = "last"  # results of the newest run of each suite
 SITE = Path("uncommitted/data_docs/local_site")
 _LOCK = threading.Lock()  # dbt runs models in threads, and one context serves them all
 _CONTEXTS: dict[Path, object] = {}
@@ -42,6 +46,29 @@ def run_suite(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
 def index_page() -> Path:
     """Where a reader begins."""
     return data_docs_dir() / SITE / "index.html"
+
+
+def last_results(suite_name: str, frame: pd.DataFrame, measured: dict) -> Path:
+    """Where the results of the suite's newest run are, if that run was on this frame with this suite, code and GX version."""
+    suite_file = suites_dir() / f"{suite_name}.json"
+    key = fingerprint.combine(
+        fingerprint.of_frame(frame),
+        measured,
+        suite_file.read_text() if suite_file.exists() else None,
+        fingerprint.of_code("validation"),
+        version("great-expectations"),
+    )
+    return data_docs_dir() / LAST / f"{suite_name}-{key}.parquet"
+
+
+def keep_results(results: pd.DataFrame, last: Path) -> None:
+    """Keep the results of a suite's newest run, and of that one only: Data Docs show no other."""
+    last.parent.mkdir(parents=True, exist_ok=True)
+    for older in last.parent.glob(f"{last.stem.rsplit('-', 1)[0]}-*.parquet"):
+        older.unlink(missing_ok=True)
+    temporary = last.with_suffix(f".{os.getpid()}")
+    results.to_parquet(temporary)
+    os.replace(temporary, last)
 
 
 def _run(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
