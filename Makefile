@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DBT_FLAGS ?=
+PRESET ?= full
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export ZL_DATA_DIR ?= $(CURDIR)/data
 # fits run one a core, each with one thread; more threads make them slower
 export OMP_NUM_THREADS := 1
 
-.PHONY: help build test test-full docs lint clean
+.PHONY: help build tournament test test-full docs lint clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -17,6 +18,13 @@ help:  ## this list
 
 build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
 	@start=$$SECONDS; $(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(BIN)/zl summary && echo "Build time: $$((SECONDS - start)) s"
+
+# Nothing is published and the ledger stays as it is; the warehouse holds this one bucket until the next `make build`.
+tournament: $(VENV)/.installed  ## one bucket's tournament with its leaderboard: make tournament BUCKET=crush [PRESET=quick]
+	@test -n "$(BUCKET)" || { echo "Name a bucket of seeds/buckets.csv: make tournament BUCKET=crush"; exit 1; }
+	@start=$$SECONDS; $(BIN)/dbt build --exclude-resource-type unit_test --indirect-selection buildable \
+		--select +leaderboard +feature_attributions +forecast_explanations --vars '{buckets: [$(BUCKET)], preset: $(PRESET)}' $(DBT_FLAGS) \
+		&& $(BIN)/zl leaderboard $(BUCKET) && echo "Tournament time: $$((SECONDS - start)) s"
 
 test: $(VENV)/.installed-test  ## every check in its short form: pytest, dbt data tests, dbt unit tests
 	$(BIN)/pytest -m "not full"

@@ -31,6 +31,7 @@ weighted as (
 final as (
     select
         as_of_date,
+        log_return,
         case when n_returns >= 60
             then sqrt(list_inner_product(squares, weights) / list_sum(weights))
         end as sigma,

@@ -1,17 +1,19 @@
 """Tournament of the fx bucket. The work is in zl_forecast.tournament."""
 
-from zl_forecast.tournament import enrolled_families, run_specialist
+from zl_forecast.tournament import run_specialist
 from zl_forecast.validation import is_quarantined
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    preset = dbt.config.meta_get("preset")
-    families = enrolled_families("fx", preset, dbt.ref("buckets").df(), dbt.ref("families").df())
     return run_specialist(
         "fx",
-        dbt.ref("mart_fx__daily").df(),
-        dbt.ref("int_targets__daily").df(),
-        families,
+        mart=dbt.ref("mart_fx__daily").df(),
+        targets=dbt.ref("int_targets__daily").df(),
+        zl=dbt.ref("int_volatility__zl").df(),
+        buckets=dbt.ref("buckets").df(),
+        families=dbt.ref("families").df(),
+        preset=dbt.config.meta_get("preset"),
+        executor=dbt.config.meta_get("executor"),
         quarantined=is_quarantined(dbt.ref("gate_fx").df()),
     )

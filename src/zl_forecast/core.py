@@ -54,8 +54,8 @@ class CoreTask:
             self.log_prices.tobytes(),
             self.origins,
             self.steps,
-            fingerprint.of_code("families"),
-            (fingerprint.library_versions(), _own_code()),
+            fingerprint.of_code(__name__),
+            fingerprint.library_versions(),
         )
 
 
@@ -91,8 +91,8 @@ def run_core(prices: pd.DataFrame, targets: pd.DataFrame, preset: str) -> pd.Dat
         tests.append(test)
     paths = {id(task): _finished(task) for task in tasks}
     to_fit = [task for task in tasks if paths[id(task)] is None]
-    for task, path in workers.run(forecast_block, to_fit, label="core"):
-        paths[id(task)] = path
+    for task, path in workers.run(forecast_block, to_fit):
+        paths[id(task)] = _failed(task, path.reason) if isinstance(path, workers.Lost) else path
 
     frames = []
     for task, test in zip(tasks, tests, strict=True):
@@ -118,13 +118,18 @@ def forecast_block(task: CoreTask) -> pd.DataFrame:
     except Exception as error:  # the core is one input of the ensemble; the rows say why it is missing
         reason = f"{type(error).__name__}: {error}"
         print(f"{task} failed: {reason}", flush=True)
-        key = [(origin, step) for origin in task.origins for step in task.steps]
-        frame = pd.DataFrame(key, columns=["origin", "horizon_days"]).reindex(
-            columns=["origin", "horizon_days", *settings.QUANTILE_COLUMNS]
-        )
-        return frame.assign(fit_seconds=float("nan"), score_seconds=float("nan"), status="failed", reason=reason)
+        return _failed(task, reason)
     artifacts.write(task.name, lambda folder: frame.to_parquet(folder / FORECASTS))
     return frame
+
+
+def _failed(task: CoreTask, reason: str) -> pd.DataFrame:
+    """Rows without forecasts, with why."""
+    key = [(origin, step) for origin in task.origins for step in task.steps]
+    frame = pd.DataFrame(key, columns=["origin", "horizon_days"]).reindex(
+        columns=["origin", "horizon_days", *settings.QUANTILE_COLUMNS]
+    )
+    return frame.assign(fit_seconds=float("nan"), score_seconds=float("nan"), status="failed", reason=reason)
 
 
 def _forecast(task: CoreTask) -> pd.DataFrame:
@@ -206,11 +211,6 @@ def _labelled(frame: pd.DataFrame, task: CoreTask, family: str, train_rows: int)
         fold_start=task.fold.start,
         trained_until=task.fold.train_until,
         train_rows=train_rows,
+        validation_loss=float("nan"),
         fingerprint=task.name,
     )
-
-
-def _own_code() -> str:
-    from pathlib import Path
-
-    return Path(__file__).read_text()

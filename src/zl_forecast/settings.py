@@ -9,12 +9,15 @@ SCORED_COLUMNS = tuple(f"q{round(100 * level):02d}" for level in SCORED_LEVELS)
 
 FIRST_TRAIN_SESSIONS = 504  # two years of rows before the first test block
 EMBARGO_SESSIONS = 5  # beyond the purge: a training target ends at least this long before the test block
-TUNING_SHARE = 0.125  # newest part of the training rows, purged, on which AutoGluon validates before it refits on both parts
+TUNING_SHARE = (
+    0.125  # newest part of the training rows, purged, on which AutoGluon validates before it refits on both parts
+)
 MIN_TRAIN_ROWS = 1000  # four horizons: about 250 sessions
 FIT_TIME_LIMIT_SECONDS = 1800  # per fold and bucket, DESIGN 6
 MATURED_FOR_ENSEMBLE = 100  # matured out-of-fold rows of a horizon below which no combination is fitted
 PRIOR_SAMPLES = 20  # independent samples that the prior "publish the reference" counts for; see DECISIONS.md
 VERDICT_LEVEL = 0.05  # one-sided level of the Diebold-Mariano verdict
+EXPLAINED_SESSIONS = 126  # newest sessions that importances are averaged over
 RISK_PATHS = 10_000
 SEED = 20
 

@@ -10,9 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
+from zl_forecast.families.lookback import lookback_columns
 from zl_forecast.landing import TABLES, LandingFolder, read_table
 from zl_forecast.sample import simulate, write_landing
 
@@ -213,3 +216,52 @@ def project_copy(tmp_path_factory) -> Path:
         shutil.copytree(PROJECT / name, copy / name)
     shutil.copy(PROJECT / "dbt_project.yml", copy)
     return copy
+
+
+def rows_from_returns(
+    returns: np.ndarray, features: pd.DataFrame | None = None, channels=(), horizons=(5, 20, 60, 120)
+) -> pd.DataFrame:
+    """Tournament rows of a simulated ZL, look-back columns included.
+
+    Parameters
+    ----------
+    returns : array of shape (n_sessions,)
+        Daily log returns.
+    features : DataFrame of shape (n_sessions, n_features), optional
+        Features of the mart, known at each session; without it the only feature is `idle`, a constant zero.
+    channels : sequence of str
+        Features whose look-back is carried.
+
+    Returns
+    -------
+    DataFrame
+        as_of_date, horizon_days, target_date, z, is_matured, the features and the look-back; ordered by date and horizon, from
+        the 60th session on. z is NaN where the target lies beyond the last session.
+    """
+    n = len(returns)
+    days = pd.bdate_range("2000-01-03", periods=n + max(horizons))
+    sigma = np.sqrt(pd.Series(returns**2).ewm(alpha=0.03).mean().to_numpy())
+    zl = pd.DataFrame({"as_of_date": days[:n], "log_return": returns, "sigma": sigma})
+    features = pd.DataFrame({"idle": np.zeros(n)}) if features is None else features
+    mart = pd.concat([zl[["as_of_date"]], features.set_axis(range(n))], axis=1)
+    known = mart.merge(lookback_columns(mart, zl, tuple(channels)), on="as_of_date")
+    log_price = np.concatenate([np.cumsum(returns), np.full(max(horizons), np.nan)])
+    frames = []
+    for horizon in horizons:
+        moved = log_price[horizon : n + horizon] - log_price[:n]
+        frames.append(
+            known.assign(
+                horizon_days=horizon,
+                target_date=days[horizon : n + horizon],
+                z=moved / (sigma * np.sqrt(horizon)),
+                is_matured=~np.isnan(moved),
+            )
+        )
+    rows = pd.concat(frames).sort_values(["as_of_date", "horizon_days"], ignore_index=True)
+    return rows[rows["as_of_date"] >= days[60]].reset_index(drop=True)
+
+
+@pytest.fixture(scope="session")
+def market_rows():
+    """The function `rows_from_returns` above."""
+    return rows_from_returns

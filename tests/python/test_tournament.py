@@ -9,19 +9,28 @@ import torch
 
 from zl_forecast import artifacts, fingerprint, settings, workers
 from zl_forecast.errors import TournamentError
-from zl_forecast.families import FAMILIES
+from zl_forecast.families import xgboost
 from zl_forecast.tournament import enrolled_families, fit, run_specialist, walk_forward
 
 QUANTILES = list(settings.QUANTILE_COLUMNS)
 FORECAST = ["family", "kind", *fit.KEY, *QUANTILES]
 HORIZONS = (5, 10, 20)
-BUCKETS = pd.DataFrame({"bucket": ["crush"], "candidates": ["xgboost catboost"]})
-SEED = pd.DataFrame(
-    {
-        "family": ["reference", "lightgbm", "catboost", "random_forest"],
-        "from_preset": ["quick", "quick", "quick", "standard"],
-    }
-)
+BUCKETS = pd.DataFrame({"bucket": ["crush"], "candidates": ["xgboost catboost"], "channels": ["driver"]})
+
+
+def _seed(**presets: str) -> pd.DataFrame:
+    """seeds/families.csv with these families."""
+    return pd.DataFrame(
+        {
+            "family": list(presets),
+            "module": [f"zl_forecast.families.{name}" for name in presets],
+            "from_preset": list(presets.values()),
+            "time_limit_seconds": 600,
+        }
+    )
+
+
+SEED = _seed(reference="quick", lightgbm="quick", catboost="quick", xgboost="quick", random_forest="standard")
 
 
 def _market(n_sessions: int = 830, seed: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -55,7 +64,7 @@ def quick_and_keen():
     torch.set_num_threads(1)
     keen = {"num_boost_round": 20, "eta": 0.3, "max_depth": 4, "min_child_weight": 1}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(FAMILIES, "xgboost", replace(FAMILIES["xgboost"], hyperparameters=keen))
+        patch.setattr(xgboost, "FAMILY", replace(xgboost.FAMILY, hyperparameters=keen))
         patch.setattr(settings, "MIN_TRAIN_ROWS", 500)
         yield
 
@@ -69,7 +78,7 @@ def _run(mart, targets, folder, families=("reference", "xgboost")) -> tuple[pd.D
     """Forecasts, and which folds went to the workers and which of them were fitted rather than loaded."""
     seen = {"worked": [], "fitted": []}
 
-    def here(work, tasks, label):
+    def here(work, tasks, limit, executor):
         for task in tasks:
             seen["worked"].append(str(task))
             yield task, work(task)
@@ -82,7 +91,12 @@ def _run(mart, targets, folder, families=("reference", "xgboost")) -> tuple[pd.D
         patch.setenv("ZL_DATA_DIR", str(folder))
         patch.setattr(workers, "run", here)
         patch.setattr(fit, "_fit", counting)
-        return run_specialist("crush", mart, targets, families), seen
+        return run_specialist("crush", mart=mart, targets=targets, **_arguments(mart, families)), seen
+
+
+def _arguments(mart, families=("reference",)) -> dict:
+    zl = pd.DataFrame({"as_of_date": mart["as_of_date"], "log_return": 0.01, "sigma": 0.01})
+    return {"zl": zl, "buckets": BUCKETS, "families": _seed(**dict.fromkeys(families, "full")), "preset": "full"}
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +109,11 @@ def forecasts(market, folder):
     return _run(*market, folder)[0]
 
 
-ALL_FOLDS = ["crush oof 2019-01", "crush oof 2020-01", "crush live 2020-03"]
+ALL_FITS = [
+    f"crush {fold} {family}"
+    for fold in ("oof 2019-01", "oof 2020-01", "live 2020-03")
+    for family in ("reference", "xgboost")
+]
 
 
 # ---------- what comes out
@@ -118,7 +136,9 @@ def test_the_planted_driver_is_found_out_of_sample(market, forecasts):
 
 
 def test_a_quarantined_bucket_leaves_an_empty_table_with_all_columns(market, capsys):
-    empty = run_specialist("crush", *market, ("reference",), quarantined="ZM is in the wrong unit")
+    empty = run_specialist(
+        "crush", mart=market[0], targets=market[1], **_arguments(market[0]), quarantined="ZM is in the wrong unit"
+    )
     assert empty.empty
     assert list(empty.columns[:3]) == ["bucket", "family", "kind"]
     assert "quarantined" in capsys.readouterr().out
@@ -134,7 +154,7 @@ def test_too_few_training_rows_are_refused_with_the_count(monkeypatch, market, t
 
 
 def test_quick_is_the_candidates_with_lightgbm_and_the_reference():
-    assert enrolled_families("crush", "quick", BUCKETS, SEED) == (
+    assert tuple(enrolled_families("crush", "quick", BUCKETS, SEED)) == (
         "reference",
         "lightgbm",
         "catboost",
@@ -143,10 +163,11 @@ def test_quick_is_the_candidates_with_lightgbm_and_the_reference():
 
 
 def test_standard_adds_the_families_of_standard_and_keeps_those_of_quick():
-    assert enrolled_families("crush", "standard", BUCKETS, SEED) == (
+    assert tuple(enrolled_families("crush", "standard", BUCKETS, SEED)) == (
         "reference",
         "lightgbm",
         "catboost",
+        "xgboost",
         "random_forest",
     )
 
@@ -158,9 +179,15 @@ def test_standard_adds_the_families_of_standard_and_keeps_those_of_quick():
         ("palm", "quick", SEED, "bucket 'palm' has no row in seeds/buckets.csv"),
         (
             "crush",
+            "quick",
+            _seed(reference="quick"),
+            "lightgbm, xgboost, catboost among the candidates of bucket 'crush'",
+        ),
+        (
+            "crush",
             "full",
-            pd.DataFrame({"family": ["reference", "tft"], "from_preset": ["quick", "full"]}),
-            "tft in the seeds of bucket 'crush' has no module in zl_forecast.families. Registered are",
+            _seed(reference="quick", moon="full"),
+            "family 'moon' of seeds/families.csv: No module named",
         ),
     ],
 )
@@ -180,7 +207,7 @@ def test_a_second_call_does_no_work_and_says_the_same(market, forecasts, folder)
 
 def test_cached_and_fresh_forecasts_are_identical(market, forecasts, tmp_path):
     fresh, seen = _run(*market, tmp_path)
-    assert seen["fitted"] == ALL_FOLDS
+    assert seen["fitted"] == ALL_FITS
     pd.testing.assert_frame_equal(fresh[FORECAST], forecasts[FORECAST])
 
 
@@ -188,7 +215,7 @@ def test_a_new_session_is_only_scored_with_the_stored_models(forecasts, folder, 
     mart, targets = _market(831)
     grown, seen = _run(mart, targets, folder)
     assert seen["fitted"] == []
-    assert set(seen["worked"]) == set(ALL_FOLDS[1:])
+    assert set(seen["worked"]) == set(ALL_FITS[2:])
     fresh, _ = _run(mart, targets, tmp_path)
     pd.testing.assert_frame_equal(grown[FORECAST], fresh[FORECAST])
     assert len(grown) == len(forecasts) + 2 * 2 * len(HORIZONS)
@@ -198,23 +225,24 @@ def test_changed_features_of_training_rows_are_fitted_afresh(market, forecasts, 
     mart, targets = market
     changed = mart.assign(driver=mart["driver"].where(mart.index != 100, 9.0))
     _, seen = _run(changed, targets, folder)
-    assert set(seen["fitted"]) == set(ALL_FOLDS)
+    assert set(seen["fitted"]) == set(ALL_FITS)
 
 
 def test_other_library_versions_are_fitted_afresh(monkeypatch, market, forecasts, folder):
     others = {**fingerprint.library_versions(), "xgboost": "0.1"}
     monkeypatch.setattr(fingerprint, "library_versions", lambda: others)
     _, seen = _run(*market, folder)
-    assert set(seen["fitted"]) == set(ALL_FOLDS)
+    assert set(seen["fitted"]) == set(ALL_FITS)
 
 
 @pytest.mark.parametrize("part", ["forecasts.parquet", "models/facts.json"])
 def test_a_tampered_artifact_is_refused_and_fitted_afresh(capsys, market, forecasts, folder, part):
-    name = forecasts.loc[forecasts["kind"] == "live", "fingerprint"].iloc[0]
+    is_part = (forecasts["kind"] == "live") & (forecasts["family"] == "xgboost")
+    name = forecasts.loc[is_part, "fingerprint"].iloc[0]
     tampered = folder / "artifacts" / name / part
     tampered.write_bytes(tampered.read_bytes() + b" ")
     again, seen = _run(*market, folder)
-    assert "crush live 2020-03" in seen["fitted"]
+    assert seen["fitted"] == ["crush live 2020-03 xgboost"]
     assert f"{part} was changed" in capsys.readouterr().out
     pd.testing.assert_frame_equal(again[FORECAST], forecasts[FORECAST])
 
@@ -240,7 +268,7 @@ def test_an_interrupted_fit_leaves_no_folder_under_its_name(monkeypatch, market,
 def test_in_january_the_live_block_and_the_years_block_do_not_write_to_one_folder(tmp_path):
     mart, targets = _market(800)  # ends on 2020-01-24: both blocks start with the year
     forecasts, seen = _run(mart, targets, tmp_path)
-    assert seen["worked"][1:] == ["crush oof 2020-01", "crush live 2020-01"]
+    assert seen["worked"][2::2] == ["crush oof 2020-01 reference", "crush live 2020-01 reference"]
     assert forecasts.groupby("fingerprint")["kind"].nunique().eq(1).all()
     assert _run(mart, targets, tmp_path)[1]["worked"] == []
 
@@ -265,7 +293,7 @@ def test_what_happened_from_the_embargo_on_changes_no_forecast_of_the_block(mark
     )
     mart.loc[not_tested, ["driver", "noise"]] = 7 * rng.standard_normal((not_tested.sum(), 2))
     shaken, seen = _run(mart, targets, tmp_path)
-    assert "crush oof 2019-01" in seen["fitted"]
+    assert "crush oof 2019-01 xgboost" in seen["fitted"]
     block = [frame[frame["fold_start"] == fold.start].reset_index(drop=True) for frame in (forecasts, shaken)]
     assert len(block[0]) > 0
     pd.testing.assert_frame_equal(block[0][FORECAST], block[1][FORECAST], check_exact=True)

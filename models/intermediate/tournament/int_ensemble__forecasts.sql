@@ -4,43 +4,13 @@ forecasts as (
     select * from {{ ref('ensemble_zl') }}
 ),
 
-targets as (
-    select * from {{ ref('int_targets__daily') }}
-),
-
 reference as (
     select kind, fold_start, as_of_date, horizon_days, q10, q50, q90, pinball_pct
     from {{ ref('int_ensemble__inputs') }}
     where input = 'reference'
 ),
 
-joined as (
-    select
-        forecasts.* replace (
-            forecasts.as_of_date::date as as_of_date,
-            forecasts.fold_start::date as fold_start,
-            forecasts.trained_until::date as trained_until,
-            nullif(forecasts.reason, '') as reason
-        ),
-        targets.horizon_code,
-        targets.target_date,
-        targets.last_price,
-        targets.sigma,
-        targets.scale,
-        targets.is_matured,
-        targets.realised_price,
-        targets.z,
-        targets.data_source
-    from forecasts
-    inner join targets
-        on targets.as_of_date = forecasts.as_of_date
-        and targets.horizon_days = forecasts.horizon_days
-),
-
-scored as (
-    select *, {{ row_scores() }}
-    from joined
-),
+{{ scored_forecasts() }},
 
 final as (
     select

@@ -1,27 +1,38 @@
--- The family that stands for a bucket in each block and horizon: the best score on what had matured before the block.
--- In the first block nothing has: there it is the bucket's first candidate in seeds/buckets.csv, the choice made without data.
+-- The family that stands for a bucket in each block and horizon: the best score on what had matured before the block, of the
+-- families that forecast the block and keep within the limits of time.
+-- In the first block nothing has matured: there it is the bucket's first candidate in seeds/buckets.csv, the choice made without data.
 with
 criteria as (
     select * from {{ ref('int_tournament__criteria') }}
 ),
 
-blocks as (
-    select distinct bucket, kind, fold_start, trained_until, horizon_days
-    from {{ ref('int_tournament__forecasts') }}
+forecasts as (
+    select * from {{ ref('int_tournament__forecasts') }}
     where bucket <> 'core'
 ),
 
--- the first candidate, or the reference where that one did not compete
-candidates as (
+buckets as (
+    select * from {{ ref('buckets') }}
+),
+
+-- the first candidate, or the reference where that one has no forecasts
+blocks as (
     select
-        buckets.bucket,
-        coalesce(any_value(forecasts.family), 'reference') as first_candidate
-    from {{ ref('buckets') }} as buckets
-    left join {{ ref('int_tournament__forecasts') }} as forecasts
-        on forecasts.bucket = buckets.bucket
-        and forecasts.family = split_part(buckets.candidates, ' ', 1)
-        and forecasts.status = 'ok'
-    group by buckets.bucket
+        forecasts.bucket,
+        forecasts.kind,
+        forecasts.fold_start,
+        forecasts.trained_until,
+        forecasts.horizon_days,
+        coalesce(
+            any_value(forecasts.family) filter (
+                where forecasts.family = split_part(buckets.candidates, ' ', 1) and forecasts.status = 'ok'
+            ),
+            'reference'
+        ) as first_candidate
+    from forecasts
+    inner join buckets
+        on buckets.bucket = forecasts.bucket
+    group by forecasts.bucket, forecasts.kind, forecasts.fold_start, forecasts.trained_until, forecasts.horizon_days
 ),
 
 ranked as (
@@ -31,6 +42,7 @@ ranked as (
         lead(family) over by_score as runner_up,
         score - lead(score) over by_score as margin
     from criteria
+    where is_within_limits and has_forecasts
     window by_score as (
         partition by bucket, kind, fold_start, horizon_days order by score desc, family
     )
@@ -38,17 +50,17 @@ ranked as (
 
 final as (
     select
-        blocks.*,
-        coalesce(ranked.family, candidates.first_candidate) as family,
+        blocks.* exclude (first_candidate),
+        coalesce(ranked.family, blocks.first_candidate) as family,
         ranked.runner_up,
         ranked.margin,
         ranked.score,
         coalesce(ranked.n_rows, 0) as n_rows,
         ranked.pinball_gain,
-        ranked.coverage_80
+        ranked.coverage_80,
+        ranked.regime,
+        ranked.regime_weight
     from blocks
-    inner join candidates
-        on candidates.bucket = blocks.bucket
     left join ranked
         on ranked.bucket = blocks.bucket
         and ranked.kind = blocks.kind

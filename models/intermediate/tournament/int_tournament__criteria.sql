@@ -1,8 +1,13 @@
--- What was known of each family when a block began: its criteria over all out-of-fold rows whose targets had matured by then,
--- relative to the reference, and the weighted score (seeds/score_weights.csv). Nothing in here has seen the block.
+-- What was known of each family when a block began: its criteria over the out-of-fold rows whose targets had matured by then,
+-- over all of them and over those of the block's regime, and the weighted score relative to the reference, which stands at zero
+-- (seeds/score_weights.csv). Nothing in here has seen the block: its regime is that of the last session before it.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
+),
+
+regimes as (
+    select * from {{ ref('int_regimes__daily') }}
 ),
 
 families as (
@@ -19,34 +24,79 @@ blocks as (
     where bucket <> 'core'
 ),
 
+-- asof: the newest session before the block
+current_regimes as (
+    select blocks.*, regimes.regime
+    from blocks
+    asof left join regimes
+        on blocks.fold_start > regimes.as_of_date
+),
+
+-- whether a family forecast the block is known when the block is forecast: one that did not cannot stand for it
+present as (
+    select distinct bucket, kind, fold_start, horizon_days, family
+    from forecasts
+    where status = 'ok'
+),
+
+past as (
+    select
+        blocks.*,
+        rows.horizon_days,
+        rows.family,
+        rows.pinball_pct,
+        rows.error_pct,
+        rows.is_inside_80,
+        rows.width_pct,
+        rows.fit_seconds,
+        rows.score_seconds,
+        -- on the family's own rows: one that failed in a bad year must not look good for it
+        reference.pinball_pct as reference_pinball_pct,
+        reference.error_pct as reference_error_pct,
+        reference.is_inside_80 as reference_is_inside_80,
+        coalesce(regimes.regime = blocks.regime, false) as is_of_the_regime
+    from current_regimes as blocks
+    inner join forecasts as rows
+        on rows.bucket = blocks.bucket
+        and rows.kind = 'oof'
+        and rows.is_matured
+        and rows.status = 'ok'
+        and rows.fold_start < blocks.fold_start
+        and rows.target_date < blocks.trained_until
+    inner join forecasts as reference
+        on reference.bucket = rows.bucket
+        and reference.kind = rows.kind
+        and reference.fold_start = rows.fold_start
+        and reference.as_of_date = rows.as_of_date
+        and reference.horizon_days = rows.horizon_days
+        and reference.family = 'reference'
+    left join regimes
+        on regimes.as_of_date = rows.as_of_date
+),
+
+scoped as (
+    select *, 'all' as scope from past
+    union all
+    select *, 'regime' as scope from past
+    where is_of_the_regime
+),
+
 criteria as (
     select
-        blocks.bucket,
-        blocks.kind,
-        blocks.fold_start,
-        blocks.trained_until,
-        past.horizon_days,
-        past.family,
-        {{ forecast_criteria('past') }},
-        -- on the family's own rows: one that failed in a bad year must not look good for it
-        avg(reference.pinball_pct) as reference_pinball_pct,
-        sqrt(avg(pow(reference.error_pct, 2))) as reference_rmse_pct
-    from blocks
-    inner join forecasts as past
-        on past.bucket = blocks.bucket
-        and past.kind = 'oof'
-        and past.is_matured
-        and past.status = 'ok'
-        and past.fold_start < blocks.fold_start
-        and past.target_date < blocks.trained_until
-    inner join forecasts as reference
-        on reference.bucket = past.bucket
-        and reference.kind = past.kind
-        and reference.fold_start = past.fold_start
-        and reference.as_of_date = past.as_of_date
-        and reference.horizon_days = past.horizon_days
-        and reference.family = 'reference'
-    group by all
+        bucket,
+        kind,
+        fold_start,
+        trained_until,
+        horizon_days,
+        family,
+        regime,
+        scope,
+        {{ forecast_criteria('scoped') }},
+        avg(reference_pinball_pct) as reference_pinball_pct,
+        sqrt(avg(pow(reference_error_pct, 2))) as reference_rmse_pct,
+        avg(reference_is_inside_80::int) as reference_coverage_80
+    from scoped
+    group by bucket, kind, fold_start, trained_until, horizon_days, family, regime, scope
 ),
 
 relative as (
@@ -54,19 +104,20 @@ relative as (
         criteria.*,
         1 - criteria.pinball_pct / criteria.reference_pinball_pct as pinball_gain,
         1 - criteria.rmse_pct / criteria.reference_rmse_pct as rmse_gain,
-        -abs(criteria.coverage_80 - 0.8) as coverage_error,
-        families.interpretability
+        abs(criteria.reference_coverage_80 - 0.8) - abs(criteria.coverage_80 - 0.8) as coverage_gain,
+        families.interpretability,
+        families.interpretability - reference.interpretability as interpretability_gain
     from criteria
     inner join families
         on families.family = criteria.family
-    -- time is a gate, half an hour to train and a second to score a day, and no part of the score: a clock must not choose
-    where criteria.fit_seconds <= 1800 and criteria.score_seconds <= 1
+    inner join families as reference
+        on reference.family = 'reference'
 ),
 
 scores as (
-    select bucket, kind, fold_start, horizon_days, family, sum(weights.weight * long.value) as score
+    select bucket, kind, fold_start, horizon_days, family, scope, sum(weights.weight * long.value) as score
     from (
-        unpivot relative on pinball_gain, rmse_gain, coverage_error, interpretability
+        unpivot relative on pinball_gain, rmse_gain, coverage_gain, interpretability_gain
         into name criterion value value
     ) as long
     inner join weights
@@ -74,11 +125,75 @@ scores as (
     group by all
 ),
 
-final as (
+scored as (
     select relative.*, scores.score
     from relative
     inner join scores
-        using (bucket, kind, fold_start, horizon_days, family)
+        using (bucket, kind, fold_start, horizon_days, family, scope)
+),
+
+final as (
+    select
+        ---------- key
+        overall.bucket,
+        overall.kind,
+        overall.fold_start,
+        overall.trained_until,
+        overall.horizon_days,
+        overall.family,
+
+        ---------- over all rows
+        overall.n_rows,
+        overall.pinball_pct,
+        overall.rmse_pct,
+        overall.coverage_80,
+        overall.width_80_pct,
+        overall.fit_seconds,
+        overall.score_seconds,
+        overall.interpretability,
+        overall.reference_pinball_pct,
+        overall.reference_rmse_pct,
+        overall.reference_coverage_80,
+        overall.pinball_gain,
+        overall.rmse_gain,
+        overall.coverage_gain,
+        overall.interpretability_gain,
+
+        ---------- over rows of the block's regime
+        overall.regime,
+        coalesce(own.n_rows, 0) as regime_n_rows,
+        own.pinball_pct as regime_pinball_pct,
+        own.rmse_pct as regime_rmse_pct,
+        own.coverage_80 as regime_coverage_80,
+        own.pinball_gain as regime_pinball_gain,
+        own.rmse_gain as regime_rmse_gain,
+        own.coverage_gain as regime_coverage_gain,
+
+        ---------- may it stand for the bucket
+        -- time is a gate, half an hour to train and a second to score a day, and no part of the score: a clock must not choose
+        overall.fit_seconds <= 1800 and overall.score_seconds <= 1 as is_within_limits,
+        present.family is not null as has_forecasts,
+
+        ---------- score: the regime counts by its samples that do not overlap
+        coalesce(own.n_rows, 0) / (coalesce(own.n_rows, 0) + {{ var('regime_prior_samples') }} * overall.horizon_days) as regime_weight,
+        overall.score as score_all,
+        own.score as score_regime,
+        overall.score + regime_weight * (coalesce(own.score, overall.score) - overall.score) as score
+    from scored as overall
+    left join scored as own
+        on own.bucket = overall.bucket
+        and own.kind = overall.kind
+        and own.fold_start = overall.fold_start
+        and own.horizon_days = overall.horizon_days
+        and own.family = overall.family
+        and own.scope = 'regime'
+    left join present
+        on present.bucket = overall.bucket
+        and present.kind = overall.kind
+        and present.fold_start = overall.fold_start
+        and present.horizon_days = overall.horizon_days
+        and present.family = overall.family
+    where overall.scope = 'all'
 )
 
 select * from final

@@ -16,7 +16,13 @@ regimes as (
 ),
 
 newest as (
-    select published.*, verdicts.verdict, verdicts.pinball_skill, verdicts.coverage_80, regimes.regime
+    select
+        published.*,
+        trim(regexp_replace(published.inputs, '\b(core|reference)\b ?', '', 'g')) as buckets,
+        verdicts.verdict,
+        verdicts.pinball_skill,
+        verdicts.coverage_80,
+        regimes.regime
     from published
     left join verdicts
         on verdicts.horizon_days = published.horizon_days
@@ -45,8 +51,8 @@ final as (
         ---------- how it came about, and how far to trust it
         ensemble_method,
         share as combination_share,
-        case when ensemble_method = 'reference_alone' or share = 0 then ''
-            else trim(regexp_replace(inputs, '\b(core|reference)\b ?', '', 'g')) end as buckets_used,
+        case when ensemble_method = 'reference_alone' or share = 0 then '' else buckets end as buckets_used,
+        buckets as buckets_offered,  -- fewer than eight in a build of some (var buckets), or where one is quarantined
         coalesce(verdict, 'no_skill') as verdict,  -- without a matured history nothing has been shown
         pinball_skill as backtest_pinball_skill,
         coverage_80 as backtest_coverage_80,

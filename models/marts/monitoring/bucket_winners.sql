@@ -9,6 +9,10 @@ verdicts as (
     select * from {{ ref('verdicts') }}
 ),
 
+family_verdicts as (
+    select * from {{ ref('family_verdicts') }}
+),
+
 horizons as (
     select * from {{ ref('horizons') }}
 ),
@@ -22,9 +26,13 @@ final as (
         choices.runner_up,
         choices.score,
         choices.margin,
+        choices.regime,
+        choices.regime_weight,
         choices.n_rows,
         choices.pinball_gain as winner_pinball_gain,
         choices.coverage_80 as winner_coverage_80,
+        family_verdicts.verdict as winner_verdict,
+        family_verdicts.p_value_holm as winner_p_value_holm,
         verdicts.verdict,
         verdicts.p_value,
         verdicts.pinball_skill as backtest_pinball_skill,
@@ -36,6 +44,10 @@ final as (
     left join verdicts
         on verdicts.subject = choices.bucket
         and verdicts.horizon_days = choices.horizon_days
+    left join family_verdicts
+        on family_verdicts.bucket = choices.bucket
+        and family_verdicts.family = choices.family
+        and family_verdicts.horizon_days = choices.horizon_days
 )
 
 select * from final

@@ -1,4 +1,5 @@
--- The raw criteria of every family in every block of the history: one row a bucket, horizon, family and block.
+-- The raw criteria of every family in every block of the history: one row a bucket, horizon, family and block. A family that
+-- failed on a block has its row there, with the reason instead of criteria.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
@@ -17,9 +18,10 @@ final as (
         any_value(reason) as reason,
         any_value(train_rows)::bigint as train_rows,
         {{ forecast_criteria('forecasts') }},
+        any_value(validation_loss) as validation_loss,
         any_value(data_source) as data_source
     from forecasts
-    group by all
+    group by bucket, horizon_days, horizon_code, family, fold_start, trained_until
 )
 
 select * from final

@@ -12,10 +12,10 @@ import pandas as pd
 
 from zl_forecast import settings
 from zl_forecast.ensembles.base import EnsembleMethod, Rows
-from zl_forecast.families import FAMILIES
+from zl_forecast.families import catboost, lightgbm
 from zl_forecast.tournament.fit import without_drift
 
-LEARNERS = ("lightgbm", "catboost")
+LEARNERS = {"lightgbm": lightgbm.FAMILY, "catboost": catboost.FAMILY}
 
 
 class Stacking(EnsembleMethod):
@@ -42,8 +42,8 @@ class Stacking(EnsembleMethod):
             data[before.to_numpy()],
             tuning_data=data[newest.to_numpy()],
             hyperparameters={
-                FAMILIES[name].model: {**FAMILIES[name].hyperparameters, "ag_args": {"name": name, "name_suffix": ""}}
-                for name in LEARNERS
+                family.model: {**family.hyperparameters, "ag_args": {"name": name, "name_suffix": ""}}
+                for name, family in LEARNERS.items()
             },
             num_cpus=settings.THREADS_PER_FIT,
             num_gpus=0,

@@ -50,7 +50,7 @@ class Block:
     test: Rows
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.start:%Y-%m}"
+        return f"ensemble {self.kind} {self.start:%Y-%m}"
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class Block:
             self.start,
             (self.methods, self.present),
             [(rows.inputs, fingerprint.of_frame(rows.frame().assign(z=rows.z))) for rows in (self.train, self.test)],
-            fingerprint.of_code("ensembles", "families"),
+            fingerprint.of_code(__name__),
             fingerprint.library_versions(),
         )
 
@@ -93,7 +93,9 @@ def run_ensembles(inputs: pd.DataFrame, targets: pd.DataFrame, methods: tuple[st
     blocks = _blocks(inputs, outcome, methods)
     done = {block.name: _finished(block) for block in blocks}
     to_fit = [block for block in blocks if done[block.name] is None]
-    for block, raw in workers.run(forecast_block, to_fit, label="ensemble"):
+    for block, raw in workers.run(forecast_block, to_fit):
+        if isinstance(raw, workers.Lost):
+            raise TournamentError(f"{block}: {raw.reason}. Run dbt build again; what was finished is kept.")
         done[block.name] = raw
     raw = pd.concat(
         [

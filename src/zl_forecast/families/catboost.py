@@ -1,6 +1,19 @@
 """CatBoost with the MultiQuantile loss. Source: Prokhorenkova et al. (2018), NeurIPS 31."""
 
-from zl_forecast.families.base import Family
+import pandas as pd
+
+from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.shap import tree_shap
+
+
+def explain(model, X: pd.DataFrame) -> list[Explanation]:
+    """TreeSHAP of all levels; CatBoost's last column is the base value."""
+    from catboost import Pool
+
+    X = model.preprocess(X)
+    values = model.model.get_feature_importance(Pool(X), type="ShapValues", thread_count=1)
+    return [tree_shap(values[:, :, :-1], X)]
+
 
 FAMILY = Family(
     "CAT",
@@ -15,4 +28,5 @@ FAMILY = Family(
         "subsample": 0.5,
         "border_count": 64,
     },
+    explain=explain,
 )

@@ -1,6 +1,22 @@
 """LightGBM, one booster a quantile level. Source: Ke et al. (2017), NeurIPS 30."""
 
-from zl_forecast.families.base import Family
+import numpy as np
+import pandas as pd
+
+from zl_forecast import settings
+from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.shap import tree_shap
+
+
+def explain(model, X: pd.DataFrame) -> list[Explanation]:
+    """TreeSHAP of each level's booster; LightGBM's last column is the base value."""
+    X = model.preprocess(X)
+    boosters = model.model.model_dict  # AutoGluon's QuantileBooster: level -> booster
+    values = np.stack(
+        [boosters[level].predict(X, pred_contrib=True)[:, :-1] for level in settings.QUANTILE_LEVELS], axis=1
+    )
+    return [tree_shap(values, X)]
+
 
 FAMILY = Family(
     "GBM",
@@ -15,4 +31,5 @@ FAMILY = Family(
         "lambda_l2": 10.0,
         "max_bin": 63,
     },
+    explain=explain,
 )

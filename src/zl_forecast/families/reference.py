@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from autogluon.core.models import AbstractModel
 
-from zl_forecast.families.base import Family
+from zl_forecast.families.base import Explanation, Family
 
 
 def centred_quantiles(z: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
@@ -50,4 +50,14 @@ class ReferenceModel(AbstractModel):
         return {"can_refit_full": True}  # else AutoGluon's refit is a copy of the fit without the newest rows
 
 
-FAMILY = Family(ReferenceModel)
+def explain(model: ReferenceModel, X: pd.DataFrame) -> list[Explanation]:
+    """Its parameters: the quantiles of the scaled return at each horizon."""
+    names = [f"quantile_{100 * level:02.0f}" for level in model.quantile_levels]
+    return [
+        Explanation(
+            "parameters", pd.DataFrame([model.model[h] for h in X["horizon_days"]], columns=names, index=X.index)
+        )
+    ]
+
+
+FAMILY = Family(ReferenceModel, explain=explain)

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from autogluon.core.models import AbstractModel
 
-from zl_forecast.families.base import Family
+from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.shap import tree_shap
 
 
 class XGBoostQuantileModel(AbstractModel):
@@ -43,6 +44,15 @@ class XGBoostQuantileModel(AbstractModel):
         return {"can_refit_full": True}  # else AutoGluon's refit is a copy of the fit without the newest rows
 
 
+def explain(model: XGBoostQuantileModel, X: pd.DataFrame) -> list[Explanation]:
+    """TreeSHAP of all levels; XGBoost's last column is the base value."""
+    import xgboost
+
+    X = model.preprocess(X)
+    values = model.model.predict(xgboost.DMatrix(X), pred_contribs=True)
+    return [tree_shap(values[:, :, :-1], X)]
+
+
 FAMILY = Family(
     XGBoostQuantileModel,
     {
@@ -54,4 +64,5 @@ FAMILY = Family(
         "colsample_bytree": 0.4,
         "lambda": 10.0,
     },
+    explain=explain,
 )

@@ -1,101 +1,199 @@
-"""One fold of one bucket's tournament: every enrolled family fitted by AutoGluon on the same rows, then scored ahead."""
+"""One fit of a tournament: one family on one fold of one bucket, fitted and explained through AutoGluon, then scored ahead."""
 
 import json
 import shutil
 import time
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
+import autogluon.common.utils.utils as autogluon_utils
 import numpy as np
 import pandas as pd
 
 from zl_forecast import artifacts, fingerprint, settings
+from zl_forecast.families.base import Family
+from zl_forecast.tournament.explain import attributions
 from zl_forecast.tournament.splits import Fold, inner_split
 
 KEY = ["as_of_date", "horizon_days"]
 FORECASTS = "forecasts.parquet"
+ATTRIBUTIONS = "attributions.parquet"
+TIMED_OUT = "timed_out.json"
 MODELS = "models"
+
+# A predictor notes the versions of all installed packages whenever it is saved, four times a fit, and reads hundreds of files
+# for it: 0.6 s of the 1 s that a small fit took. They do not change while a process lives.
+autogluon_utils.get_package_versions = cache(autogluon_utils.get_package_versions)
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a worker needs for one fold.
+class Block:
+    """The rows of one fold of one bucket's tournament; the same for every family.
 
     Attributes
     ----------
+    features : tuple of str
     train, test : DataFrame
         Columns as_of_date, horizon_days, target_date, z and the features; in `test` z is not looked at.
+    lookback : DataFrame, optional
+        families.lookback.lookback_columns of the block's sessions and those before, for families that read it.
     keep_models : bool
         Keep the fitted models for rows of the block that are yet to come.
     """
 
     bucket: str
     fold: Fold
-    families: tuple[str, ...]
     features: tuple[str, ...]
     train: pd.DataFrame
     test: pd.DataFrame
+    lookback: pd.DataFrame | None
     keep_models: bool
 
     def __str__(self) -> str:
         return f"{self.bucket} {self.fold.kind} {self.fold.start:%Y-%m}"
 
-    @property
-    def name(self) -> str:
-        """Fingerprint of all that the fitted models depend on: rows, features, families, code, library versions."""
+    def rows(self, part: pd.DataFrame, family: Family) -> pd.DataFrame:
+        """What a family sees of `train` or `test`: features, horizon_days and, where it reads one, the look-back."""
+        own = part[["horizon_days", *self.features]]
+        if not family.reads_lookback:
+            return own
+        seen = self.lookback.set_index("as_of_date").loc[part["as_of_date"]].set_axis(part.index)
+        return pd.concat([own, seen], axis=1)
+
+    @cached_property
+    def _session_hashes(self) -> pd.Series:
+        """Hash of each session's look-back, by as_of_date."""
+        return pd.Series(fingerprint.row_hashes(self.lookback), index=self.lookback["as_of_date"])
+
+    def row_hashes(self, part: pd.DataFrame, family: Family) -> np.ndarray:
+        """Hash of all that a forecast of each row depends on, array of shape (n_rows,)."""
+        hashes = fingerprint.row_hashes(part[[*KEY, *self.features]])
+        if family.reads_lookback:
+            hashes = hashes * np.uint64(31) + self._session_hashes[part["as_of_date"]].to_numpy()
+        return hashes
+
+    @cached_property
+    def _train_hash(self) -> str:
+        return fingerprint.of_frame(self.train[[*KEY, *self.features, "z"]])
+
+    @cached_property
+    def _train_lookback_hash(self) -> str:
+        used = self._session_hashes[self.train["as_of_date"].unique()]
+        return fingerprint.combine(used.to_numpy().tobytes(), tuple(self.lookback.columns))
+
+    def train_hash(self, family: Family) -> str:
+        """Hash of all that a fitted model depends on."""
+        return self._train_hash + (self._train_lookback_hash if family.reads_lookback else "")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One family on one block.
+
+    Attributes
+    ----------
+    name : str
+        Of the family.
+    seconds : float
+        Limit after which the fit is killed.
+    """
+
+    block: Block
+    name: str
+    family: Family
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.block} {self.name}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all that the fitted model depends on: rows, family, code, library versions."""
+        model, explain = self.family.model, self.family.explain
+        is_own = not isinstance(model, str)
+        modules = {own.__module__ for own in (model if is_own else None, explain) if own is not None}
         return fingerprint.combine(
-            self.bucket,
-            self.fold.kind,  # in January the live block starts with the year's
-            self.fold.start,
-            self.families,
-            fingerprint.of_frame(self.train[[*KEY, *self.features, "z"]]),
-            fingerprint.of_code("families", "tournament"),
+            self.block.bucket,
+            self.block.fold.kind,  # in January the live block starts with the year's
+            self.block.fold.start,
+            self.name,
+            f"{model.__module__}.{model.__qualname__}" if is_own else model,
+            self.family.hyperparameters,
+            self.block.train_hash(self.family),
+            fingerprint.of_code(__name__, *sorted(modules)),
             fingerprint.library_versions(),
         )
+
+    @property
+    def is_explained(self) -> bool:
+        return self.block.fold.kind == "live"
 
 
 def finished(task: Task) -> pd.DataFrame | None:
     """Forecasts of this task from an earlier run, or None where anything is missing."""
-    folder = artifacts.find(task.name)
+    folder = artifacts.find(task.fingerprint)
     if folder is None:
         return None
+    if (folder / TIMED_OUT).exists():
+        given_up = json.loads((folder / TIMED_OUT).read_text())
+        longer = task.seconds > given_up["seconds"]
+        return None if longer else without_forecasts(task, "timed_out", given_up["reason"])
     stored = pd.read_parquet(folder / FORECASTS)
-    wanted = pd.DataFrame({"row": fingerprint.row_hashes(task.test[[*KEY, *task.features]])})
-    if not wanted["row"].isin(stored["row"]).all():
+    wanted = task.block.row_hashes(task.block.test, task.family)
+    if not np.isin(wanted, stored["row"].to_numpy()).all():
         return None
-    return stored[stored["row"].isin(wanted["row"])].drop(columns="row")
+    return stored[stored["row"].isin(wanted)].drop(columns="row")
 
 
 def fit_and_score(task: Task) -> pd.DataFrame:
-    """Fit the families of a task, or load them where only new rows are to be scored; store and return the forecasts.
+    """Fit the family, or load it where only new rows are to be scored; store and return the forecasts.
 
     Returns
     -------
     DataFrame
-        One row a family, as_of_date and horizon_days: q05 ... q95 in scaled units, ascending, and the criteria
-        fit_seconds, score_seconds, train_rows, status ('ok' or 'failed') and reason.
+        One row an as_of_date and horizon_days: family, q05 ... q95 in scaled units, ascending, and the criteria
+        fit_seconds, score_seconds, validation_loss, train_rows, status ('ok' or 'failed') and reason.
     """
-    folder = artifacts.find(task.name)
-    if folder is not None and (folder / MODELS).exists():
-        predictor = _load(folder / MODELS)
-        facts = json.loads((folder / MODELS / "facts.json").read_text())
-    else:
-        folder, predictor, facts = None, None, {}
+    folder = artifacts.find(task.fingerprint)
+    if folder is not None and not (folder / MODELS).exists():
+        folder = None
 
     def fill(new: Path) -> None:
-        nonlocal predictor, facts
-        if predictor is None:
+        if folder is None:
             predictor, facts = _fit(task, new / MODELS)
         else:
             shutil.copytree(folder / MODELS, new / MODELS)
-        forecasts = _score(task, predictor, facts)
-        forecasts.to_parquet(new / FORECASTS)
+            predictor, facts = _load(new / MODELS)
+        _score(task, predictor, facts).to_parquet(new / FORECASTS)
+        if task.is_explained and facts["status"] == "ok":
+            _explain(task, predictor, facts).to_parquet(new / ATTRIBUTIONS)
         (new / MODELS / "facts.json").write_text(json.dumps(facts))
-        if not task.keep_models:
+        if not task.block.keep_models:
             shutil.rmtree(new / MODELS)
 
-    written = artifacts.write(task.name, fill)
+    written = artifacts.write(task.fingerprint, fill)
     return pd.read_parquet(written / FORECASTS).drop(columns="row")
+
+
+def give_up(task: Task, reason: str) -> None:
+    """Store that the fit did not end within its limit, so that not every build waits for it; a longer limit tries again."""
+    note = json.dumps({"seconds": task.seconds, "reason": reason})
+    artifacts.write(task.fingerprint, lambda folder: (folder / TIMED_OUT).write_text(note))
+
+
+def without_forecasts(task: Task, status: str, reason: str) -> pd.DataFrame:
+    """The rows of a task that has no forecasts, with why."""
+    frame = task.block.test[KEY].reset_index(drop=True).reindex(columns=[*KEY, *settings.QUANTILE_COLUMNS])
+    return frame.assign(
+        family=task.name,
+        train_rows=len(task.block.train),
+        fit_seconds=float("nan"),
+        score_seconds=float("nan"),
+        validation_loss=float("nan"),
+        status=status,
+        reason=reason,
+    )
 
 
 def without_drift(train: pd.DataFrame) -> pd.DataFrame:
@@ -104,10 +202,9 @@ def without_drift(train: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fit(task: Task, path: Path):
-    """Fit every family on the fit part, validate on the newest part, refit on both with what was learnt."""
+    """Fit on the fit part, validate on the newest part, refit on both with what was learnt."""
+    from autogluon.features.generators import IdentityFeatureGenerator
     from autogluon.tabular import TabularPredictor
-
-    from zl_forecast.families import FAMILIES
 
     predictor = TabularPredictor(
         label="z",
@@ -117,80 +214,86 @@ def _fit(task: Task, path: Path):
         verbosity=0,
         log_to_file=False,
     )
-    columns = [*task.features, "horizon_days", "z"]
-    fit_part, tuning_part = inner_split(without_drift(task.train))
-    hyperparameters = {}
-    for name in task.families:  # a list a model, since two families may share one
-        own = {**FAMILIES[name].hyperparameters, "ag_args": {"name": name, "name_suffix": ""}}
-        hyperparameters.setdefault(FAMILIES[name].model, []).append(own)
+    fit_part, tuning_part = inner_split(without_drift(task.block.train))
+    own = {**task.family.hyperparameters, "ag_args": {"name": task.name, "name_suffix": ""}}
+    started = time.perf_counter()
     predictor.fit(
-        fit_part[columns],
-        tuning_data=tuning_part[columns],
-        hyperparameters=hyperparameters,
+        task.block.rows(fit_part, task.family).assign(z=fit_part["z"]),
+        tuning_data=task.block.rows(tuning_part, task.family).assign(z=tuning_part["z"]),
+        hyperparameters={task.family.model: own},
+        feature_generator=IdentityFeatureGenerator(),  # SQL made the features: all are numbers, horizon_days stays as it is
         num_cpus=settings.THREADS_PER_FIT,
         num_gpus=0,
-        time_limit=settings.FIT_TIME_LIMIT_SECONDS,
         fit_weighted_ensemble=False,
         dynamic_stacking=False,
         calibrate=False,
         raise_on_no_models_fitted=False,
         raise_on_model_failure=False,
     )
-    fitted = predictor.model_names()
+    if not predictor.model_names():
+        failures = predictor.model_failures()
+        reason = str(failures["exc_str"].iloc[0]) if len(failures) else "AutoGluon did not fit it and gave no reason"
+        return predictor, _facts(None, float("nan"), float("nan"), "failed", reason)
+    validation_loss = -float(predictor.leaderboard().set_index("model").loc[task.name, "score_val"])
     budget = {"num_cpus": settings.THREADS_PER_FIT, "num_gpus": 0}
-    refitted = predictor.refit_full("all", set_best_to_refit_full=False, **budget) if fitted else {}
-    failures = predictor.model_failures()
-    facts = {}
-    for name in task.families:
-        if name in refitted:
-            info = predictor.model_info(name)
-            facts[name] = {
-                "model": refitted[name],
-                "fit_seconds": float(info["fit_time"]),
-                "status": "ok",
-                "reason": "",
-            }
-        else:
-            why = failures.loc[failures["model"] == name, "exc_str"] if len(failures) else []
-            reason = str(why.iloc[0]) if len(why) else "AutoGluon did not fit it and gave no reason"
-            facts[name] = {"model": None, "fit_seconds": float("nan"), "status": "failed", "reason": reason}
-    return predictor, facts
+    refitted = predictor.refit_full("all", set_best_to_refit_full=False, **budget)[task.name]
+    seconds = time.perf_counter() - started
+    predictor.save_space()  # the training rows; they are not needed again
+    return predictor, _facts(refitted, seconds, validation_loss, "ok", "")
+
+
+def _facts(model: str | None, fit_seconds: float, validation_loss: float, status: str, reason: str) -> dict:
+    """What is stored beside a fitted model."""
+    return {
+        "model": model,
+        "fit_seconds": fit_seconds,
+        "validation_loss": validation_loss,
+        "status": status,
+        "reason": reason,
+    }
 
 
 def _load(path: Path):
     from autogluon.tabular import TabularPredictor
 
-    return TabularPredictor.load(str(path), verbosity=0)
+    return TabularPredictor.load(str(path), verbosity=0), json.loads((path / "facts.json").read_text())
 
 
 def _score(task: Task, predictor, facts: dict) -> pd.DataFrame:
-    """Forecasts of every family for the test rows; a family that failed keeps its rows, without quantiles.
+    """Forecasts for the test rows; a family that failed keeps its rows, without quantiles.
 
     score_seconds is the time of one session's rows, which is what a day costs.
     """
-    rows = fingerprint.row_hashes(task.test[[*KEY, *task.features]])
-    quantiles, labels = [], []
-    for name in task.families:
-        label = {key: facts[name][key] for key in ("fit_seconds", "status", "reason")}
-        values = np.full((len(rows), len(settings.QUANTILE_LEVELS)), np.nan)
-        started = time.perf_counter()
-        if facts[name]["model"] is not None:
-            try:
-                values = predictor.predict(
-                    task.test[[*task.features, "horizon_days"]], model=facts[name]["model"]
-                ).to_numpy()
-            except Exception as error:  # one family less must not stop the bucket; the row says why
-                label |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-        lost = int((~np.isfinite(values)).any(axis=1).sum())
-        if label["status"] == "ok" and lost:
-            label |= {"status": "failed", "reason": f"{lost} of {len(rows)} rows without a finite forecast"}
-            values = np.full_like(values, np.nan)
-        quantiles.append(np.sort(values, axis=1))  # families with a booster a level may cross
-        seconds = (time.perf_counter() - started) / task.test["as_of_date"].nunique()
-        labels.append({"family": name, "score_seconds": seconds, **label})
-    n = len(task.families)
-    forecasts = pd.concat([task.test[KEY]] * n, ignore_index=True)
-    forecasts[list(settings.QUANTILE_COLUMNS)] = np.concatenate(quantiles)
-    forecasts["row"] = np.tile(rows, n)
-    forecasts["train_rows"] = len(task.train)
-    return forecasts.join(pd.DataFrame(labels).loc[np.repeat(np.arange(n), len(rows))].reset_index(drop=True))
+    test = task.block.test
+    label = {key: facts[key] for key in ("fit_seconds", "validation_loss", "status", "reason")}
+    values = np.full((len(test), len(settings.QUANTILE_LEVELS)), np.nan)
+    started = time.perf_counter()
+    if facts["model"] is not None:
+        try:
+            values = predictor.predict(task.block.rows(test, task.family), model=facts["model"]).to_numpy(float)
+        except Exception as error:  # one family less must not stop the bucket; the row says why
+            label |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+    seconds = (time.perf_counter() - started) / test["as_of_date"].nunique()
+    lost = int((~np.isfinite(values)).any(axis=1).sum())
+    if label["status"] == "ok" and lost:
+        label |= {"status": "failed", "reason": f"{lost} of {len(test)} rows without a finite forecast"}
+        values = np.full_like(values, np.nan)
+    frame = test[KEY].reset_index(drop=True)
+    frame[list(settings.QUANTILE_COLUMNS)] = np.sort(values, axis=1)  # families with a booster a level may cross
+    return frame.assign(
+        row=task.block.row_hashes(test, task.family),
+        family=task.name,
+        train_rows=len(task.block.train),
+        score_seconds=seconds,
+        **label,
+    )
+
+
+def _explain(task: Task, predictor, facts: dict) -> pd.DataFrame:
+    """Attributions over the newest year of sessions, training rows and the block's, and for the newest session alone."""
+    block = task.block
+    rows = pd.concat([block.train, block.test]).drop_duplicates(KEY).sort_values(KEY)
+    rows = rows[rows["as_of_date"] >= np.sort(rows["as_of_date"].unique())[-settings.EXPLAINED_SESSIONS :][0]]
+    rows = rows.reset_index(drop=True)
+    model = predictor._trainer.load_model(facts["model"])  # AutoGluon's tutorials reach a fitted model this way
+    return attributions(task.family, model, rows[KEY], block.rows(rows, task.family))

@@ -55,7 +55,7 @@ def last_results(suite_name: str, frame: pd.DataFrame, measured: dict) -> Path:
         fingerprint.of_frame(frame),
         measured,
         suite_file.read_text() if suite_file.exists() else None,
-        fingerprint.of_code("validation"),
+        fingerprint.of_code("zl_forecast.validation.gate", __name__),
         version("great-expectations"),
     )
     return data_docs_dir() / LAST / f"{suite_name}-{key}.parquet"

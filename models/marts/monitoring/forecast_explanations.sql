@@ -1,0 +1,109 @@
+-- Why the newest forecast of each bucket is what it is: the five features that moved its winner's forecast most, in cents/lb and
+-- in words. One row a bucket, horizon and place.
+with
+attributions as (
+    select * from {{ ref('feature_attributions') }}
+    where is_signed
+),
+
+choices as (
+    select * from {{ ref('int_tournament__choices') }}
+    where kind = 'live'
+),
+
+targets as (
+    select * from {{ ref('int_targets__daily') }}
+),
+
+-- the reference reads no features
+winners as (
+    select attributions.*
+    from attributions
+    inner join choices
+        on choices.bucket = attributions.bucket
+        and choices.horizon_days = attributions.horizon_days
+        and choices.family = attributions.family
+    where attributions.family <> 'reference'
+),
+
+-- a family that answers by several methods is quoted by one, an exact one where there is one
+quoted as (
+    select * from winners
+    qualify dense_rank() over (partition by bucket, horizon_days order by is_exact desc, method desc) = 1
+),
+
+placed as (
+    select
+        *,
+        row_number() over (
+            partition by bucket, horizon_days
+            order by abs(median_latest) + abs(coalesce(width_latest, 0)) desc, feature
+        ) as place_now
+    from quoted
+    where median_latest <> 0 or width_latest <> 0
+),
+
+-- the median exactly, by itself; the width to first order
+effects as (
+    select
+        placed.*,
+        targets.target_date,
+        targets.last_price,
+        targets.last_price * (exp(placed.median_latest * targets.scale) - 1) as median_cents,
+        targets.last_price * targets.scale * placed.width_latest as width_cents
+    from placed
+    inner join targets
+        on targets.as_of_date = placed.as_of_date
+        and targets.horizon_days = placed.horizon_days
+    where placed.place_now <= 5
+),
+
+worded as (
+    select
+        *,
+        feature || coalesce(format(' at {:.2f}', feature_value), '') as feature_in_words,
+        case
+            when abs(median_cents) < 0.005 then 'hardly moves the median'
+            when median_cents > 0 then format('lifts the median by {:.2f} cents/lb', median_cents)
+            else format('lowers the median by {:.2f} cents/lb', -median_cents)
+        end as median_in_words,
+        case
+            when width_cents is null then ''
+            when abs(width_cents) < 0.005 then ' and leaves the width of the 80 % band'
+            when width_cents > 0 then format(' and widens the 80 % band by {:.2f}', width_cents)
+            else format(' and narrows the 80 % band by {:.2f}', -width_cents)
+        end as width_in_words
+    from effects
+),
+
+final as (
+    select
+        ---------- key
+        bucket,
+        horizon_days,
+        horizon_code,
+        place_now::integer as place,
+
+        ---------- what is explained
+        as_of_date,
+        target_date,
+        last_price,
+        family,
+        label,
+        method,
+
+        ---------- by what
+        feature,
+        feature_value,
+        median_latest as median_effect,
+        width_latest as width_effect,
+        median_cents as median_effect_cents,
+        width_cents as width_effect_cents,
+        feature_in_words || ' ' || median_in_words || width_in_words as explanation,
+        artifact_id,
+        data_source
+    from worded
+)
+
+select * from final
+order by bucket, horizon_days, place

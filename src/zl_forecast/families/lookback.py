@@ -1,0 +1,98 @@
+"""The look-back that a row carries: what the sessions up to its origin looked like, as plain columns.
+
+A forecast is a pure function of (fitted model, row), so families that read a path find it in their own row:
+`origin_day`, `sigma`, ZL's daily returns `return_lag_000` (the origin's own) to `return_lag_251`, and the bucket's channels,
+`<channel>@00` to `<channel>@39`. Lags count sessions; every value was public at the cut-off of its own session.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+RETURN_LAGS = 252
+CHANNEL_LAGS = 40
+DAY, SIGMA = "origin_day", "sigma"
+RETURN_COLUMNS = [f"return_lag_{lag:03d}" for lag in range(RETURN_LAGS)]
+SEPARATOR = "@"
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Rows folded to one entry a session, oldest first.
+
+    Attributes
+    ----------
+    day : array of shape (n_sessions,)
+        Days since 1970-01-01, ascending, int64.
+    sigma : array of shape (n_sessions,)
+        Volatility known at the origin, log return per session (0.01 is 1 %).
+    returns : array of shape (n_sessions, RETURN_LAGS)
+        Log returns per session, oldest first, the origin's own last; NaN before the history begins.
+    channels : array of shape (n_sessions, CHANNEL_LAGS, n_channels)
+        Oldest first; NaN where unknown.
+    channel_names : tuple of str
+    features : DataFrame of shape (n_sessions, n_features)
+        The mart's features at the origin; NaN where unknown.
+    session : array of shape (n_rows,)
+        For each row of X the position of its session.
+    """
+
+    day: np.ndarray
+    sigma: np.ndarray
+    returns: np.ndarray
+    channels: np.ndarray
+    channel_names: tuple[str, ...]
+    features: pd.DataFrame
+    session: np.ndarray
+
+
+def lookback_columns(mart: pd.DataFrame, zl: pd.DataFrame, channels: tuple[str, ...]) -> pd.DataFrame:
+    """The look-back of every session of a mart.
+
+    Parameters
+    ----------
+    mart : DataFrame
+        as_of_date (ascending) and the channels among its features.
+    zl : DataFrame
+        as_of_date (ascending), log_return and sigma of ZL; may begin before the mart, must cover its dates.
+    channels : tuple of str
+        Features of the mart whose past is shown.
+
+    Returns
+    -------
+    DataFrame
+        One row a session of the mart, in its order: as_of_date, `DAY`, `SIGMA`, `RETURN_COLUMNS` and the channels' columns.
+    """
+    position = pd.Index(zl["as_of_date"]).get_indexer(mart["as_of_date"])
+    padded = np.concatenate([np.full(RETURN_LAGS - 1, np.nan), zl["log_return"].to_numpy(float)])
+    returns = np.lib.stride_tricks.sliding_window_view(padded, RETURN_LAGS)[position, ::-1]
+    blocks = [pd.DataFrame(returns, columns=RETURN_COLUMNS)]
+    for channel in channels:
+        padded = np.concatenate([np.full(CHANNEL_LAGS - 1, np.nan), mart[channel].to_numpy(float)])
+        window = np.lib.stride_tricks.sliding_window_view(padded, CHANNEL_LAGS)[:, ::-1]
+        blocks.append(pd.DataFrame(window, columns=[f"{channel}{SEPARATOR}{lag:02d}" for lag in range(CHANNEL_LAGS)]))
+    day = mart["as_of_date"].to_numpy("datetime64[D]").astype("int64")
+    head = pd.DataFrame(
+        {"as_of_date": mart["as_of_date"].to_numpy(), DAY: day, SIGMA: zl["sigma"].to_numpy(float)[position]}
+    )
+    return pd.concat([head, *blocks], axis=1)
+
+
+def read_sessions(X: pd.DataFrame) -> Sessions:
+    """Fold rows (one a session and horizon) to one entry a session, ordered by day."""
+    X = X.loc[:, X.columns.notna()]  # AutoGluon hands over an empty column named None beside validation rows
+    day, first, session = np.unique(X[DAY].to_numpy(), return_index=True, return_inverse=True)
+    own = X.iloc[first]
+    names = tuple(c.rsplit(SEPARATOR, 1)[0] for c in X.columns if c.endswith(f"{SEPARATOR}00"))
+    channels = [own[[f"{name}{SEPARATOR}{lag:02d}" for lag in range(CHANNEL_LAGS)]].to_numpy(float) for name in names]
+    hidden = {DAY, SIGMA, "horizon_days", *RETURN_COLUMNS}
+    return Sessions(
+        day=day.astype("int64"),
+        sigma=own[SIGMA].to_numpy(float),
+        returns=own[RETURN_COLUMNS].to_numpy(float)[:, ::-1],
+        channels=np.stack(channels, axis=2)[:, ::-1] if channels else np.empty((len(day), CHANNEL_LAGS, 0)),
+        channel_names=names,
+        features=own[[c for c in X.columns if c not in hidden and SEPARATOR not in c]].reset_index(drop=True),
+        session=session,
+    )

@@ -1,0 +1,272 @@
+"""SARIMAX of the daily returns: their own past, the trading week, and the bucket's channels one session before.
+
+The returns, in units of the volatility known a session before, are a regression on the channels with seasonal ARMA errors and no
+intercept. Channels and orders must earn their place by BIC. The mean of h steps, over sqrt(h), is the location in scaled
+units; how far it is trusted is a slope, estimated on forecasts of blocks that neither the selection nor the fit had seen,
+and shrunk by its own standard error. Where nothing forecasts, the family is the reference. The width is the residuals'.
+Source: Box, Jenkins and Reinsel (1994), Time Series Analysis, 3rd ed.; statsmodels' SARIMAX does the likelihood.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from autogluon.core.models import AbstractModel
+
+from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.garch import contiguous, session_positions
+from zl_forecast.families.lookback import CHANNEL_LAGS, read_sessions
+from zl_forecast.families.reference import centred_quantiles
+from zl_forecast.families.ridge import BLOCKS, shrunk_slope
+
+DECAY = (
+    0.97  # as of sigma; a row carries only its origin's, so that of the sessions before is computed from its returns
+)
+OUTLIER = 3.0  # standard deviations at which a channel is clipped
+ORDERS = ((0, 0), (1, 0), (0, 1), (1, 1))  # p, q
+SEASONS = ((0, 0), (1, 0), (0, 1))  # P, Q of the trading week
+WEEK = 5
+MEMORY = CHANNEL_LAGS - 1  # sessions that a forecast looks back on: those before which the channels are known
+ITERATIONS = 30
+
+
+@dataclass(frozen=True)
+class DailyModel:
+    """Regression on channels with seasonal ARMA errors.
+
+    Attributes
+    ----------
+    order : tuple (p, q, P, Q)
+    coefficients : array of shape (n_channels,)
+        Return in units of volatility per standard deviation of the channel; 0 where BIC left it out.
+    ar, ma : arrays
+        Polynomials of the errors, multiplied out; they begin with 1.
+    """
+
+    order: tuple[int, int, int, int]
+    coefficients: np.ndarray
+    ar: np.ndarray
+    ma: np.ndarray
+
+
+def volatility_units(returns: np.ndarray) -> np.ndarray:
+    """Returns divided by the exponentially weighted volatility known a session before; zero where unknown.
+
+    Parameters
+    ----------
+    returns : array of shape (..., n)
+        Log returns per session, oldest first; the weighting starts at their mean square.
+    """
+    squares = np.ascontiguousarray(returns**2)  # one order of summation, however many rows come
+    variance, units = np.nanmean(squares, axis=-1), np.zeros_like(squares)
+    for step in range(squares.shape[-1]):
+        units[..., step] = returns[..., step] / np.sqrt(np.maximum(variance, 1e-16))
+        newer = DECAY * variance + (1 - DECAY) * squares[..., step]
+        variance = np.where(np.isnan(newer), variance, newer)
+    return np.nan_to_num(units)
+
+
+def selected_channels(u: np.ndarray, x: np.ndarray) -> list[int]:
+    """Columns of `x` that least squares takes in one by one while BIC falls.
+
+    Parameters
+    ----------
+    u : array of shape (n,)
+    x : array of shape (n, n_channels)
+        Known before `u`; both finite.
+    """
+    chosen: list[int] = []
+    best = len(u) * np.log(np.mean(u**2))
+    while len(chosen) < x.shape[1]:
+        scores = {}
+        for channel in set(range(x.shape[1])) - set(chosen):
+            tried = x[:, [*chosen, channel]]
+            errors = u - tried @ np.linalg.lstsq(tried, u, rcond=None)[0]
+            scores[channel] = len(u) * np.log(np.mean(errors**2)) + tried.shape[1] * np.log(len(u))
+        channel = min(scores, key=scores.get)
+        if scores[channel] >= best:
+            break
+        best = scores[channel]
+        chosen.append(channel)
+    return sorted(chosen)
+
+
+def fit_daily(u: np.ndarray, x: np.ndarray) -> DailyModel:
+    """Select channels and orders by BIC and fit by maximum likelihood.
+
+    Parameters
+    ----------
+    u : array of shape (n,)
+        Returns in units of volatility, oldest first; NaN where they must not be seen (the Kalman filter steps over them).
+    x : array of shape (n, n_channels)
+        Standardised channels known before each return, finite.
+    """
+    seen = ~np.isnan(u)
+    kept = selected_channels(u[seen], x[seen])
+    errors = u.copy()
+    if kept:
+        errors = u - x[:, kept] @ np.linalg.lstsq(x[seen][:, kept], u[seen], rcond=None)[0]
+    order = min(ORDERS, key=lambda tried: _fit(errors, None, (*tried, 0, 0)).bic)
+    season = min(SEASONS, key=lambda tried: _fit(errors, None, (*order, *tried)).bic)
+    if any(season):  # the order may have stood in for the season
+        order = min(ORDERS, key=lambda tried: _fit(errors, None, (*tried, *season)).bic)
+    order = (*order, *season)
+    fit = _fit(u, x[:, kept] if kept else None, order)
+    coefficients = np.zeros(x.shape[1])
+    coefficients[kept] = fit.params[: len(kept)]
+    return DailyModel(order, coefficients, np.asarray(fit.polynomial_reduced_ar), np.asarray(fit.polynomial_reduced_ma))
+
+
+def _fit(u: np.ndarray, exog: np.ndarray | None, order: tuple[int, int, int, int]):
+    """statsmodels' results object; the variance is concentrated out of the likelihood."""
+    from statsmodels.tsa.statespace.sarimax import SARIMAX
+
+    p, q, seasonal_p, seasonal_q = order
+    season = (seasonal_p, 0, seasonal_q, WEEK) if seasonal_p or seasonal_q else (0, 0, 0, 0)
+    model = SARIMAX(u, exog, order=(p, 0, q), seasonal_order=season, concentrate_scale=True)
+    if not model.param_names:
+        return model.filter([])
+    with warnings.catch_warnings():  # poor starting values, or not quite at the optimum after so many iterations
+        warnings.simplefilter("ignore")
+        return model.fit(disp=0, maxiter=ITERATIONS, cov_type="none")
+
+
+def past_weights(ar: np.ndarray, ma: np.ndarray, memory: int, horizon: int) -> np.ndarray:
+    """Weights of the newest `memory` values of an ARMA process in the expected sum of the next `horizon`.
+
+    The best linear forecast from a finite past, which is what a stationary Kalman filter on these values gives:
+    covariance of the sum with the past, over the covariance of the past. Brockwell and Davis (1991), section 5.1.
+
+    Returns
+    -------
+    array of shape (memory,)
+        For values that are oldest first.
+    """
+    from scipy.linalg import solve_toeplitz
+    from statsmodels.tsa.arima_process import arma_acovf
+
+    covariance = arma_acovf(ar, ma, nobs=memory + horizon)
+    ages = np.arange(memory)[::-1]  # 0 is the newest
+    with_sum = np.array([covariance[age + 1 : age + 1 + horizon].sum() for age in ages])
+    return solve_toeplitz(covariance[:memory], with_sum)
+
+
+def expected_sums(daily: DailyModel, decay: np.ndarray, u: np.ndarray, x: np.ndarray, horizon: int) -> np.ndarray:
+    """Expected sum of the next `horizon` returns in units of volatility, taken apart.
+
+    Future channels are their value at the origin, fading as an AR(1).
+
+    Parameters
+    ----------
+    decay : array of shape (n_channels,)
+        Autocorrelation of each channel at one session.
+    u : array of shape (n, MEMORY)
+        Oldest first, up to the origin.
+    x : array of shape (n, MEMORY + 1, n_channels)
+        Channels at the session before the first of `u`, to the origin.
+
+    Returns
+    -------
+    array of shape (n, n_channels + 1)
+        What each channel adds, and last what the returns' own past adds.
+    """
+    # Sums along rows, not matrix products: BLAS rounds by how many rows come at once.
+    errors = u - (x[:, :-1] * daily.coefficients).sum(axis=2)
+    own_past = (errors * past_weights(daily.ar, daily.ma, MEMORY, horizon)).sum(axis=1)
+    reach = (decay[:, None] ** np.arange(horizon)).sum(axis=1)
+    return np.column_stack([x[:, -1] * (daily.coefficients * reach), own_past])
+
+
+class SarimaxModel(AbstractModel):
+    """AutoGluon adapter: one daily model for all horizons."""
+
+    ag_key = "SARIMAX"
+    ag_name = "Sarimax"
+    ag_priority = 70
+    _supported_problem_types = ("quantile",)
+
+    def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
+        sessions = read_sessions(X.loc[:, X.columns.notna()])  # AutoGluon's tuning data have a column named None
+        positions = session_positions(sessions)
+        returns = contiguous(sessions.returns, positions)
+        channels = contiguous(sessions.channels, positions)
+        begin = int(np.flatnonzero(~np.isnan(returns))[0])
+        mean = np.array([_mean(channel) for channel in channels.T])
+        scale = np.array([_deviation(channel) for channel in channels.T])
+        u = volatility_units(returns[begin:])
+        x = _standardise(channels, mean, scale)
+        before = np.concatenate([np.zeros((1, x.shape[1])), x])[begin:-1]  # known the session before
+        decay = np.clip((x[1:] * x[:-1]).sum(axis=0) / np.maximum((x[:-1] ** 2).sum(axis=0), 1e-12), 0, 1)
+        self.model = {"mean": mean, "scale": scale, "decay": decay, "daily": fit_daily(u, before)}
+
+        horizon, z = X["horizon_days"].to_numpy(), y.to_numpy(float)
+        own_u, own_x = self._lookback(sessions)
+        cross_fitted = np.zeros(len(X))
+        edges = np.linspace(0, len(sessions.day), BLOCKS + 1).astype(int)
+        for start, end in zip(edges[:-1], edges[1:], strict=True):
+            hidden = u.copy()  # no return that a target of the block holds
+            first, last = positions[[start, end - 1]] + 1 - begin
+            hidden[first : last + horizon.max()] = np.nan
+            daily = fit_daily(hidden, before)
+            in_block = (sessions.session >= start) & (sessions.session < end)
+            for h in np.unique(horizon[in_block]):
+                rows = np.flatnonzero(in_block & (horizon == h))
+                at = sessions.session[rows]
+                sums = expected_sums(daily, decay, own_u[at], own_x[at], int(h)).sum(axis=1)
+                cross_fitted[rows] = sums / np.sqrt(h)
+        self.model["slopes"], self.model["residuals"] = {}, {}
+        for h in np.unique(horizon):
+            rows = horizon == h
+            centred = z[rows] - np.median(z[rows])
+            slope = min(1.0, shrunk_slope(cross_fitted[rows], centred, int(h)))
+            self.model["slopes"][int(h)] = slope
+            self.model["residuals"][int(h)] = centred_quantiles(
+                centred - slope * cross_fitted[rows], self.quantile_levels
+            )
+
+    def _lookback(self, sessions) -> tuple[np.ndarray, np.ndarray]:
+        """Each session's newest returns in units of volatility and standardised channels, see `expected_sums`."""
+        u = volatility_units(sessions.returns)[:, -MEMORY:]
+        return u, _standardise(sessions.channels, self.model["mean"], self.model["scale"])
+
+    def contributions(self, X: pd.DataFrame) -> pd.DataFrame:
+        """What each channel and the returns' own past add to P50, in units of the scaled return; they sum to it."""
+        sessions = read_sessions(X.loc[:, X.columns.notna()])
+        u, x = self._lookback(sessions)
+        names = [*sessions.channel_names, "own_past"]
+        result = np.empty((len(X), len(names)))
+        for horizon, rows in X.groupby("horizon_days").indices.items():
+            h, at = int(horizon), sessions.session[rows]
+            sums = expected_sums(self.model["daily"], self.model["decay"], u[at], x[at], h)
+            result[rows] = self.model["slopes"][h] / np.sqrt(h) * sums
+        return pd.DataFrame(result, columns=names, index=X.index)
+
+    def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
+        location = np.ascontiguousarray(self.contributions(X).to_numpy()).sum(axis=1)
+        return location[:, None] + np.stack([self.model["residuals"][int(h)] for h in X["horizon_days"]])
+
+    def _more_tags(self) -> dict:
+        return {"can_refit_full": True}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if (~np.isnan(values)).any() else 0.0
+
+
+def _deviation(values: np.ndarray) -> float:
+    return float(np.nanstd(values)) + 1e-9 if (~np.isnan(values)).any() else 1.0
+
+
+def _standardise(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Standard scores, clipped; a missing value is the mean."""
+    return np.nan_to_num(np.clip((x - mean) / scale, -OUTLIER, OUTLIER))
+
+
+def _explain(model: SarimaxModel, X: pd.DataFrame) -> list[Explanation]:
+    """Contributions to P50, exact. The width does not depend on the row."""
+    median = model.contributions(X)
+    return [Explanation("coefficients", median, 0.0 * median)]
+
+
+FAMILY = Family(SarimaxModel, reads_lookback=True, explain=_explain)

@@ -1,0 +1,509 @@
+"""What the four families that read a sequence share: inputs, anchored quantiles, loss, training, AutoGluon adapter.
+
+A session is one sample: its look-back of ZL's returns and the bucket's channels, its features at the origin, and the
+targets of all its matured horizons. A network moves the reference's quantiles; before training it moves nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from autogluon.core.models import AbstractModel
+from torch import nn
+
+from zl_forecast import settings
+from zl_forecast.families.base import Explanation
+from zl_forecast.families.lookback import CHANNEL_LAGS, read_sessions
+from zl_forecast.families.reference import centred_quantiles
+
+OUTLIER = 3.0  # standard deviations at which an input is clipped
+SCREEN = 2.0  # squared t-statistic of a validated gain at or below which it counts for nothing
+LARGEST_SHIFT = 1.0  # scaled return: the furthest that a median is moved
+LARGEST_LOG_FACTOR = 0.7  # a distance between two quantiles is at most twice the reference's, at least half of it
+LARGEST_GRADIENT = 1.0
+BATCH_SESSIONS = 128
+SCORE_SESSIONS = 1024
+RETURN_CHANNELS = ("zl_return", "zl_absolute_return")
+ATTENTION_COLUMNS = [f"sessions_ago_{lag:02d}" for lag in reversed(range(CHANNEL_LAGS))]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Mean and standard deviation of inputs, learnt from the training rows.
+
+    Attributes
+    ----------
+    mean, scale : arrays of shape (n_inputs,)
+        `scale` is infinite where the training values do not vary: a network knows nothing about such an input.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def learn(cls, values: np.ndarray) -> "Scaling":
+        """Moments over all axes but the last, of the values that are there."""
+        values = values.reshape(-1, values.shape[-1])
+        there = np.isfinite(values)
+        count = np.maximum(there.sum(axis=0), 1)
+        mean = np.where(there, values, 0.0).sum(axis=0) / count
+        spread = np.sqrt(np.where(there, (values - mean) ** 2, 0.0).sum(axis=0) / count)
+        return cls(mean, np.where(spread > 1e-9 * np.maximum(np.abs(mean), 1e-9), spread, np.inf))
+
+    def apply(self, values: np.ndarray) -> torch.Tensor:
+        """Standard scores, clipped; a missing value is the mean. Float32."""
+        scores = np.clip((values - self.mean) / self.scale, -OUTLIER, OUTLIER)
+        return torch.from_numpy(np.nan_to_num(scores).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Inputs of a network before scaling, one entry a session.
+
+    Attributes
+    ----------
+    path : array of shape (n_sessions, CHANNEL_LAGS, n_channels)
+        `RETURN_CHANNELS` in units of the origin's volatility, then the bucket's channels; oldest first.
+    features : array of shape (n_sessions, n_features)
+        The mart's features at the origin.
+    channel_names, feature_names : tuples of str
+    session : array of shape (n_rows,)
+        For each row of X the position of its session.
+    """
+
+    path: np.ndarray
+    features: np.ndarray
+    channel_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    session: np.ndarray
+
+
+def read_sequences(X: pd.DataFrame) -> Sequences:
+    """The sequences that rows carry."""
+    sessions = read_sessions(X.loc[:, X.columns.notna()])  # AutoGluon's tuning and refit data have a column named None
+    returns = sessions.returns[:, -CHANNEL_LAGS:, None] / sessions.sigma[:, None, None]
+    return Sequences(
+        path=np.concatenate([returns, np.abs(returns), sessions.channels], axis=2),
+        features=sessions.features.to_numpy(float),
+        channel_names=(*RETURN_CHANNELS, *sessions.channel_names),
+        feature_names=tuple(sessions.features.columns),
+        session=sessions.session,
+    )
+
+
+def target_table(z: np.ndarray, session: np.ndarray, horizon: np.ndarray) -> np.ndarray:
+    """Targets of a session side by side.
+
+    Parameters
+    ----------
+    z : array of shape (n_rows,)
+    session, horizon : integer arrays of shape (n_rows,)
+        Positions.
+
+    Returns
+    -------
+    array of shape (n_sessions, n_horizons)
+        NaN where there is no row: that horizon has not matured.
+    """
+    table = np.full((session.max() + 1, horizon.max() + 1), np.nan)
+    table[session, horizon] = z
+    return table
+
+
+def anchored_quantiles(raw: torch.Tensor, anchor: torch.Tensor, middle: int) -> torch.Tensor:
+    """Quantiles of a network's output: `anchor` where the output is zero, ascending whatever it is.
+
+    Parameters
+    ----------
+    raw : tensor of shape (..., n_levels)
+        First the shift of the middle quantile, then the logarithms of the factors by which the n_levels - 1 distances
+        between neighbouring quantiles are stretched. Both are squashed smoothly to `LARGEST_SHIFT` and
+        `LARGEST_LOG_FACTOR`, so that no input makes a forecast explode.
+    anchor : float64 tensor of shape (..., n_levels)
+        Ascending.
+    middle : int
+        Position of the quantile that only the shift moves: the median.
+
+    Returns
+    -------
+    float64 tensor of shape (..., n_levels)
+
+    Notes
+    -----
+    Cumulated positive increments as a way to quantiles that cannot cross: Gasthaus et al. (2019), AISTATS, PMLR 89.
+    """
+    raw = raw.double()
+    shift = LARGEST_SHIFT * torch.tanh(raw[..., :1] / LARGEST_SHIFT)
+    factor = torch.exp(LARGEST_LOG_FACTOR * torch.tanh(raw[..., 1:] / LARGEST_LOG_FACTOR))
+    extra = (factor - 1.0) * anchor.diff(dim=-1)  # sums of these, not of whole distances: exactly zero at factor one
+    below = -extra[..., :middle].flip(-1).cumsum(-1).flip(-1)
+    above = extra[..., middle:].cumsum(-1)
+    return anchor + shift + torch.cat([below, torch.zeros_like(shift), above], dim=-1)
+
+
+def credibility(table: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
+    """Share of a move away from the reference that targets can vouch for by their number, for each horizon.
+
+    n overlapping targets of h sessions hold about n / h independent ones; the prior "the reference is right" counts for
+    `settings.PRIOR_SAMPLES` of them.
+
+    Parameters
+    ----------
+    table : array of shape (n_sessions, n_horizons)
+        Finite where a target has matured.
+
+    Returns
+    -------
+    array of shape (n_horizons,)
+        Between 0 and 1. Source: Bühlmann (1967), Experience rating and credibility, ASTIN Bulletin 4(3), 199-207.
+    """
+    samples = np.isfinite(table).sum(axis=0) / np.array(horizons)
+    return samples / (samples + settings.PRIOR_SAMPLES)
+
+
+def validated_share(gain: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
+    """Share of a network's move away from the reference that validation supports, for each horizon.
+
+    Parameters
+    ----------
+    gain : array of shape (n_sessions, n_horizons)
+        Loss of the reference less the network's on rows it was not trained on; NaN where not matured.
+
+    Returns
+    -------
+    array of shape (n_horizons,)
+        Zero without a gain or without a matured row; else what is left of the squared t-statistic of the mean gain above
+        `SCREEN`, as in ridge.screened_ridge, times the rows' `credibility`. The t-statistic counts n / h samples.
+    """
+    matured = np.isfinite(gain)
+    count = np.maximum(matured.sum(axis=0), 1)
+    mean = np.where(matured, gain, 0.0).sum(axis=0) / count
+    variance = np.where(matured, (gain - mean) ** 2, 0.0).sum(axis=0) / count
+    t_squared = mean**2 / np.maximum(variance * np.array(horizons) / count, 1e-12)
+    evidence = np.maximum(0.0, 1.0 - SCREEN / np.maximum(t_squared, 1e-12))
+    return np.where(mean > 0, evidence, 0.0) * credibility(gain, horizons)
+
+
+def pinball(target: torch.Tensor, quantiles: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    """Pinball loss, mean over levels.
+
+    Parameters
+    ----------
+    target : tensor of shape (n_sessions, n_horizons)
+        NaN where not matured.
+    quantiles : tensor of shape (n_sessions, n_horizons, n_levels)
+    levels : tensor of shape (n_levels,)
+
+    Returns
+    -------
+    tensor of shape (n_sessions, n_horizons)
+        In units of the target; NaN where not matured. Source: Koenker and Bassett (1978), Econometrica 46(1), 33-50.
+    """
+    missed = target[..., None] - quantiles
+    return torch.maximum(levels * missed, (levels - 1.0) * missed).mean(dim=-1)
+
+
+def matured_mean(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Mean of a loss of shape (n_sessions, n_horizons) where it is not NaN, weighted by horizon: a scalar tensor."""
+    matured = ~loss.isnan()
+    weight = weight.expand_as(loss)[matured]
+    return (weight * loss[matured]).sum() / weight.sum()
+
+
+class AdditiveAttention(nn.Module):
+    """Weights over the steps of a sequence by how well each goes with a query.
+
+    Source: Bahdanau, Cho and Bengio (2015), Neural machine translation by jointly learning to align and translate, ICLR.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.key = nn.Linear(width, width)
+        self.query = nn.Linear(width, width, bias=False)
+        self.score = nn.Linear(width, 1, bias=False)
+
+    def forward(self, steps: torch.Tensor, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weighted mean, shape (n, width), and the weights, shape (n, n_steps), of steps of shape (n, n_steps, width)."""
+        score = self.score(torch.tanh(self.key(steps) + self.query(query)[:, None]))
+        weights = torch.softmax(score.squeeze(-1), dim=1)
+        return (weights[:, :, None] * steps).sum(dim=1), weights
+
+
+class Head(nn.Module):
+    """Joins what a sequence says to the features at the origin; zero before training.
+
+    The last layer starts at zero, hence `anchored_quantiles` of it at the anchor.
+    """
+
+    def __init__(self, width: int, n_features: int, n_horizons: int, n_levels: int, dropout: float):
+        super().__init__()
+        self.shape = (n_horizons, n_levels)
+        self.features = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_features, width), nn.ELU())
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.Linear(2 * width, n_horizons * n_levels)
+        start_at_zero(self.last)
+
+    def forward(self, summary: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Shape (n, n_horizons, n_levels) from a summary of shape (n, width) and features of shape (n, n_features)."""
+        joined = torch.cat([summary, self.features(features)], dim=1)
+        return self.last(self.dropout(joined)).unflatten(1, self.shape)
+
+
+class RecurrentAttention(nn.Module):
+    """A recurrent encoder of the look-back whose steps are weighed by additive attention; its last state is the query.
+
+    The last state is added to what attention gives: without it, a thousand sessions are too few to learn where to look.
+    Where that state holds all that matters, the weights stay flat.
+    """
+
+    def __init__(self, cell: type[nn.RNNBase], n_channels: int, width: int, head: Head):
+        super().__init__()
+        self.encoder = cell(n_channels, width, batch_first=True)
+        self.attention = AdditiveAttention(width)
+        self.head = head
+
+    def forward(self, path: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        steps, _ = self.encoder(path)
+        context, weights = self.attention(steps, steps[:, -1])
+        return self.head(context + steps[:, -1], features), {"attention": weights}
+
+
+def start_at_zero(layer: nn.Linear) -> None:
+    """Let a layer give zero until it is trained."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Scaled inputs and targets; tensors with one entry a session along the first axis."""
+
+    path: torch.Tensor
+    features: torch.Tensor
+    target: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    def __getitem__(self, entries) -> "Batch":
+        return Batch(self.path[entries], self.features[entries], self.target[entries])
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The reference that a network departs from, and how far it may be believed.
+
+    Attributes
+    ----------
+    quantiles : float64 tensor of shape (n_horizons, n_levels)
+    levels : float64 tensor of shape (n_levels,)
+    trust : float64 tensor of shape (n_horizons,)
+        From 0 to 1; shrinks the network's output.
+    weight : float64 tensor of shape (n_horizons,)
+        Of the horizons in the loss: `credibility` of the training targets, which is also the trust while training.
+    """
+
+    quantiles: torch.Tensor
+    levels: torch.Tensor
+    trust: torch.Tensor
+    weight: torch.Tensor
+
+    def forecast(self, raw: torch.Tensor, horizon: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+        """Quantiles of a raw output of shape (..., n_levels) that belongs to the horizons at positions `horizon`."""
+        middle = int((self.levels - 0.5).abs().argmin())
+        return anchored_quantiles(raw.double() * self.trust[horizon, None], self.quantiles[horizon], middle)
+
+    def loss(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+        """Mean pinball loss of a network's forecasts, a scalar tensor."""
+        raw, _ = network(batch.path, batch.features)
+        return matured_mean(pinball(batch.target, self.forecast(raw), self.levels), self.weight)
+
+
+def train(
+    network: nn.Module,
+    anchor: Anchor,
+    data: Batch,
+    validation: Batch | None,
+    *,
+    epochs: int,
+    patience: int,
+    learning_rate: float,
+    weight_decay: float,
+) -> int:
+    """Train by AdamW on mini-batches of sessions; leave the network at the epoch that validated best.
+
+    Parameters
+    ----------
+    network : Module
+        (path, features) to a tuple whose first element is the raw output of shape (n_sessions, n_horizons, n_levels).
+    validation : Batch, optional
+        Without it, exactly `epochs` epochs are trained.
+    patience : int
+        Epochs without a better validation loss after which training ends.
+
+    Returns
+    -------
+    int
+        The best epoch. 0 is the untrained network, which takes part: it is the reference.
+
+    Notes
+    -----
+    Reads torch's global generator. AdamW: Loshchilov and Hutter (2019), ICLR.
+    """
+    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    best_epoch, best_loss, best_weights = 0, np.inf, None
+    for epoch in range(epochs + 1):
+        if epoch > 0:
+            network.train()
+            for entries in torch.randperm(len(data)).split(BATCH_SESSIONS):
+                optimiser.zero_grad()
+                anchor.loss(network, data[entries]).backward()
+                nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+                optimiser.step()
+        if validation is None:
+            best_epoch = epoch
+            continue
+        network.eval()
+        with torch.inference_mode():
+            validated = float(anchor.loss(network, validation))
+        if validated < best_loss:
+            best_epoch, best_loss = epoch, validated
+            best_weights = {name: value.clone() for name, value in network.state_dict().items()}
+        elif epoch - best_epoch >= patience:
+            break
+    if best_weights is not None:
+        network.load_state_dict(best_weights)
+    network.eval()
+    return best_epoch
+
+
+@contextmanager
+def torch_to_itself(seed: int) -> Iterator[None]:
+    """Torch on the threads of one fit and with a generator of its own; afterwards as before."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.THREADS_PER_FIT)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class SequenceModel(AbstractModel):
+    """AutoGluon adapter; a subclass says which network it trains.
+
+    A network maps (path, features) to its raw output, shape (n_sessions, n_horizons, n_levels), and to weights by
+    name, each of shape (n_sessions, n_columns) or (n_sessions, n_horizons, n_columns).
+    """
+
+    seed_name = "seed"
+    _supported_problem_types = ("quantile",)
+    weight_names: ClassVar[tuple[str, ...]] = ("attention",)
+
+    def build(
+        self, n_channels: int, n_features: int, horizons: tuple[int, ...], width: int, dropout: float
+    ) -> nn.Module:
+        """The untrained network; its raw output is zero."""
+        raise NotImplementedError
+
+    def _fit(
+        self,
+        X: pd.DataFrame,
+        y: pd.Series,
+        X_val: pd.DataFrame | None = None,
+        y_val: pd.Series | None = None,
+        **kwargs,
+    ) -> None:
+        params = self._get_model_params()
+        sequences = read_sequences(X)
+        self.horizons = tuple(int(horizon) for horizon in np.unique(X["horizon_days"]))
+        self.path_scaling = Scaling.learn(sequences.path)
+        self.feature_scaling = Scaling.learn(sequences.features)
+        own = X["horizon_days"].to_numpy()
+        data = self._batch(sequences, X, y)
+        quantiles = [
+            centred_quantiles(y.to_numpy(float)[own == horizon], self.quantile_levels) for horizon in self.horizons
+        ]
+        weight = torch.from_numpy(credibility(data.target.numpy(), self.horizons))
+        self.anchor = Anchor(
+            torch.from_numpy(np.stack(quantiles)),
+            torch.tensor(self.quantile_levels, dtype=torch.float64),
+            trust=weight,
+            weight=weight,
+        )
+        validated = params.pop("validated", (1.0,) * len(self.horizons))  # of the refit: what the first fit learnt
+        validation = None if X_val is None else self._batch(read_sequences(X_val), X_val, y_val)
+        with torch_to_itself(params.pop("seed")):
+            self.model = self.build(
+                len(sequences.channel_names),
+                len(sequences.feature_names),
+                self.horizons,
+                params.pop("width"),
+                params.pop("dropout"),
+            )
+            epochs = train(self.model, self.anchor, data, validation, **params)
+            if validation is not None:
+                validated = tuple(self._validated_share(validation).tolist())
+        self.anchor = replace(self.anchor, trust=weight * torch.tensor(validated, dtype=torch.float64))
+        self.model.double()  # a float32 product depends on how many rows share a batch, which a forecast must not
+        self.params_trained |= {"epochs": epochs, "validated": validated}
+
+    def _validated_share(self, validation: Batch) -> np.ndarray:
+        anchor = self.anchor
+        with torch.inference_mode():
+            raw, _ = self.model(validation.path, validation.features)
+            own, reference = (pinball(validation.target, anchor.forecast(r), anchor.levels) for r in (raw, 0.0 * raw))
+        return validated_share((reference - own).numpy(), self.horizons)
+
+    def _batch(self, sequences: Sequences, X: pd.DataFrame, y: pd.Series | None = None) -> Batch:
+        z = np.full(len(X), np.nan) if y is None else y.to_numpy(float)
+        table = target_table(z, sequences.session, self._horizon_positions(X))
+        target = np.full((len(sequences.path), len(self.horizons)), np.nan)
+        target[:, : table.shape[1]] = table
+        return Batch(
+            self.path_scaling.apply(sequences.path),
+            self.feature_scaling.apply(sequences.features),
+            torch.from_numpy(target),
+        )
+
+    def _horizon_positions(self, X: pd.DataFrame) -> np.ndarray:
+        position = {horizon: n for n, horizon in enumerate(self.horizons)}
+        return np.array([position[int(horizon)] for horizon in X["horizon_days"]])
+
+    def run(self, X: pd.DataFrame) -> tuple[np.ndarray, dict[str, np.ndarray], Sequences]:
+        """Raw output, shape (n_rows, n_levels), and weights, each of shape (n_rows, n_columns), of the fitted network."""
+        sequences = read_sequences(X)
+        batch = self._batch(sequences, X)
+        with torch_to_itself(0), torch.inference_mode():
+            parts = [
+                self.model(path.double(), features.double())
+                for path, features in zip(
+                    batch.path.split(SCORE_SESSIONS), batch.features.split(SCORE_SESSIONS), strict=True
+                )
+            ]
+        horizon = self._horizon_positions(X)
+
+        def rows(values: list[torch.Tensor]) -> np.ndarray:
+            table = torch.cat(values).numpy()
+            return table[sequences.session, horizon] if table.ndim == 3 else table[sequences.session]
+
+        return rows([raw for raw, _ in parts]), {w: rows([by[w] for _, by in parts]) for w in parts[0][1]}, sequences
+
+    def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
+        raw, _, _ = self.run(X)
+        raw = torch.from_numpy(raw.round(6))  # the last digits of a sum depend on the rows beside it
+        return self.anchor.forecast(raw, torch.from_numpy(self._horizon_positions(X))).numpy()
+
+    def _more_tags(self) -> dict:
+        return {"can_refit_full": True}
+
+
+def explain_attention(model: SequenceModel, X: pd.DataFrame) -> list[Explanation]:
+    """How much weight a forecast gave to each session of the look-back."""
+    _, weights, _ = model.run(X)
+    return [Explanation("attention", pd.DataFrame(weights["attention"], index=X.index, columns=ATTENTION_COLUMNS))]

@@ -1,0 +1,40 @@
+"""The attributions of the models in force, read back from their artifacts."""
+
+import pandas as pd
+
+from zl_forecast import artifacts
+from zl_forecast.tournament.fit import ATTRIBUTIONS
+
+COLUMNS = {
+    "bucket": "object",
+    "family": "object",
+    "horizon_days": "int32",
+    "method": "object",
+    "feature": "object",
+    "median_importance": "float64",
+    "width_importance": "float64",
+    "median_latest": "float64",
+    "width_latest": "float64",
+    "feature_value": "float64",
+    "as_of_date": "datetime64[us]",
+    "fingerprint": "object",
+}
+
+
+def collect(live: pd.DataFrame) -> pd.DataFrame:
+    """Attributions of all live fits, see `explain.attributions`.
+
+    Parameters
+    ----------
+    live : DataFrame
+        bucket, family and fingerprint of the live fits; one that failed has no attributions.
+    """
+    frames = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})]
+    for bucket, family, fingerprint in (
+        live[["bucket", "family", "fingerprint"]].drop_duplicates().itertuples(index=False)
+    ):
+        folder = artifacts.find(fingerprint)
+        if folder is not None and (folder / ATTRIBUTIONS).exists():
+            own = pd.read_parquet(folder / ATTRIBUTIONS)
+            frames.append(own.assign(bucket=bucket, family=family, fingerprint=fingerprint))
+    return pd.concat([frame[list(COLUMNS)].astype(COLUMNS) for frame in frames], ignore_index=True)

@@ -1,0 +1,93 @@
+"""What moved the forecasts of a fitted family, as one long table, by the method that the family can answer for."""
+
+import numpy as np
+import pandas as pd
+from autogluon.core.models import AbstractModel
+
+from zl_forecast import settings
+from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.lookback import DAY, RETURN_COLUMNS, SEPARATOR, SIGMA
+
+SIGNED = ("tree_shap", "coefficients", "permutation")  # say by how much a forecast was moved, and which way
+DONORS = 3  # sessions that lend their values in a permutation
+RETURNS = "zl_returns"  # the look-back of ZL's own returns, permuted as one
+P10, P50, P90 = (settings.QUANTILE_LEVELS.index(level) for level in (0.10, 0.50, 0.90))
+
+
+def attributions(family: Family, model: AbstractModel, key: pd.DataFrame, X: pd.DataFrame) -> pd.DataFrame:
+    """All that a family says of its forecasts, in units of the scaled return.
+
+    Parameters
+    ----------
+    model : AbstractModel
+        Fitted.
+    key : DataFrame of shape (n_rows, 2)
+        as_of_date and horizon_days of the rows of X, with the same index.
+    X : DataFrame
+        Rows as the family sees them.
+
+    Returns
+    -------
+    DataFrame
+        One row a method, horizon_days and feature that moves anything: median_importance and width_importance (means of the absolute
+        attributions to P50 and to P90 - P10 over the rows), median_latest and width_latest (the newest session's own, signed),
+        feature_value (the newest session's), as_of_date (of the newest session).
+    """
+    explanations = list(family.explain(model, X)) if family.explain else []
+    if not any(explanation.method in SIGNED for explanation in explanations):
+        explanations.append(permutation(model, X))
+    newest = key["as_of_date"] == key["as_of_date"].max()
+    frames = []
+    for explanation in explanations:
+        width = explanation.width if explanation.width is not None else explanation.median * np.nan
+        for horizon, rows in key.groupby("horizon_days").groups.items():
+            last = rows[newest[rows].to_numpy()]
+            frame = pd.DataFrame(
+                {
+                    "median_importance": explanation.median.loc[rows].abs().mean(),
+                    "width_importance": width.loc[rows].abs().mean(),
+                    "median_latest": explanation.median.loc[last].mean(),
+                    "width_latest": width.loc[last].mean(),
+                    "feature_value": X.loc[last].reindex(columns=explanation.median.columns).mean(),
+                }
+            )
+            frames.append(
+                frame.rename_axis("feature")
+                .reset_index()
+                .assign(method=explanation.method, horizon_days=horizon, as_of_date=key["as_of_date"].max())
+            )
+    table = pd.concat(frames, ignore_index=True)
+    return table[(table["median_importance"] != 0) | (table["width_importance"].fillna(0) != 0)].reset_index(drop=True)
+
+
+def permutation(model: AbstractModel, X: pd.DataFrame) -> Explanation:
+    """What a row's forecast loses when one feature comes from another session: the mean over a few donors, signed.
+
+    Donors are rows of the same horizon a fixed part of the sample away, so the answer is the same each time. A channel and its
+    look-back move together, and so do ZL's returns. Source: Breiman (2001), Machine Learning 45, section 10, per row as the
+    marginal contribution of Strumbelj and Kononenko (2014), Knowledge and Information Systems 41, for one ordering.
+    """
+    groups: dict[str, list[str]] = {}
+    for column in X.columns:
+        if column in ("horizon_days", DAY, SIGMA):
+            continue
+        name = RETURNS if column in RETURN_COLUMNS else column.rsplit(SEPARATOR, 1)[0]
+        groups.setdefault(name, []).append(column)
+    order = np.arange(len(X))
+    donors = []
+    for step in range(1, DONORS + 1):
+        donor = order.copy()
+        for rows in X.groupby("horizon_days").indices.values():
+            donor[rows] = np.roll(rows, step * len(rows) // (DONORS + 1))
+        donors.append(donor)
+    own = model.predict_proba(X)
+    median, width = {}, {}
+    for name, columns in groups.items():
+        changed = []
+        for donor in donors:
+            lent = X.copy()
+            lent[columns] = X[columns].to_numpy()[donor]
+            changed.append(own - model.predict_proba(lent))
+        moved = np.mean(changed, axis=0)
+        median[name], width[name] = moved[:, P50], moved[:, P90] - moved[:, P10]
+    return Explanation("permutation", pd.DataFrame(median, index=X.index), pd.DataFrame(width, index=X.index))

@@ -1,0 +1,61 @@
+"""LSTM, GRU, Transformer and TFT in a world where only the order of the look-back forecasts anything."""
+
+from types import SimpleNamespace
+
+import pytest
+import sequence_worlds as worlds
+import through_autogluon as tournament
+
+from zl_forecast.families import gru, lightgbm, lstm, tft, transformer
+
+FAMILIES = {"lstm": lstm.FAMILY, "gru": gru.FAMILY, "transformer": transformer.FAMILY, "tft": tft.FAMILY}
+
+
+@pytest.fixture(scope="module")
+def world(market_rows):
+    return worlds.order_world(market_rows)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def fitted(request, world, tmp_path_factory):
+    family = FAMILIES[request.param]
+    own = tournament.fit(family, world.train, tmp_path_factory.mktemp(request.param))
+    rows = tournament.shown(world.test)
+    return SimpleNamespace(
+        name=request.param,
+        loss=tournament.loss(world.test, own.forecast(world.test)),
+        weights={e.method: e.median for e in family.explain(own.model, rows)},
+    )
+
+
+@pytest.fixture(scope="module", params=[worlds.with_features_only, worlds.blind_to_order])
+def trees_loss(request, world, tmp_path_factory):
+    """LightGBM's loss at one session on the features at the origin, and on an order-blind summary of the look-back."""
+    train, test = request.param(world.train), request.param(world.test)
+    fitted = tournament.fit(lightgbm.FAMILY, train, tmp_path_factory.mktemp("trees"))
+    return tournament.loss(test, fitted.forecast(test))
+
+
+SMALLEST_GAIN = {"lstm": 0.10, "gru": 0.10, "transformer": 0.05, "tft": 0.10}
+
+
+def test_the_order_is_found(fitted, world):
+    gain = 1 - fitted.loss / world.reference_loss
+    assert gain[1] > SMALLEST_GAIN[fitted.name]
+    assert gain.min() > -0.01
+
+
+def test_trees_without_the_order_find_nothing(trees_loss, world):
+    gain = 1 - trees_loss / world.reference_loss
+    assert gain[1] < 0.02
+
+
+def test_weights_point_to_where_the_signal_is(fitted):
+    """The transformer's attention to the sessions that matter; the fusion transformer's choice among past variables."""
+    lags = [f"sessions_ago_{lag:02d}" for lag in (*worlds.RECENT, *worlds.BEFORE)]
+    share = fitted.weights["attention"][lags].sum(axis=1).mean()
+    if fitted.name == "transformer":
+        assert share > 1.5 * 10 / 40
+    if fitted.name == "tft":
+        past = fitted.weights["variable_selection"].filter(regex="@past$").mean()
+        assert past.idxmax() == "planted@past"

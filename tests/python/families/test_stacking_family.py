@@ -1,0 +1,102 @@
+"""Stacking: the three best families' forecasts of earlier blocks, weighed on their losses."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from zl_forecast import settings
+from zl_forecast.families.stacking import StackingModel, column, stacking_weights
+from zl_forecast.tournament.fit import Block
+from zl_forecast.tournament.splits import Fold
+from zl_forecast.tournament.stacking import second_level_block
+
+LEVELS = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of a standard normal
+
+
+def _members(n: int, **noise: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Families that forecast a signal with an error of the given size; z is the signal and a unit of chance."""
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal(n)
+    z = signal + rng.standard_normal(n)
+    return {name: (signal + size * rng.standard_normal(n))[:, None] + LEVELS for name, size in noise.items()}, z
+
+
+def test_the_three_best_are_chosen_and_the_best_weighs_most():
+    members, z = _members(4000, bad=3.0, good=0.1, fair=1.0, poor=2.0)
+    weights = stacking_weights(members, z, overlap=1)
+    assert set(weights) == {"good", "fair", "poor"}
+    assert weights["good"] > 0.9
+    assert sum(weights.values()) == pytest.approx(1)
+
+
+def test_few_independent_samples_leave_nearly_equal_weights():
+    members, z = _members(240, good=0.1, fair=1.0, poor=2.0)
+    many, few = (stacking_weights(members, z, overlap=overlap) for overlap in (1, 120))
+    assert many["good"] > 0.8
+    # two samples against a prior of twenty: a third, and two twenty-seconds of what is left
+    assert few["good"] == pytest.approx(1 / 3, abs=0.07)
+
+
+def test_a_family_that_failed_in_a_block_is_not_chosen():
+    members, z = _members(400, good=0.1, fair=1.0, poor=2.0, bad=3.0)
+    members["good"][:50] = np.nan
+    assert set(stacking_weights(members, z, overlap=5)) == {"fair", "poor", "bad"}
+
+
+def _fitted(weights: dict[str, float]) -> StackingModel:
+    model = StackingModel()
+    model.model = {5: weights}
+    return model
+
+
+def _row(**medians: float) -> pd.DataFrame:
+    values = {
+        column(name, q): [m + level]
+        for name, m in medians.items()
+        for q, level in zip(settings.QUANTILE_COLUMNS, LEVELS, strict=True)
+    }
+    return pd.DataFrame(values).assign(horizon_days=5)
+
+
+def test_a_forecast_is_the_weighted_mean_worked_by_hand():
+    forecast = _fitted({"a": 0.75, "b": 0.25})._predict_proba(_row(a=1.0, b=5.0))
+    np.testing.assert_allclose(forecast[0], 2.0 + LEVELS)
+
+
+def test_a_family_that_fails_in_a_row_leaves_its_weight_to_the_others():
+    forecast = _fitted({"a": 0.75, "b": 0.25})._predict_proba(_row(a=np.nan, b=5.0))
+    np.testing.assert_allclose(forecast[0], 5.0 + LEVELS)
+
+
+@pytest.fixture(scope="module")
+def history():
+    """Two blocks of one family's forecasts, with targets that reach ten sessions ahead."""
+    days = pd.bdate_range("2019-01-01", "2020-12-31")
+    rows = pd.DataFrame(
+        {"as_of_date": days, "horizon_days": 10, "z": np.arange(len(days), dtype=float), "is_matured": True}
+    )
+    rows["target_date"] = rows["as_of_date"] + pd.offsets.BDay(10)
+    folds = [
+        Fold(pd.Timestamp(y, 1, 1), pd.Timestamp(y + 1, 1, 1), "oof", pd.Timestamp(y - 1, 12, 24)) for y in (2019, 2020)
+    ]
+    forecasts = rows[["as_of_date", "horizon_days"]].assign(
+        family="a", kind="oof", **dict.fromkeys(settings.QUANTILE_COLUMNS, 0.5)
+    )
+    forecasts["fold_start"] = pd.to_datetime(forecasts["as_of_date"].dt.year.astype(str) + "-01-01")
+    blocks = [Block("crush", f, (), rows[:0], rows[f.test_rows(rows)], None, keep_models=False) for f in folds]
+    return blocks, forecasts, rows
+
+
+def test_the_first_block_has_nothing_to_learn_from(history):
+    blocks, forecasts, rows = history
+    assert second_level_block(blocks[0], forecasts, rows) is None
+
+
+def test_training_rows_are_forecasts_of_earlier_blocks_whose_targets_matured_before_the_embargo(history):
+    blocks, forecasts, rows = history
+    second = second_level_block(blocks[1], forecasts, rows)
+    assert second.train["as_of_date"].max() < blocks[1].fold.start
+    assert second.train["target_date"].max() < blocks[1].fold.train_until
+    assert len(second.train) == (rows["target_date"] < blocks[1].fold.train_until).sum()
+    assert second.features == tuple(column("a", q) for q in settings.QUANTILE_COLUMNS)
+    assert second.test["as_of_date"].tolist() == blocks[1].test["as_of_date"].tolist()

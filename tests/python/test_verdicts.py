@@ -1,0 +1,143 @@
+"""Skill or no skill, of inputs and of families: who is tested, on which rows, and what testing many of them costs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from zl_forecast import settings
+from zl_forecast.scoring import diebold_mariano
+from zl_forecast.verdicts import FAMILY_COLUMNS, family_verdicts, verdicts
+
+N = 600
+DAYS = pd.bdate_range("2020-01-01", periods=2 * N)
+
+
+def losses(family: str, loss, bucket: str = "crush", horizon: int = 5, start: int = 0) -> pd.DataFrame:
+    days = DAYS[start : start + len(loss)]
+    return pd.DataFrame(
+        {"bucket": bucket, "family": family, "as_of_date": days, "horizon_days": horizon, "pinball_pct": loss}
+    )
+
+
+def reference_loss(seed: int = 0, n: int = N) -> np.ndarray:
+    return np.random.default_rng(seed).gamma(4, size=n)
+
+
+def test_a_family_with_a_gain_is_called_skilled_and_one_without_is_not():
+    rng, reference = np.random.default_rng(1), reference_loss()
+    table = family_verdicts(
+        pd.concat(
+            [
+                losses("reference", reference),
+                losses("good", reference - 0.5 + 0.3 * rng.standard_normal(N)),
+                losses("idle", reference + 0.3 * rng.standard_normal(N)),
+            ]
+        )
+    ).set_index("family")
+    assert table["verdict"].to_dict() == {"good": "skill", "idle": "no_skill"}
+    assert table.loc["good", "pinball_skill"] == pytest.approx(0.5 / reference.mean(), rel=0.1)
+    assert table["n_rows"].eq(N).all()
+
+
+def test_p_values_are_adjusted_by_holm_within_bucket_and_horizon_worked_by_hand():
+    # Holm of ordered p1 <= p2 <= p3: 3 p1, then max(that, 2 p2), then max(that, p3); a bucket with one family is not adjusted
+    rng, reference = np.random.default_rng(2), reference_loss()
+    gains = {"a": 0.06, "b": 0.04, "c": -0.02}
+    noisy = {name: reference - gain + 0.5 * rng.standard_normal(N) for name, gain in gains.items()}
+    table = family_verdicts(
+        pd.concat(
+            [losses("reference", reference), losses("reference", reference, bucket="fed")]
+            + [losses(name, loss) for name, loss in noisy.items()]
+            + [losses("a", noisy["a"], bucket="fed")]
+        )
+    )
+    crush = table[table["bucket"] == "crush"].sort_values("p_value")
+    first, second, third = crush["p_value"]
+    by_hand = np.maximum.accumulate([3 * first, 2 * second, third])
+    assert crush["p_value_holm"].to_numpy() == pytest.approx(np.minimum(by_hand, 1))
+    assert first == diebold_mariano(noisy[crush["family"].iloc[0]], reference, 5).p_value
+    fed = table[table["bucket"] == "fed"].iloc[0]
+    assert fed["p_value_holm"] == fed["p_value"]
+
+
+def test_the_adjustment_agrees_with_statsmodels():
+    rng, reference = np.random.default_rng(9), reference_loss()
+    frames = [losses("reference", reference)]
+    frames += [losses(f"f{i:02}", reference - 0.02 * i + rng.standard_normal(N)) for i in range(12)]
+    table = family_verdicts(pd.concat(frames))
+    assert table["p_value_holm"].to_numpy() == pytest.approx(multipletests(table["p_value"], method="holm")[1])
+    assert table["p_value_holm"].between(0, 1, inclusive="left").any()
+
+
+def test_the_verdict_follows_the_adjusted_p_value_not_the_raw_one():
+    rng, reference = np.random.default_rng(3), reference_loss()
+    frames = [losses("reference", reference)]
+    frames += [losses(f"idle_{i:02}", reference + rng.standard_normal(N)) for i in range(40)]
+    table = family_verdicts(pd.concat(frames))
+    assert (table["p_value"] < settings.VERDICT_LEVEL).any()  # the best of forty, by luck
+    assert (table["verdict"] == "no_skill").all()
+
+
+def test_without_skill_a_dozen_families_rarely_yield_a_single_skill():
+    found = []
+    for seed in range(150):
+        rng, reference = np.random.default_rng(seed), reference_loss(seed, n=200)
+        frames = [losses("reference", reference)]
+        frames += [losses(f"idle_{i:02}", reference + rng.standard_normal(200)) for i in range(12)]
+        table = family_verdicts(pd.concat(frames))
+        found.append(((table["p_value"] < settings.VERDICT_LEVEL).any(), (table["verdict"] == "skill").any()))
+    raw, adjusted = np.mean(found, axis=0)
+    assert adjusted <= 0.10  # 0.05 + 3 standard errors of 150 draws
+    assert raw > 0.3  # which is why they are adjusted
+
+
+def test_families_are_tested_on_the_rows_they_share_with_the_reference():
+    reference = reference_loss()
+    late = reference[100:] - 0.5 + 0.1 * np.random.default_rng(4).standard_normal(N - 100)
+    table = family_verdicts(
+        pd.concat([losses("reference", reference[:500]), losses("late", late, start=100)])  # rows 100 to 499
+    )
+    assert table["n_rows"].tolist() == [400]
+    assert table["p_value"].iloc[0] == diebold_mariano(late[:400], reference[100:500], 5).p_value
+
+
+def test_the_order_of_rows_does_not_matter():
+    rng, reference = np.random.default_rng(5), reference_loss()
+    rows = pd.concat([losses("reference", reference), losses("a", reference + rng.standard_normal(N))])
+    pd.testing.assert_frame_equal(family_verdicts(rows), family_verdicts(rows.sample(frac=1, random_state=6)))
+
+
+def test_what_cannot_be_tested_is_no_skill_and_does_not_count_in_the_adjustment():
+    reference = reference_loss()
+    noisy = reference - 0.05 + 0.3 * np.random.default_rng(7).standard_normal(N)
+    table = family_verdicts(
+        pd.concat([losses("reference", reference), losses("noisy", noisy), losses("copy", reference)])
+    ).set_index("family")
+    assert np.isnan(table.loc["copy", ["p_value", "p_value_holm"]].astype(float)).all()
+    assert table.loc["copy", "verdict"] == "no_skill"
+    assert table.loc["noisy", "p_value_holm"] == table.loc["noisy", "p_value"]
+
+
+def test_nothing_to_test_is_an_empty_table_with_all_columns():
+    table = family_verdicts(losses("reference", reference_loss()))
+    assert table.empty
+    assert table.dtypes.astype(str).to_dict() == FAMILY_COLUMNS
+
+
+def test_inputs_and_the_published_line_are_tested_on_matured_rows_of_the_history_only():
+    reference = reference_loss()
+    better = reference - 0.5 + 0.1 * np.random.default_rng(8).standard_normal(N)
+    frame = pd.concat([losses("reference", reference), losses("core", better)]).rename(columns={"family": "input"})
+    inputs = frame.assign(kind="oof", is_matured=True, is_inside_80=True)
+    live = inputs.assign(kind="live", pinball_pct=99.0)
+    published = losses("x", better).assign(
+        kind="oof",
+        is_matured=[*[True] * (N - 100), *[False] * 100],
+        is_inside_80=False,
+        reference_pinball_pct=reference,
+    )
+    table = verdicts(pd.concat([inputs, live]), published).set_index("subject")
+    assert table["n_rows"].to_dict() == {"core": N, "published": N - 100}
+    assert table["verdict"].eq("skill").all()
+    assert table["coverage_80"].to_dict() == {"core": 1.0, "published": 0.0}
