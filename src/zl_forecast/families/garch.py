@@ -220,7 +220,7 @@ class GarchModel(AbstractModel):
     _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
-        sessions = read_sessions(X.loc[:, X.columns.notna()])  # AutoGluon's tuning data have a column named None
+        sessions = read_sessions(X)
         series = contiguous(sessions.returns, session_positions(sessions))
         series = series[~np.isnan(series)]
         chosen, garch = fit_garch(series)
@@ -252,7 +252,7 @@ class GarchModel(AbstractModel):
             )
 
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
-        sessions = read_sessions(X.loc[:, X.columns.notna()])
+        sessions = read_sessions(X)
         garch, starts = self.model["garch"], np.log(self.model["starts"])
         # Row by row the same operations whatever else is asked for: a forecast depends on its own row alone.
         variance = filtered_variance(garch, sessions.returns)[:, -1]

@@ -165,7 +165,7 @@ class ProphetModel(AbstractModel):
     _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
-        sessions = read_sessions(X.loc[:, X.columns.notna()])  # AutoGluon's tuning data have a column named None
+        sessions = read_sessions(X)
         values = _candidates(sessions)
         mean, scale = values.mean(), values.std(ddof=0)
         values = values.loc[:, (scale > 1e-9) & mean.notna()]
@@ -190,7 +190,7 @@ class ProphetModel(AbstractModel):
 
     def contributions(self, X: pd.DataFrame) -> pd.DataFrame:
         """What the season, each regressor and the trend add to P50, in units of the scaled return; they sum to it."""
-        sessions = read_sessions(X.loc[:, X.columns.notna()])
+        sessions = read_sessions(X)
         names = self.model["regressors"]
         values = _candidates(sessions)[names].to_numpy(float)
         x = _standardise(values, self.model["mean"], self.model["scale"])

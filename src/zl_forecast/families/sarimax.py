@@ -187,7 +187,7 @@ class SarimaxModel(AbstractModel):
     _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
-        sessions = read_sessions(X.loc[:, X.columns.notna()])  # AutoGluon's tuning data have a column named None
+        sessions = read_sessions(X)
         positions = session_positions(sessions)
         returns = contiguous(sessions.returns, positions)
         channels = contiguous(sessions.channels, positions)
@@ -232,7 +232,7 @@ class SarimaxModel(AbstractModel):
 
     def contributions(self, X: pd.DataFrame) -> pd.DataFrame:
         """What each channel and the returns' own past add to P50, in units of the scaled return; they sum to it."""
-        sessions = read_sessions(X.loc[:, X.columns.notna()])
+        sessions = read_sessions(X)
         u, x = self._lookback(sessions)
         names = [*sessions.channel_names, "own_past"]
         result = np.empty((len(X), len(names)))

@@ -21,7 +21,6 @@ from zl_forecast.families.lookback import CHANNEL_LAGS, read_sessions
 from zl_forecast.families.reference import centred_quantiles
 
 OUTLIER = 3.0  # standard deviations at which an input is clipped
-SCREEN = 2.0  # squared t-statistic of a validated gain at or below which it counts for nothing
 LARGEST_SHIFT = 1.0  # scaled return: the furthest that a median is moved
 LARGEST_LOG_FACTOR = 0.7  # a distance between two quantiles is at most twice the reference's, at least half of it
 LARGEST_GRADIENT = 1.0
@@ -84,7 +83,7 @@ class Sequences:
 
 def read_sequences(X: pd.DataFrame) -> Sequences:
     """The sequences that rows carry."""
-    sessions = read_sessions(X.loc[:, X.columns.notna()])  # AutoGluon's tuning and refit data have a column named None
+    sessions = read_sessions(X)
     returns = sessions.returns[:, -CHANNEL_LAGS:, None] / sessions.sigma[:, None, None]
     return Sequences(
         path=np.concatenate([returns, np.abs(returns), sessions.channels], axis=2),
@@ -176,16 +175,11 @@ def validated_share(gain: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
     Returns
     -------
     array of shape (n_horizons,)
-        Zero without a gain or without a matured row; else what is left of the squared t-statistic of the mean gain above
-        `SCREEN`, as in ridge.screened_ridge, times the rows' `credibility`. The t-statistic counts n / h samples.
+        Zero without a gain or without a matured row; else the `credibility` of the validation rows.
     """
     matured = np.isfinite(gain)
-    count = np.maximum(matured.sum(axis=0), 1)
-    mean = np.where(matured, gain, 0.0).sum(axis=0) / count
-    variance = np.where(matured, (gain - mean) ** 2, 0.0).sum(axis=0) / count
-    t_squared = mean**2 / np.maximum(variance * np.array(horizons) / count, 1e-12)
-    evidence = np.maximum(0.0, 1.0 - SCREEN / np.maximum(t_squared, 1e-12))
-    return np.where(mean > 0, evidence, 0.0) * credibility(gain, horizons)
+    total = np.where(matured, gain, 0.0).sum(axis=0)
+    return np.where(total > 0, credibility(gain, horizons), 0.0)
 
 
 def pinball(target: torch.Tensor, quantiles: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:

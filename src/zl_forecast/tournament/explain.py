@@ -29,7 +29,7 @@ def attributions(family: Family, model: AbstractModel, key: pd.DataFrame, X: pd.
     Returns
     -------
     DataFrame
-        One row a method, horizon_days and feature that moves anything: median_importance and width_importance (means of the absolute
+        One row a method, horizon_days and feature (of a permutation only what moved anything): median_importance and width_importance (means of the absolute
         attributions to P50 and to P90 - P10 over the rows), median_latest and width_latest (the newest session's own, signed),
         feature_value (the newest session's), as_of_date (of the newest session).
     """
@@ -57,7 +57,8 @@ def attributions(family: Family, model: AbstractModel, key: pd.DataFrame, X: pd.
                 .assign(method=explanation.method, horizon_days=horizon, as_of_date=key["as_of_date"].max())
             )
     table = pd.concat(frames, ignore_index=True)
-    return table[(table["median_importance"] != 0) | (table["width_importance"].fillna(0) != 0)].reset_index(drop=True)
+    idle = (table["method"] == "permutation") & (table["median_importance"] == 0) & (table["width_importance"] == 0)
+    return table[~idle].reset_index(drop=True)
 
 
 def permutation(model: AbstractModel, X: pd.DataFrame) -> Explanation:
