@@ -1,6 +1,6 @@
 """The core ZL forecaster and the reference, out of fold and live. The work is in zl_forecast.core."""
 
-from zl_forecast.core import run_core
+from zl_forecast.for_dbt import run_core
 
 
 def model(dbt, session):

@@ -1,6 +1,6 @@
 """Value at risk, expected shortfall and level probabilities of the newest forecast. The work is in zl_forecast.risk."""
 
-from zl_forecast.risk import risk_table
+from zl_forecast.for_dbt import risk_table
 
 
 def model(dbt, session):

@@ -1,6 +1,6 @@
 """Publishes what BI reads, last of all. The work is in zl_forecast.publish."""
 
-from zl_forecast.publish import publish
+from zl_forecast.for_dbt import publish
 
 
 def model(dbt, session):

@@ -1,7 +1,6 @@
 """Tournament of the fed bucket. The work is in zl_forecast.tournament."""
 
-from zl_forecast.tournament import run_specialist
-from zl_forecast.validation import is_quarantined
+from zl_forecast.for_dbt import is_quarantined, run_specialist
 
 
 def model(dbt, session):

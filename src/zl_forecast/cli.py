@@ -8,6 +8,7 @@ import duckdb
 from zl_forecast.errors import ZlForecastError
 from zl_forecast.landing.folder import find_landing, sample_landing
 from zl_forecast.paths import data_docs_dir, serving_dir, warehouse
+from zl_forecast.report import missing_buckets
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,6 +56,7 @@ def _summary() -> None:
                 "select distinct bucket from monitoring.gx_results where bucket_status = 'quarantined' order by 1"
             ).fetchall()
         ]
+        too_few = missing_buckets(con)
     as_of, source, regime, last = rows[0][11], rows[0][12], rows[0][13], rows[0][2]
     print(f"\nSoybean oil (CBOT ZL), cents/lb, as of {as_of}: last {last:.2f}, regime {regime}, {source} data\n")
     print("horizon  target       P10     P50     P90     up   verdict    pinball skill  80% coverage  method")
@@ -62,6 +64,8 @@ def _summary() -> None:
         print(
             f"{code:7}  {target}  {p10:6.2f}  {p50:6.2f}  {p90:6.2f}  {up:4.0%}   {verdict:9}  {skill:+12.1%}  {coverage:12.0%}  {method}"
         )
+    if too_few:
+        print(f"\n{too_few}")
     if quarantined:
         print(f"\nQuarantined buckets (left out of the forecast): {', '.join(quarantined)}. See monitoring.gx_results.")
     if source == "simulated":

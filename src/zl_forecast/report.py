@@ -1,12 +1,17 @@
-"""The report page: one static HTML file with the fan, the forecast table, what was promised and what came."""
+"""The report page: one static HTML file with the fan, the forecast, what was promised and what came, who won and why."""
 
 import html
 from datetime import date
 
 import duckdb
+import pandas as pd
 
 WIDTH, HEIGHT, MARGIN = 900, 360, 48
 BANDS = (("p05", "p95", "#dbe9f6"), ("p10", "p90", "#b5d2ec"), ("p25", "p75", "#7fb0dc"))
+BUCKETS = 8  # of the design; a ledger that was once offered more counts those
+WHITE, BETTER, WORSE = (255, 255, 255), (127, 176, 220), (240, 178, 122)  # blue and orange: told apart by every eye
+FULL_COLOUR = 0.05  # pinball gain from which the map has its full colour
+STATUS_MARKS = {"failed": "F", "timed_out": "T"}  # in some blocks
 
 
 def render(con: duckdb.DuckDBPyConnection) -> str:
@@ -30,12 +35,6 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
         """
     ).df()[::-1]
     skill = con.sql("from monitoring.verdicts where subject = 'published' order by horizon_days").df()
-    winners = con.sql(
-        """
-        select bucket, horizon_code, winner, verdict, backtest_pinball_skill, backtest_coverage_80
-        from monitoring.bucket_winners order by bucket, horizon_days
-        """
-    ).df()
     risk = con.sql(
         """
         select horizon_code, side, max(value) filter (where measure = 'var_95') as var_95,
@@ -51,8 +50,11 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
         if simulated
         else ""
     )
+    too_few = missing_buckets(con)
+    if too_few:
+        banner += f'<p class="warn">{_escape(too_few)}</p>'
     forecast_rows = "".join(
-        f"<tr><td>{r.horizon_code}</td><td>{r.target_date:%Y-%m-%d}</td><td>{r.p10:.2f}</td><td><b>{r.p50:.2f}</b></td>"
+        f"<tr><td>{_escape(r.horizon_code)}</td><td>{r.target_date:%Y-%m-%d}</td><td>{r.p10:.2f}</td><td><b>{r.p50:.2f}</b></td>"
         f"<td>{r.p90:.2f}</td><td>{r.prob_up:.0%}</td><td>{r.reference_p10:.2f} to {r.reference_p90:.2f}</td>"
         f"<td>{_escape(r.ensemble_method)}</td><td>{_verdict(r.verdict)}</td></tr>"
         for r in forecast.itertuples()
@@ -62,13 +64,8 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
         f"<td>{'' if r.p_value != r.p_value else f'{r.p_value:.2f}'}</td><td>{_verdict(r.verdict)}</td></tr>"
         for r in skill.itertuples()
     )
-    winner_rows = "".join(
-        f"<tr><td>{_escape(r.bucket)}</td><td>{r.horizon_code}</td><td>{_escape(r.winner)}</td>"
-        f"<td>{r.backtest_pinball_skill:+.1%}</td><td>{r.backtest_coverage_80:.0%}</td><td>{_verdict(r.verdict)}</td></tr>"
-        for r in winners.itertuples()
-    )
     risk_rows = "".join(
-        f"<tr><td>{r.horizon_code}</td><td>{r.side}</td><td>{r.var_95:.2f}</td><td>{r.cvar_95:.2f}</td></tr>"
+        f"<tr><td>{_escape(r.horizon_code)}</td><td>{_escape(r.side)}</td><td>{r.var_95:.2f}</td><td>{r.cvar_95:.2f}</td></tr>"
         for r in risk.itertuples()
     )
     return f"""<!doctype html>
@@ -79,6 +76,15 @@ table {{ border-collapse: collapse; margin: .5em 0 1.5em; }} td, th {{ padding: 
 tr {{ border-bottom: 1px solid #e3e3e3; }} td:first-child, th:first-child {{ text-align: left; }}
 .warn {{ background: #fff3cd; padding: .6em 1em; }} .skill {{ color: #18794e; font-weight: 600; }} .no {{ color: #8a6d3b; }}
 svg text {{ font: 12px system-ui, sans-serif; fill: #444; }}
+.maps {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 0 1em; font-size: 11px; line-height: 1.2; }}
+.maps table {{ table-layout: fixed; width: 440px; }} .maps th:first-child {{ width: 80px; text-align: right; }}
+.maps td, .maps th {{ padding: 0 .2em; height: 2.5em; text-align: center; font-weight: normal; white-space: nowrap; }}
+.maps td {{ border: 1px solid #fff; color: #111; print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
+.maps caption {{ font-size: 13px; font-weight: 600; }}
+.maps td.winner {{ border: 2px solid #111; font-weight: 700; }} .maps small {{ display: block; font-size: 9px; }}
+summary {{ cursor: pointer; padding: .3em 0; }} .why td, .why th {{ text-align: left; vertical-align: top; padding: .25em .5em; }} .why ol {{ margin: .3em 0 0; padding-left: 1.5em; }}
+.why {{ font-size: 13px; }} .why td.number {{ text-align: right; white-space: nowrap; }}
+@media print {{ details::details-content {{ content-visibility: visible; block-size: auto; }} }}
 </style></head><body>
 <h1>Soybean oil (CBOT ZL)</h1>
 <p>As of <b>{first["as_of_date"]:%A %d %B %Y}</b>, last price <b>{first["last_price"]:.2f} cents/lb</b>, regime
@@ -97,11 +103,124 @@ often the price came inside P10 to P90 (nominal 80 %). <i>no_skill</i> means: us
 <p>Loss not exceeded with 95 % probability (VaR), and the mean loss beyond it (CVaR). A buyer loses when the price rises,
 a holder when it falls.</p>
 <table><tr><th>Horizon</th><th>Side</th><th>VaR 95</th><th>CVaR 95</th></tr>{risk_rows}</table>
-<h2>Buckets</h2>
-<table><tr><th>Bucket</th><th>Horizon</th><th>Winner</th><th>Pinball skill</th><th>Coverage</th><th>Verdict</th></tr>
-{winner_rows}</table>
+<h2>Tournament</h2>
+{_maps(con)}
+<h2>Who stands for each bucket, and why</h2>
+{_reasons(con)}
 </body></html>
 """
+
+
+def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
+    """A sentence for the reader where fewer buckets took part than there are; empty where all did."""
+    rows = con.sql("select buckets_offered from forecasts.zl_forecast order by horizon_days").fetchall()
+    fewest = min(((row[0] or "").split() for row in rows), key=len)
+    once = con.sql("select max(len(string_split(buckets_offered, ' '))) from forecasts.zl_forecast_ledger").fetchone()
+    all_ = max(BUCKETS, once[0] or 0)
+    if len(fewest) >= all_:
+        return ""
+    return (
+        f"Only {len(fewest)} of {all_} buckets took part: {', '.join(fewest) or 'none'}. The others were quarantined (see "
+        "monitoring.gx_results) or left out of this build (var buckets)."
+    )
+
+
+def _maps(con: duckdb.DuckDBPyConnection) -> str:
+    """A heat map a horizon: families in rows, buckets in columns, the pinball gain in percent in each cell."""
+    board = con.sql("from monitoring.leaderboard order by horizon_days, bucket, place").df()
+    if board.empty:
+        return "<p>No bucket held a tournament in this build.</p>"
+    buckets = sorted(board["bucket"].unique())
+    # one order for all maps; whoever stands above the reference gained on average
+    gains = board.groupby("family")["pinball_gain"].mean().sort_values(ascending=False, kind="stable")
+    labels = board.drop_duplicates("family").set_index("family")["label"]
+    tables = []
+    for (_, code), own in board.groupby(["horizon_days", "horizon_code"]):
+        cells = {(row.family, row.bucket): _cell(row) for row in own.itertuples()}
+        head = "".join(f"<th>{_escape(bucket)}</th>" for bucket in buckets)
+        body = "".join(
+            f'<tr><th title="{_escape(labels[family])}">{_escape(family)}</th>'
+            + "".join(cells.get((family, bucket), "<td></td>") for bucket in buckets)
+            + "</tr>"
+            for family in gains.index
+        )
+        tables.append(f"<table><caption>{_escape(code)}</caption><tr><th></th>{head}</tr>{body}</table>")
+    return (
+        "<p>The percentage by which a family's pinball loss lies below the reference's, on all matured out-of-sample rows; blue is "
+        "better, orange worse. A <b>frame</b> marks the winner, the best score, most of which is pinball, with its verdict. "
+        "<b>*</b> is skill in a Diebold-Mariano test adjusted for all families of the bucket and horizon; without it, "
+        "<i>no_skill</i>. <b>F</b> failed and <b>T</b> timed out in some blocks. <b>?</b> nothing has matured; empty: did not "
+        "compete. Hover over a cell for the reason.</p>"
+        f'<div class="maps">{"".join(tables)}</div>'
+    )
+
+
+def _cell(row) -> str:
+    """One family of one bucket and horizon, a row of monitoring.leaderboard."""
+    style = ""
+    if pd.notna(row.pinball_gain):
+        towards = BETTER if row.pinball_gain > 0 else WORSE
+        share = min(abs(row.pinball_gain) / FULL_COLOUR, 1.0)
+        colour = [round(white + share * (full - white)) for white, full in zip(WHITE, towards, strict=True)]
+        style = f' style="background: #{bytes(colour).hex()}"'
+        inner = "0" if row.family == "reference" else f"{100 * row.pinball_gain:+z.1f}"
+        inner += "*" if row.verdict == "skill" else ""
+        inner += f" {STATUS_MARKS[row.status]}" if row.status in STATUS_MARKS else ""
+    else:
+        inner = "?" if row.status == "ok" else f"<small>{_escape(row.status.replace('_', ' '))}</small>"
+    if row.is_winner:
+        verdict = "no_skill" if pd.isna(row.verdict) else row.verdict  # the reference has none over itself
+        inner += f"<small>{_escape(verdict)}</small>"
+    kind = ' class="winner"' if row.is_winner else ""
+    return f'<td{kind}{style} title="{_escape(row.why)}">{inner}</td>'
+
+
+def _reasons(con: duckdb.DuckDBPyConnection) -> str:
+    """The winners with the record of their bucket, why they stand there, and what moves their newest forecasts."""
+    winners = con.sql(
+        """
+        select winners.bucket, winners.horizon_days, winners.horizon_code, winners.winner, winners.verdict,
+            winners.backtest_pinball_skill, winners.backtest_coverage_80, leaderboard.why
+        from monitoring.bucket_winners as winners
+        left join monitoring.leaderboard as leaderboard
+            on leaderboard.bucket = winners.bucket
+            and leaderboard.horizon_days = winners.horizon_days
+            and leaderboard.family = winners.winner
+        order by winners.bucket, winners.horizon_days
+        """
+    ).df()
+    if winners.empty:
+        return "<p>No bucket held a tournament in this build.</p>"
+    told = con.sql("from monitoring.forecast_explanations order by bucket, horizon_days, place").df()
+    effects = dict(list(told.groupby(["bucket", "horizon_days"])))
+    parts = []
+    for bucket, own in winners.groupby("bucket"):
+        rows = "".join(
+            f"<tr><td>{_escape(r.horizon_code)}</td><td><b>{_escape(r.winner)}</b></td>"
+            f'<td class="number">{_percent(r.backtest_pinball_skill, "+z.1%")}</td>'
+            f'<td class="number">{_percent(r.backtest_coverage_80, ".0%")}</td><td>{_verdict(r.verdict)}</td>'
+            f"<td>{_escape(r.why)}.{_effects(r.winner, effects.get((bucket, r.horizon_days)))}</td></tr>"
+            for r in own.itertuples()
+        )
+        short = ", ".join(f"{_escape(r.horizon_code)} {_escape(r.winner)}" for r in own.itertuples())
+        parts.append(
+            f'<details><summary><b>{_escape(bucket)}</b>: {short}</summary><table class="why"><tr><th>Horizon</th><th>Winner</th>'
+            f"<th>Pinball skill</th><th>Coverage</th><th>Verdict</th><th>Why</th></tr>{rows}</table></details>"
+        )
+    return (
+        "<p>Skill, coverage and verdict are the bucket's own record, with the family that stood for it at the time; the sentence "
+        "is about the winner of today over the whole history, on which it was chosen. Below it, the five features that move its "
+        "newest forecast most. Open a bucket to read on.</p>" + "".join(parts)
+    )
+
+
+def _effects(winner: str, effects: pd.DataFrame | None) -> str:
+    """What moves the winner's newest forecast, a list by size."""
+    if effects is None:
+        nothing = "The reference reads no features" if winner == "reference" else "No feature moves its newest forecast"
+        return f"<br>{nothing}: there is nothing to attribute."
+    items = "".join(f"<li>{_escape(text)}</li>" for text in effects["explanation"])
+    return f"<br>By {_escape(effects['method'].iloc[0])}:<ol>{items}</ol>"
 
 
 def _fan(history, forecast) -> str:
@@ -135,7 +254,7 @@ def _fan(history, forecast) -> str:
         parts.append(f'<text x="4" y="{y(price) + 4:.1f}">{price:.1f}</text>')
     for row in forecast.itertuples():
         parts.append(
-            f'<text x="{x(row.target_date):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{row.horizon_code}</text>'
+            f'<text x="{x(row.target_date):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{_escape(row.horizon_code)}</text>'
         )
     parts.append(f'<text x="{MARGIN}" y="{HEIGHT - 6}">{_day(start)}</text>')
     parts.append(f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 6}" text-anchor="end">{_day(end)}</text>')
@@ -149,6 +268,10 @@ def _day(day: date) -> str:
 
 def _verdict(verdict: str) -> str:
     return f'<span class="{"skill" if verdict == "skill" else "no"}">{_escape(verdict)}</span>'
+
+
+def _percent(share: float, form: str) -> str:
+    return "" if pd.isna(share) else format(share, form)
 
 
 def _escape(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import yaml
 from conftest import PROJECT
 
@@ -34,6 +35,36 @@ def test_every_var_of_the_readme_has_that_default():
         ):
             if name in project_vars:
                 assert str(project_vars[name]).replace("None", "none") == default, name
+
+
+def test_the_families_and_their_presets_are_those_of_the_seeds():
+    families = pd.read_csv(PROJECT / "seeds/families.csv").set_index("family")["from_preset"]
+    candidates = pd.read_csv(PROJECT / "seeds/buckets.csv").set_index("bucket")["candidates"].str.split()
+    expected = {}
+    for family, preset in families.items():
+        quick = [bucket for bucket, names in candidates.items() if family in names]
+        everywhere = family in ("reference", "lightgbm") or len(quick) == len(candidates)
+        if preset == "quick" and not everywhere:
+            preset = "standard"
+        expected[family] = preset if everywhere or not quick else f"{preset}; quick in {', '.join(quick)}"
+    table = README.split("| family | what it is |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", table, flags=re.M)
+    assert rows == list(expected.items())
+
+
+def test_every_status_of_the_readme_is_one_of_the_leaderboard():
+    allowed = re.search(r"values: \[(ok[\w, ]+)\]", (PROJECT / "models/marts/monitoring/leaderboard.yml").read_text())[
+        1
+    ]
+    table = README.split("| status |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.M) == allowed.split(", ")
+
+
+def test_every_zl_command_of_the_readme_is_one():
+    source = (PROJECT / "src/zl_forecast/cli.py").read_text()
+    named = set(re.findall(r"(?:^|`)zl ([a-z]+)", README, flags=re.M))
+    assert named
+    assert named <= set(re.findall(r'add_parser\(\s*"([a-z]+)"', source))
 
 
 def test_only_the_agreed_folders_are_at_the_top():

@@ -55,6 +55,7 @@ entrants as (
             when not bool_or(status = 'ok') then 'skipped'
             else 'ok'
         end as status,
+        first(status order by fold_start desc, kind) filter (where status <> 'ok') as lost_status,
         first(reason order by fold_start desc, kind) filter (where status <> 'ok') as reason,
         count(*) as n_blocks,
         count(*) filter (where status = 'ok') as n_blocks_ok,
@@ -134,7 +135,7 @@ explained as (
         case when is_winner and regime_weight > 0
             then format('; regime {} counts for {:.0f} %', regime, 100 * regime_weight) else '' end as regime_in_words,
         case when n_blocks_ok between 1 and n_blocks - 1
-            then format('; {} of {} blocks, the rest {}: {}', n_blocks_ok, n_blocks, status, coalesce(reason, 'no reason given'))
+            then format('; {} of {} blocks, the rest {}: {}', n_blocks_ok, n_blocks, lost_status, coalesce(reason, 'no reason given'))
             else '' end as blocks_in_words
     from placed
 ),

@@ -1,0 +1,270 @@
+"""The report page and `zl summary`: what they say is what the tables hold, whatever is missing."""
+
+import re
+from html.parser import HTMLParser
+
+import duckdb
+import pandas as pd
+import pytest
+
+from zl_forecast import cli, report
+
+BUCKETS = ("crush", "fx")
+CODES = {5: "1w", 20: "1m", 60: "3m", 120: "6m"}
+FORECAST = {
+    **{"p05": 44.0, "p10": 45.0, "p25": 47.0, "p50": 49.0, "p75": 51.0, "p90": 53.0, "p95": 54.0, "prob_up": 0.41},
+    **{"reference_p10": 44.5, "reference_p90": 55.5, "last_price": 50.0, "backtest_pinball_skill": 0.034},
+    **{"backtest_coverage_80": 0.79, "ensemble_method": "equal_weights", "verdict": "skill", "regime": "CALM"},
+    **{"model_version": "0123456789ab", "data_source": "simulated"},
+    "as_of_date": pd.Timestamp("2024-03-15"),
+    "made_at": pd.Timestamp("2024-03-15 23:10"),
+    "target_date": pd.Timestamp("2024-06-14"),
+    "buckets_offered": "biofuel china crush energy fed fx tariff volatility",
+}
+# family: gain, status, verdict; catboost wins
+FAMILIES = {
+    "catboost": (0.0312, "ok", "skill"),
+    "reference": (0.0, "ok", None),
+    "garch": (-0.0148, "failed", "no_skill"),
+    "prophet": (-0.0007, "timed_out", "no_skill"),
+    "lstm": (None, "timed_out", "no_skill"),
+    "sarimax": (None, "ok", "no_skill"),
+}
+TYPES = {
+    "leaderboard": "bucket text, horizon_days int, horizon_code text, place int, family text, label text, is_winner bool, "
+    "status text, pinball_gain double, verdict text, why text",
+    "bucket_winners": "bucket text, horizon_days int, horizon_code text, winner text, verdict text, "
+    "backtest_pinball_skill double, backtest_coverage_80 double",
+    "forecast_explanations": "bucket text, horizon_days int, place int, method text, explanation text",
+    "verdicts": "subject text, horizon_days int, n_rows bigint, pinball_skill double, coverage_80 double, p_value double, "
+    "verdict text",
+    "gx_results": "bucket text, bucket_status text",
+}
+
+
+def board(buckets=BUCKETS) -> pd.DataFrame:
+    """monitoring.leaderboard: the families above in every bucket and horizon; gains are smaller at longer horizons."""
+    return pd.DataFrame(
+        {
+            "bucket": bucket,
+            "horizon_days": days,
+            "horizon_code": code,
+            "place": place,
+            "family": family,
+            "label": family.title(),
+            "is_winner": place == 1,
+            "status": status,
+            "pinball_gain": None if gain is None else gain * 5 / days,
+            "verdict": verdict,
+            "why": f"{family} in {bucket} at {code}",
+        }
+        for bucket in buckets
+        for days, code in CODES.items()
+        for place, (family, (gain, status, verdict)) in enumerate(FAMILIES.items(), start=1)
+    )
+
+
+def winners(leaderboard: pd.DataFrame) -> pd.DataFrame:
+    own = leaderboard[leaderboard["is_winner"]]
+    return own[["bucket", "horizon_days", "horizon_code", "verdict"]].assign(
+        winner=own["family"], backtest_pinball_skill=0.0123, backtest_coverage_80=0.81
+    )
+
+
+def explanations(leaderboard: pd.DataFrame) -> pd.DataFrame:
+    own = leaderboard[leaderboard["is_winner"]]
+    return pd.DataFrame(
+        {
+            "bucket": row.bucket,
+            "horizon_days": row.horizon_days,
+            "place": place,
+            "method": "tree_shap",
+            "explanation": f"{row.bucket}_{place} lifts the median at {row.horizon_code}",
+        }
+        for row in own.itertuples()
+        for place in range(1, 6)
+    )
+
+
+def snapshot(con=None, forecast=FORECAST, **tables: pd.DataFrame) -> duckdb.DuckDBPyConnection:
+    """What the page reads; tables of schema monitoring that are not given are empty."""
+    con = con or duckdb.connect()
+    con.execute("create schema forecasts; create schema monitoring")
+    for name, types in TYPES.items():
+        con.execute(f"create table monitoring.{name} ({types})")
+        rows = tables.get(name)
+        if rows is not None and not rows.empty:
+            con.register("rows", rows)
+            con.execute(f"insert into monitoring.{name} by name select {', '.join(rows.columns)} from rows")
+    newest = pd.DataFrame({"horizon_days": days, "horizon_code": code, **forecast} for days, code in CODES.items())
+    history = pd.DataFrame({"as_of_date": pd.bdate_range("2023-03-15", "2024-03-14"), "last_price": 48.0})
+    con.register("newest", newest)
+    con.register("history", history)
+    con.execute("create table forecasts.zl_forecast as from newest")
+    con.execute("create table forecasts.zl_forecast_ledger as from newest")
+    con.execute("create table forecasts.zl_backtest as from history")
+    con.execute(
+        "create table forecasts.zl_risk as select horizon_code, horizon_days, 'buyer' as side, 'var_95' as measure, "
+        "1.25 as value from newest"
+    )
+    return con
+
+
+def page(leaderboard=None, explained: bool = True, **more) -> str:
+    rows = board() if leaderboard is None else leaderboard
+    tables = {"leaderboard": rows, "bucket_winners": winners(rows)}
+    if explained:
+        tables["forecast_explanations"] = explanations(rows)
+    return report.render(snapshot(**tables, **more))
+
+
+class Cells(HTMLParser):
+    """The heat maps as (horizon code, family, bucket) -> text, title and class of the cell."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.cells: dict[tuple[str, str, str], tuple[str, str, str]] = {}
+        self._code, self._buckets, self._family, self._into, self._row = "", [], "", None, []
+        self.feed(text[text.index('<div class="maps">') : text.index("<h2>Who stands")])
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "tr":
+            self._row = []
+        elif tag in ("caption", "th", "td"):
+            self._into = [tag, dict(attributes), ""]
+
+    def handle_data(self, data):
+        if self._into is not None:
+            self._into[2] += data
+
+    def handle_endtag(self, tag):
+        if tag in ("caption", "th", "td"):
+            if tag == "caption":
+                self._code = self._into[2]
+            else:
+                self._row.append(self._into)
+            self._into = None
+        elif tag == "tr":
+            heads = [text for kind, _, text in self._row if kind == "th"]
+            values = [
+                (text, own.get("title", ""), own.get("class", "")) for kind, own, text in self._row if kind == "td"
+            ]
+            if not values:
+                self._buckets = heads[1:]
+            for bucket, value in zip(self._buckets, values, strict=True) if values else ():
+                self.cells[self._code, heads[0], bucket] = value
+
+
+def test_every_cell_of_the_map_is_the_gain_of_the_leaderboard():
+    cells = Cells(page()).cells
+    rows = board().dropna(subset="pinball_gain")
+    assert len(cells) == len(board())
+    for row in rows[rows["family"] != "reference"].itertuples():
+        text, title, _ = cells[row.horizon_code, row.family, row.bucket]
+        shown = float(re.match(r"[+-]\d+\.\d", text)[0])
+        assert shown == pytest.approx(100 * row.pinball_gain, abs=0.0501)
+        assert title == row.why
+
+
+def test_the_map_says_in_words_and_signs_what_its_colours_say():
+    cells = {
+        family: text
+        for (code, family, bucket), (text, *_) in Cells(page()).cells.items()
+        if (code, bucket) == ("1w", "fx")
+    }
+    assert cells == {
+        "catboost": "+3.1*skill",
+        "reference": "0",
+        "garch": "-1.5 F",
+        "prophet": "-0.1 T",
+        "lstm": "timed out",
+        "sarimax": "?",
+    }
+
+
+def test_only_the_winner_is_framed_and_a_winner_without_skill_says_so():
+    rows = board()
+    rows.loc[rows["family"] == "catboost", "verdict"] = "no_skill"
+    cells = Cells(page(rows)).cells
+    framed = {family for (_, family, _), (_, _, kind) in cells.items() if kind == "winner"}
+    assert framed == {"catboost"}
+    assert cells["1w", "catboost", "crush"][0] == "+3.1no_skill"
+
+
+def test_the_reference_as_winner_has_no_skill():
+    rows = board()
+    rows["is_winner"] = rows["family"] == "reference"
+    text = page(rows.assign(verdict=rows["verdict"].where(~rows["is_winner"], "no_skill")), explained=False)
+    assert Cells(text).cells["6m", "reference", "fx"][0] == "0no_skill"
+    assert text.count("The reference reads no features") == len(BUCKETS) * len(CODES)
+
+
+def test_a_family_that_did_not_compete_in_a_bucket_leaves_its_cell_empty():
+    rows = board()
+    text = page(rows[(rows["family"] != "garch") | (rows["bucket"] == "fx")])
+    assert Cells(text).cells["1w", "garch", "crush"] == ("", "", "")
+    assert Cells(text).cells["1w", "garch", "fx"][0] == "-1.5 F"
+
+
+def test_every_winner_has_its_sentence_and_what_moves_its_forecast():
+    text = page()
+    why = text[text.index("<h2>Who stands") :]
+    for row in winners(board()).itertuples():
+        assert f"{row.winner} in {row.bucket} at {row.horizon_code}." in why
+    for sentence in explanations(board())["explanation"]:
+        assert f"<li>{sentence}</li>" in why
+    assert why.count("+1.2%") == why.count("81%") == len(BUCKETS) * len(CODES)
+
+
+def test_a_winner_that_no_feature_moves_says_so():
+    assert page(explained=False).count("No feature moves its newest forecast") == len(BUCKETS) * len(CODES)
+
+
+def test_a_page_without_any_bucket_is_still_a_page():
+    text = report.render(snapshot(forecast={**FORECAST, "buckets_offered": ""}))
+    assert text.count("No bucket held a tournament in this build.") == 2
+    assert "Only 0 of 8 buckets took part: none." in text
+    assert text.rstrip().endswith("</html>")
+
+
+def test_what_tables_hold_cannot_become_markup():
+    evil = '<script>alert("1")</script>\' onmouseover=x'
+    rows = board(buckets=(evil,)).assign(label=evil, why=evil)
+    rows["family"] += "<b>"
+    told = explanations(rows).assign(explanation=evil, method=evil)
+    text = report.render(
+        snapshot(
+            leaderboard=rows,
+            bucket_winners=winners(rows),
+            forecast_explanations=told,
+            forecast={**FORECAST, "ensemble_method": evil, "verdict": evil, "regime": evil, "buckets_offered": evil},
+        )
+    )
+    assert "<script" not in text
+    assert "catboost<b>" not in text
+    assert evil not in text
+    assert ("1w", "catboost<b>", evil) in Cells(text).cells
+
+
+def test_the_page_needs_nothing_from_outside():
+    text = page()
+    assert re.findall(r"https?://|src=|<link|<script|@import|url\(", text) == []
+
+
+def test_simulated_data_keep_their_banner_and_market_data_have_none():
+    assert "Simulated market" in page()
+    assert "Simulated market" not in page(forecast={**FORECAST, "data_source": "market"})
+
+
+@pytest.mark.parametrize(
+    ("offered", "said"),
+    [("crush fx", "Only 2 of 8 buckets took part: crush, fx."), (FORECAST["buckets_offered"], None)],
+)
+def test_the_page_and_the_summary_say_where_buckets_are_missing(offered, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+    (tmp_path / "serving").mkdir()
+    with duckdb.connect(str(tmp_path / "serving" / "serving.duckdb")) as con:
+        text = report.render(snapshot(con, forecast={**FORECAST, "buckets_offered": offered}))
+    assert cli.main(["summary"]) == 0
+    for words in (text, capsys.readouterr().out):
+        assert said in words if said else "buckets took part" not in words
