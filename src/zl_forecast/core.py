@@ -18,15 +18,17 @@ from zl_forecast.tournament.specialist import COLUMNS
 from zl_forecast.tournament.splits import Fold, walk_forward
 
 CONTEXT_SESSIONS = 504  # two years: long enough to know ZL's usual volatility
-LOCAL_MODELS = {"Naive": {}, "AutoETS": {"seasonal_period": 1}, "Theta": {"seasonal_period": 1}}
-MODELS = {  # explicit: AutoGluon's presets would fetch pretrained weights
+# explicit: AutoGluon's presets would fetch pretrained weights; n_jobs: local models would start processes of their own
+LOCAL_MODELS = {
+    "Naive": {"n_jobs": 1},
+    "AutoETS": {"seasonal_period": 1, "n_jobs": 1},
+    "Theta": {"seasonal_period": 1, "n_jobs": 1},
+}
+MORE_LOCAL_MODELS = {**LOCAL_MODELS, "DynamicOptimizedTheta": {"seasonal_period": 1, "n_jobs": 1}}
+MODELS = {
     "quick": LOCAL_MODELS,
-    "standard": {**LOCAL_MODELS, "DynamicOptimizedTheta": {"seasonal_period": 1}},
-    "full": {
-        **LOCAL_MODELS,
-        "DynamicOptimizedTheta": {"seasonal_period": 1},
-        "SimpleFeedForward": {"max_epochs": 20},
-    },
+    "standard": MORE_LOCAL_MODELS,
+    "full": {**MORE_LOCAL_MODELS, "SimpleFeedForward": {"max_epochs": 20}},
 }
 
 
@@ -149,10 +151,7 @@ def _forecast(task: CoreTask) -> pd.DataFrame:
             log_to_file=False,
         )
         history = _items(task.log_prices, [task.first_origin - 1], length=task.first_origin)
-        models = {
-            name: {**options, "n_jobs": 1} if name in LOCAL_MODELS else options for name, options in task.models.items()
-        }
-        predictor.fit(history, hyperparameters=models, num_val_windows=2, random_seed=settings.SEED)
+        predictor.fit(history, hyperparameters=task.models, num_val_windows=2, random_seed=settings.SEED)
         missing = set(task.models) - set(predictor.model_names())
         if missing:
             raise RuntimeError(f"{task}: AutoGluon did not fit {', '.join(sorted(missing))}")

@@ -46,7 +46,7 @@ def _run(prices: pd.DataFrame, targets: pd.DataFrame, folder) -> tuple[pd.DataFr
     """Forecasts, and the blocks that were fitted for them."""
     fitted = []
 
-    def here(work, tasks, label):
+    def here(work, tasks):
         for task in tasks:
             fitted.append(str(task))
             yield task, work(task)
@@ -54,8 +54,7 @@ def _run(prices: pd.DataFrame, targets: pd.DataFrame, folder) -> tuple[pd.DataFr
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZL_DATA_DIR", str(folder))
         patch.setattr(workers, "run", here)
-        patch.setitem(core.MODELS, "tiny", {"Naive": {}})
-        patch.setattr(core, "LOCAL_MODELS", {"Naive": {}})
+        patch.setitem(core.MODELS, "tiny", {"Naive": {"n_jobs": 1}})
         return core.run_core(prices, targets, "tiny"), fitted
 
 

@@ -257,7 +257,7 @@ def _run(inputs, targets, folder, methods=("reference_alone", "equal_weights", "
     """Forecasts, and the blocks that were fitted for them."""
     fitted = []
 
-    def here(work, tasks, label):
+    def here(work, tasks):
         for task in tasks:
             fitted.append(str(task))
             yield task, work(task)

@@ -1,6 +1,6 @@
 """Quantile regression forest: leaves keep their training targets, and a forecast is a weighted quantile of them.
 
-Zillow's implementation: AutoGluon's own forest needs ten milliseconds a row to forecast, this one some ten microseconds.
+Zillow's implementation: AutoGluon's own forest needs ten milliseconds a row to forecast, this one a tenth of one.
 Source: Meinshausen (2006), Journal of Machine Learning Research 7, 983-999.
 """
 

@@ -290,7 +290,7 @@ def _score(task: Task, predictor, facts: dict) -> pd.DataFrame:
 
 
 def _explain(task: Task, predictor, facts: dict) -> pd.DataFrame:
-    """Attributions over the newest year of sessions, training rows and the block's, and for the newest session alone."""
+    """Attributions over the newest sessions (settings.EXPLAINED_SESSIONS), training rows and the block's, and for the newest session alone."""
     block = task.block
     rows = pd.concat([block.train, block.test]).drop_duplicates(KEY).sort_values(KEY)
     rows = rows[rows["as_of_date"] >= np.sort(rows["as_of_date"].unique())[-settings.EXPLAINED_SESSIONS :][0]]

@@ -1,5 +1,7 @@
 """Stacking: the three best families' forecasts of earlier blocks, weighed on their losses."""
 
+import tempfile
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,7 +46,7 @@ def test_a_family_that_failed_in_a_block_is_not_chosen():
 
 
 def _fitted(weights: dict[str, float]) -> StackingModel:
-    model = StackingModel()
+    model = StackingModel(path=tempfile.mkdtemp())  # AutoGluon makes a folder where it is not told one
     model.model = {5: weights}
     return model
 
