@@ -2,11 +2,11 @@
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from importlib.metadata import packages_distributions, version
-from importlib.util import find_spec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ LIBRARIES = (
     "gluonts",
     "prophet",
     "statsmodels",
+    "scipy",
     "sklearn",
     "torch",
     "numpy",
@@ -46,39 +47,66 @@ def row_hashes(frame: pd.DataFrame) -> np.ndarray:
 @cache
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that a fitted model depends on."""
-    provided_by = packages_distributions()  # XGBoost is `xgboost` or `xgboost-cpu`
+    provided_by = _provided_by()  # XGBoost is `xgboost` or `xgboost-cpu`
     return {name: version(provided_by.get(name, [name])[0]) for name in LIBRARIES}
 
 
 @cache
 def of_code(*modules: str) -> str:
-    """Hash of the source of the named modules and of all modules of this package that they import, in turn.
+    """Hash of the source of the named modules and of all that they import in turn, but for the standard library and other packages.
 
-    So a change to one family leaves the finished fits of the others in force.
+    So a change to one family leaves the finished fits of the others in force. A module that belongs to no installed package is
+    somebody's own, like the families that are found on PYTHONPATH.
     """
+    own = {PACKAGE, *(module.split(".")[0] for module in modules)}
     sources: dict[str, bytes] = {}
     todo = list(modules)
     while todo:
         name = todo.pop()
-        spec = find_spec(name)
-        if name in sources or spec is None or spec.origin is None:
+        if name in sources or not _is_followed(name.split(".")[0], own):
             continue
-        sources[name] = Path(spec.origin).read_bytes()
-        todo.extend(module for module in _imports(sources[name]) if module.split(".")[0] == PACKAGE)
+        origin = _origin(name)
+        if origin is None:
+            continue
+        sources[name] = origin.read_bytes()
+        todo.extend(_imports(sources[name], name if origin.stem == "__init__" else name.rpartition(".")[0]))
     return hashlib.sha256(b"".join(name.encode() + sources[name] for name in sorted(sources))).hexdigest()
 
 
-def _imports(source: bytes) -> Iterator[str]:
-    """Names of modules that a source file imports, at its top or inside functions."""
+def _is_followed(top: str, own: set[str]) -> bool:
+    return top in own or (top not in sys.stdlib_module_names and top not in _provided_by())
+
+
+@cache
+def _provided_by() -> dict[str, list[str]]:
+    """Installed distributions by the top-level name that they provide."""
+    return dict(packages_distributions())
+
+
+def _origin(module: str) -> Path | None:
+    """Source file of a module; None for a name that is none, like a class that is imported from one."""
+    try:
+        spec = find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        return None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin.endswith(".py") else None
+
+
+def _imports(source: bytes, package: str) -> Iterator[str]:
+    """Names that a source file imports, at its top or inside functions: modules, and what may be one.
+
+    Parameters
+    ----------
+    package : str
+        What the file's relative imports start from.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            for alias in node.names:  # `from package import module`
-                with suppress(ModuleNotFoundError):
-                    if node.module.split(".")[0] == PACKAGE and find_spec(f"{node.module}.{alias.name}"):
-                        yield f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)  # `from package import module`
 
 
 def combine(*parts: object) -> str:

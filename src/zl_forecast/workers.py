@@ -5,23 +5,27 @@ fits x threads never exceeds the cores. A task that dies or exceeds its limit co
 """
 
 import os
+import pickle
+import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, field
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
 
 from zl_forecast import settings
 from zl_forecast.errors import TournamentError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+POLL_SECONDS = 0.5
 ENVIRONMENT = {name: str(settings.THREADS_PER_FIT) for name in THREAD_VARIABLES} | {"CUDA_VISIBLE_DEVICES": ""}
 
 
@@ -128,51 +132,159 @@ def prepare_process() -> None:
     torch.set_num_threads(settings.THREADS_PER_FIT)
 
 
+@dataclass
+class _Job:
+    """A task on its way: `result` is what it gave, an exception that it raised, or `Lost`."""
+
+    work: Callable[..., Any]
+    task: Any
+    seconds: float | None
+    result: Future = field(default_factory=Future)
+    is_abandoned: bool = False  # nobody waits for it any more
+
+
 class _Pool:
-    """The build's pool; a fresh one replaces one that broke because a process died while it took a task."""
+    """The build's pool: a thread a slot, each with a process of its own.
+
+    No process shares a pipe or a lock with another: one that dies, at work or idle, takes nothing along but its own task.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pool: ProcessPool | None = None
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._slots = 0
 
-    def submit(self, work: Callable, task: Any, seconds: float | None) -> Future:
+    def submit(self, job: _Job) -> None:
+        self._jobs.put(job)
         with self._lock:
-            if self._pool is None or not self._pool.active:
-                self._pool = ProcessPool(
-                    max_workers=max(1, settings.CORES // settings.THREADS_PER_FIT),
-                    initializer=prepare_process,
-                    context=get_context("spawn"),
-                )
-            return self._pool.schedule(work, args=(task,), timeout=seconds)
+            if self._slots < max(1, settings.CORES // settings.THREADS_PER_FIT):
+                self._slots += 1
+                threading.Thread(target=self._serve, name=f"fits-{self._slots}", daemon=True).start()
+
+    def _serve(self) -> None:
+        worker = None
+        while True:
+            job = self._jobs.get()
+            if job.is_abandoned:
+                continue
+            try:
+                worker, result = _done(worker, job)
+            except Exception as error:  # the task cannot be pickled, or no process be started
+                result = error
+            job.result.set_result(result)
 
 
 _POOL = _Pool()
 
 
+def _done(worker: "_Worker | None", job: _Job) -> tuple["_Worker | None", Any]:
+    """Let a worker do a job: the worker for the next one, None where it did not survive, and the result."""
+    for is_last in (False, True):
+        worker = worker or _Worker()
+        try:
+            return worker, worker.do(job)
+        except _Stopped as stopped:
+            worker.stop()
+            worker = None
+            if stopped.had_begun or is_last:  # else the process had died while it waited: another one does it
+                return None, stopped.lost
+    raise AssertionError("unreachable")
+
+
+class _Stopped(Exception):
+    """A worker that is of no more use."""
+
+    def __init__(self, lost: Lost, had_begun: bool):
+        self.lost, self.had_begun = lost, had_begun
+
+
+class _Worker:
+    """A process that does one task after the other; it ends with this one."""
+
+    def __init__(self) -> None:
+        context = get_context("spawn")
+        self._pipe, other_end = context.Pipe()
+        # a daemon may not start processes of its own through multiprocessing: a fit keeps to its budget
+        self._process = context.Process(target=_work, args=(other_end,), name="fits", daemon=True)
+        self._process.start()
+        other_end.close()
+
+    def do(self, job: _Job) -> Any:
+        """Result of a job, or the exception that it raised; raises _Stopped where the process did not survive it."""
+        has_begun = False
+        try:
+            self._receive(job)  # ready
+            self._pipe.send((job.work, job.task))
+            self._receive(job)  # begun: from here on its time counts, not from the start of the process
+            has_begun = True
+            return self._receive(job, job.seconds)
+        except TimeoutError:
+            raise _Stopped(timed_out(job.seconds), has_begun) from None
+        except (EOFError, ConnectionError):
+            self._process.join()
+            raise _Stopped(died(f"exit code {self._process.exitcode}"), has_begun) from None
+
+    def _receive(self, job: _Job, seconds: float | None = None) -> Any:
+        ends = None if seconds is None else time.monotonic() + seconds
+        while not self._pipe.poll(POLL_SECONDS):
+            if ends is not None and time.monotonic() > ends:
+                raise TimeoutError
+            if job.is_abandoned:
+                raise _Stopped(Lost("failed", "the build gave it up"), had_begun=True)
+        return self._pipe.recv()
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _work(pipe: Connection) -> None:
+    """What a worker process does, until it is killed or the process that started it has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the build, which ends its workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepare_process()
+    while True:
+        pipe.send(None)  # ready
+        work, task = pipe.recv()
+        pipe.send(None)  # begun
+        try:
+            result = work(task)
+        except Exception as error:
+            error.add_note(f"In a worker process:\n{traceback.format_exc()}")
+            result = _sendable(error)
+        pipe.send(result)
+
+
+def _end_with_parent() -> None:
+    parent_process().join()
+    os._exit(1)
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or one of ours with its words where it does not survive pickling."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return TournamentError(f"{type(error).__name__}: {error}")
+    return error
+
+
 def _in_pool(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple[Any, Any]]:
     PROGRESS.expect(len(tasks))
-    running = {_POOL.submit(work, task, limit(task)): task for task in tasks}
-    again = set()  # tasks that a broken pool took with it
+    jobs = [_Job(work, task, limit(task)) for task in tasks]
+    running = {job.result: job for job in jobs}
+    for job in jobs:
+        _POOL.submit(job)
     try:
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                task = running.pop(future)
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool) and id(task) not in again:
-                    again.add(id(task))
-                    running[_POOL.submit(work, task, limit(task))] = task
-                    continue
-                if isinstance(error, ProcessExpired | BrokenProcessPool):
-                    result = died(f"exit code {getattr(error, 'exitcode', 'unknown')}")
-                elif isinstance(error, TimeoutError) and limit(task) is not None:
-                    result = timed_out(limit(task))
-                else:
-                    result = error or future.result()
+                task, result = running.pop(future).task, future.result()
                 PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task))
                 yield task, result
     finally:
-        for future in running:
-            future.cancel()
+        for job in running.values():
+            job.is_abandoned = True
 
 
 def died(how: str) -> Lost:
@@ -189,39 +301,62 @@ def _on_ray(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple
     """The same tasks on a Ray cluster. As many are in flight as fit, so that a task's time begins when it is handed over."""
     import ray
 
-    if not ray.is_initialized():
-        ray.init(
-            num_cpus=None if os.environ.get("RAY_ADDRESS") else settings.CORES,
-            include_dashboard=False,
-            log_to_driver=False,
-            runtime_env={"env_vars": ENVIRONMENT | _handed_on()},
-        )
+    slots = _ray_slots()
     PROGRESS.expect(len(tasks))
     remote = ray.remote(num_cpus=settings.THREADS_PER_FIT, max_retries=0)(_prepared)
-    slots = max(1, int(ray.cluster_resources().get("CPU", 1)) // settings.THREADS_PER_FIT)
     waiting, running = list(reversed(tasks)), {}
-    while waiting or running:
-        while waiting and len(running) < slots:
-            task = waiting.pop()
-            running[remote.remote(work, task)] = (task, time.monotonic())
-        ended, _ = ray.wait(list(running), num_returns=1, timeout=0.5)
-        for reference in ended:
-            task, _ = running.pop(reference)
-            try:
-                result = ray.get(reference)
-            except ray.exceptions.RayTaskError as error:
-                result = error.cause
-            except ray.exceptions.RayError as error:
-                result = died(type(error).__name__)
-            PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task))
-            yield task, result
-        for reference, (task, started) in list(running.items()):
-            seconds = limit(task)
-            if seconds is not None and time.monotonic() - started > seconds:
-                running.pop(reference)
-                ray.cancel(reference, force=True)
-                PROGRESS.step(f"{task} timed_out")
-                yield task, timed_out(seconds)
+    try:
+        while waiting or running:
+            while waiting and slots.acquire(timeout=0 if running else None):
+                task = waiting.pop()
+                running[remote.remote(work, task)] = (task, time.monotonic())
+            ended, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
+            for reference in ended:
+                task, _ = running.pop(reference)
+                slots.release()
+                try:
+                    result = ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    result = error.cause
+                except ray.exceptions.RayError as error:
+                    result = died(type(error).__name__)
+                PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task))
+                yield task, result
+            for reference, (task, started) in list(running.items()):
+                seconds = limit(task)
+                if seconds is not None and time.monotonic() - started > seconds:
+                    running.pop(reference)
+                    ray.cancel(reference, force=True)
+                    slots.release()
+                    PROGRESS.step(f"{task} timed_out")
+                    yield task, timed_out(seconds)
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
+            slots.release()
+
+
+_RAY_LOCK = threading.Lock()
+_RAY_SLOTS: dict[str, threading.Semaphore] = {}
+
+
+def _ray_slots() -> threading.Semaphore:
+    """The tasks that the cluster takes at a time, from all of dbt's threads together; starts Ray where it does not run."""
+    import ray
+
+    with _RAY_LOCK:
+        if not ray.is_initialized():
+            ray.init(
+                num_cpus=None if os.environ.get("RAY_ADDRESS") else settings.CORES,
+                include_dashboard=False,
+                log_to_driver=False,
+                runtime_env={"env_vars": ENVIRONMENT | _handed_on()},
+            )
+        cluster = ray.get_runtime_context().get_job_id()
+        if cluster not in _RAY_SLOTS:
+            cpus = int(ray.cluster_resources().get("CPU", 1))
+            _RAY_SLOTS[cluster] = threading.Semaphore(max(1, cpus // settings.THREADS_PER_FIT))
+        return _RAY_SLOTS[cluster]
 
 
 def _handed_on() -> dict[str, str]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from zl_forecast.errors import TournamentError
+
 RETURN_LAGS = 252
 CHANNEL_LAGS = 40
 DAY, SIGMA = "origin_day", "sigma"
@@ -65,6 +67,12 @@ def lookback_columns(mart: pd.DataFrame, zl: pd.DataFrame, channels: tuple[str, 
         One row a session of the mart, in its order: as_of_date, `DAY`, `SIGMA`, `RETURN_COLUMNS` and the channels' columns.
     """
     position = pd.Index(zl["as_of_date"]).get_indexer(mart["as_of_date"])
+    if (position < 0).any():  # -1 would be the newest session: the future
+        missing = mart.loc[position < 0, "as_of_date"]
+        raise TournamentError(
+            f"ZL's returns miss {len(missing)} sessions of the mart, the first {missing.iloc[0]:%Y-%m-%d}. "
+            "Every session of a mart must be in int_volatility__zl."
+        )
     padded = np.concatenate([np.full(RETURN_LAGS - 1, np.nan), zl["log_return"].to_numpy(float)])
     returns = np.lib.stride_tricks.sliding_window_view(padded, RETURN_LAGS)[position, ::-1]
     blocks = [pd.DataFrame(returns, columns=RETURN_COLUMNS)]

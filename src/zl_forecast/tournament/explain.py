@@ -10,7 +10,8 @@ from zl_forecast.families.lookback import DAY, RETURN_COLUMNS, SEPARATOR, SIGMA
 
 SIGNED = ("tree_shap", "coefficients", "permutation")  # say by how much a forecast was moved, and which way
 DONORS = 3  # sessions that lend their values in a permutation
-RETURNS = "zl_returns"  # the look-back of ZL's own returns, permuted as one
+RETURNS = "zl_returns"  # ZL's own returns and the volatility made of them, permuted as one
+HISTORY = {SIGMA, *RETURN_COLUMNS}
 P10, P50, P90 = (settings.QUANTILE_LEVELS.index(level) for level in (0.10, 0.50, 0.90))
 
 
@@ -70,9 +71,9 @@ def permutation(model: AbstractModel, X: pd.DataFrame) -> Explanation:
     """
     groups: dict[str, list[str]] = {}
     for column in X.columns:
-        if column in ("horizon_days", DAY, SIGMA):
+        if column in ("horizon_days", DAY):
             continue
-        name = RETURNS if column in RETURN_COLUMNS else column.rsplit(SEPARATOR, 1)[0]
+        name = RETURNS if column in HISTORY else column.rsplit(SEPARATOR, 1)[0]
         groups.setdefault(name, []).append(column)
     order = np.arange(len(X))
     donors = []

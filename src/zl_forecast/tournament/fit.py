@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class Block:
 
     @cached_property
     def _train_hash(self) -> str:
-        return fingerprint.of_frame(self.train[[*KEY, *self.features, "z"]])
+        return fingerprint.of_frame(self.train[[*KEY, "target_date", *self.features, "z"]])  # purged by target_date
 
     @cached_property
     def _train_lookback_hash(self) -> str:
@@ -120,6 +120,7 @@ class Task:
             self.name,
             f"{model.__module__}.{model.__qualname__}" if is_own else model,
             self.family.hyperparameters,
+            explain and f"{explain.__module__}.{explain.__qualname__}",
             self.block.train_hash(self.family),
             fingerprint.of_code(__name__, *sorted(modules)),
             fingerprint.library_versions(),
@@ -153,7 +154,8 @@ def fit_and_score(task: Task) -> pd.DataFrame:
     -------
     DataFrame
         One row an as_of_date and horizon_days: family, q05 ... q95 in scaled units, ascending, and the criteria
-        fit_seconds, score_seconds, validation_loss, train_rows, status ('ok' or 'failed') and reason.
+        fit_seconds, score_seconds, validation_loss, train_rows, status ('ok' or 'failed') and reason. A failure of the machine
+        rather than of the family is not stored: the next build tries again.
     """
     folder = artifacts.find(task.fingerprint)
     if folder is not None and not (folder / MODELS).exists():
@@ -165,19 +167,29 @@ def fit_and_score(task: Task) -> pd.DataFrame:
         else:
             shutil.copytree(folder / MODELS, new / MODELS)
             predictor, facts = _load(new / MODELS)
-        _score(task, predictor, facts).to_parquet(new / FORECASTS)
-        if task.is_explained and facts["status"] == "ok":
+        forecasts = _score(task, predictor, facts)
+        forecasts.to_parquet(new / FORECASTS)
+        if task.is_explained and (forecasts["status"] == "ok").all():
             _explain(task, predictor, facts).to_parquet(new / ATTRIBUTIONS)
         (new / MODELS / "facts.json").write_text(json.dumps(facts))
         if not task.block.keep_models:
             shutil.rmtree(new / MODELS)
 
-    written = artifacts.write(task.fingerprint, fill)
+    try:
+        written = artifacts.write(task.fingerprint, fill)
+    except _OutOfMeans as error:
+        return without_forecasts(task, "failed", str(error))
     return pd.read_parquet(written / FORECASTS).drop(columns="row")
 
 
 def give_up(task: Task, reason: str) -> None:
-    """Store that the fit did not end within its limit, so that not every build waits for it; a longer limit tries again."""
+    """Store that the fit did not end within its limit, so that not every build waits for it; a longer limit tries again.
+
+    A model that was fitted before and was only to score new rows is kept: the next build tries again.
+    """
+    folder = artifacts.find(task.fingerprint)
+    if folder is not None and (folder / MODELS).exists():
+        return
     note = json.dumps({"seconds": task.seconds, "reason": reason})
     artifacts.write(task.fingerprint, lambda folder: (folder / TIMED_OUT).write_text(note))
 
@@ -201,8 +213,13 @@ def without_drift(train: pd.DataFrame) -> pd.DataFrame:
     return train.assign(z=train["z"] - train.groupby("horizon_days")["z"].transform("median"))
 
 
+class _OutOfMeans(Exception):
+    """Memory or disk did not suffice."""
+
+
 def _fit(task: Task, path: Path):
     """Fit on the fit part, validate on the newest part, refit on both with what was learnt."""
+    from autogluon.core.utils.exceptions import NotEnoughMemoryError
     from autogluon.features.generators import IdentityFeatureGenerator
     from autogluon.tabular import TabularPredictor
 
@@ -215,28 +232,32 @@ def _fit(task: Task, path: Path):
         log_to_file=False,
     )
     fit_part, tuning_part = inner_split(without_drift(task.block.train))
+    if fit_part.empty:
+        return predictor, _facts(
+            None, float("nan"), float("nan"), "failed", "too few training rows to validate on some"
+        )
+    fit_rows, tuning_rows = (task.block.rows(part, task.family).assign(z=part["z"]) for part in (fit_part, tuning_part))
     own = {**task.family.hyperparameters, "ag_args": {"name": task.name, "name_suffix": ""}}
-    started = time.perf_counter()
-    predictor.fit(
-        task.block.rows(fit_part, task.family).assign(z=fit_part["z"]),
-        tuning_data=task.block.rows(tuning_part, task.family).assign(z=tuning_part["z"]),
-        hyperparameters={task.family.model: own},
-        feature_generator=IdentityFeatureGenerator(),  # SQL made the features: all are numbers, horizon_days stays as it is
-        num_cpus=settings.THREADS_PER_FIT,
-        num_gpus=0,
-        fit_weighted_ensemble=False,
-        dynamic_stacking=False,
-        calibrate=False,
-        raise_on_no_models_fitted=False,
-        raise_on_model_failure=False,
-    )
-    if not predictor.model_names():
-        failures = predictor.model_failures()
-        reason = str(failures["exc_str"].iloc[0]) if len(failures) else "AutoGluon did not fit it and gave no reason"
-        return predictor, _facts(None, float("nan"), float("nan"), "failed", reason)
-    validation_loss = -float(predictor.leaderboard().set_index("model").loc[task.name, "score_val"])
     budget = {"num_cpus": settings.THREADS_PER_FIT, "num_gpus": 0}
-    refitted = predictor.refit_full("all", set_best_to_refit_full=False, **budget)[task.name]
+    started = time.perf_counter()
+    try:
+        predictor.fit(
+            fit_rows,
+            tuning_data=tuning_rows,
+            hyperparameters={task.family.model: own},
+            feature_generator=IdentityFeatureGenerator(),  # SQL made the features: all are numbers, horizon_days stays as it is
+            **budget,
+            fit_weighted_ensemble=False,
+            dynamic_stacking=False,
+            calibrate=False,
+            raise_on_model_failure=True,  # else AutoGluon goes on without it, and a failed refit has no reason
+        )
+        validation_loss = -float(predictor.leaderboard().set_index("model").loc[task.name, "score_val"])
+        refitted = predictor.refit_full("all", set_best_to_refit_full=False, **budget)[task.name]
+    except (MemoryError, NotEnoughMemoryError, OSError) as error:
+        raise _OutOfMeans(f"{type(error).__name__}: {error}") from error
+    except Exception as error:  # one family less must not stop the bucket; its rows say why
+        return predictor, _facts(None, float("nan"), float("nan"), "failed", f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - started
     predictor.save_space()  # the training rows; they are not needed again
     return predictor, _facts(refitted, seconds, validation_loss, "ok", "")
@@ -256,7 +277,8 @@ def _facts(model: str | None, fit_seconds: float, validation_loss: float, status
 def _load(path: Path):
     from autogluon.tabular import TabularPredictor
 
-    return TabularPredictor.load(str(path), verbosity=0), json.loads((path / "facts.json").read_text())
+    facts = json.loads((path / "facts.json").read_text())
+    return (None if facts["model"] is None else TabularPredictor.load(str(path), verbosity=0)), facts
 
 
 def _score(task: Task, predictor, facts: dict) -> pd.DataFrame:
@@ -296,4 +318,11 @@ def _explain(task: Task, predictor, facts: dict) -> pd.DataFrame:
     rows = rows[rows["as_of_date"] >= np.sort(rows["as_of_date"].unique())[-settings.EXPLAINED_SESSIONS :][0]]
     rows = rows.reset_index(drop=True)
     model = predictor._trainer.load_model(facts["model"])  # AutoGluon's tutorials reach a fitted model this way
-    return attributions(task.family, model, rows[KEY], block.rows(rows, task.family))
+    X = block.rows(rows, task.family)
+    try:
+        return attributions(task.family, model, rows[KEY], X)
+    except Exception as error:  # its forecasts stand all the same, and what moves them can be seen from outside
+        print(
+            f"{task}: explained by permutation, its own explanation failed. {type(error).__name__}: {error}", flush=True
+        )
+        return attributions(replace(task.family, explain=None), model, rows[KEY], X)

@@ -13,6 +13,7 @@ import pandas as pd
 from autogluon.core.models import AbstractModel
 
 from zl_forecast import artifacts, settings
+from zl_forecast.errors import TournamentError
 from zl_forecast.families import load_families
 from zl_forecast.families.stacking import column
 from zl_forecast.paths import data_dir
@@ -27,12 +28,21 @@ def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> tuple[str, Path]
     ----------
     con : DuckDBPyConnection
         To the warehouse.
+
+    Raises
+    ------
+    TournamentError
+        No tournament of this bucket in the warehouse, or none of its models in the artifact folder.
     """
 
     def table(name: str) -> pd.DataFrame:
         return con.table(name).df()
 
-    forecasts, families = table(f"tournament.specialist_{bucket}"), table("registry.families")
+    way_out = f"Run `make tournament BUCKET={bucket}`."
+    try:
+        forecasts, families = table(f"tournament.specialist_{bucket}"), table("registry.families")
+    except duckdb.CatalogException as error:
+        raise TournamentError(f"the warehouse has no tournament of a bucket '{bucket}'. {way_out}") from error
     enrolled = load_families(families[families["family"].isin(forecasts["family"])])
     tournament = Tournament.of(
         bucket,
@@ -47,6 +57,11 @@ def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> tuple[str, Path]
     _, second = tournament.second_level(forecasts[forecasts["family"].isin(first)])
     fold = tournament.blocks[-2].fold
     tasks = [task for task in [*tournament.first_level(), *second] if task.block.fold == fold]
+    if not any(_models(task) for task in tasks):
+        raise TournamentError(
+            f"none of the models of bucket '{bucket}' is in {artifacts.artifacts_dir()}: the code, the data or a library has "
+            f"changed since its tournament, or the folder is another one. {way_out}"
+        )
     path = data_dir() / "leaderboards" / bucket
     shutil.rmtree(path, ignore_errors=True)
     board = autogluon_leaderboard(tasks, path)
@@ -92,6 +107,15 @@ def _predictor(folder: str):
     return TabularPredictor.load(folder, verbosity=0), facts["model"]
 
 
+def _models(task: Task) -> Path | None:
+    """Folder of a task's fitted models; None where there are none, because it failed or they were not kept."""
+    folder = artifacts.find(task.fingerprint)
+    if folder is None or not (folder / MODELS).exists():
+        return None
+    is_fitted = json.loads((folder / MODELS / "facts.json").read_text())["status"] == "ok"
+    return folder / MODELS if is_fitted else None
+
+
 def autogluon_leaderboard(tasks: list[Task], path: Path) -> pd.DataFrame:
     """Leaderboard of the fitted tasks of one block on its matured rows, best first.
 
@@ -113,11 +137,10 @@ def autogluon_leaderboard(tasks: list[Task], path: Path) -> pd.DataFrame:
 
     fitted, facts = {}, {}
     for task in tasks:
-        folder = artifacts.find(task.fingerprint)
-        if folder is not None and (folder / MODELS).exists():
-            facts[task.name] = json.loads((folder / MODELS / "facts.json").read_text())
-            if facts[task.name]["status"] == "ok":
-                fitted[task.name] = (task, str(folder / MODELS))
+        folder = _models(task)
+        if folder is not None:
+            facts[task.name] = json.loads((folder / "facts.json").read_text())
+            fitted[task.name] = (task, str(folder))
     block = tasks[0].block
     widest = max((task.family for task, _ in fitted.values()), key=lambda family: family.reads_lookback)
     members = {name: folder for name, (task, folder) in fitted.items() if not task.family.is_second_level}

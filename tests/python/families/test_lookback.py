@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from zl_forecast.errors import TournamentError
 from zl_forecast.families.lookback import CHANNEL_LAGS, RETURN_COLUMNS, RETURN_LAGS, lookback_columns, read_sessions
 
 
@@ -63,3 +64,9 @@ def test_the_empty_column_that_autogluon_adds_is_no_feature(market):
     rows = mart.merge(lookback_columns(mart, zl, ()), on="as_of_date").drop(columns="as_of_date").assign(horizon_days=5)
     rows[None] = np.nan
     assert list(read_sessions(rows).features) == ["count", "other"]
+
+
+def test_a_session_without_zl_is_refused_and_not_given_the_newest_look_back(market):
+    mart, zl = market
+    with pytest.raises(TournamentError, match="miss 1 sessions of the mart, the first 2015-02-16"):
+        lookback_columns(mart, zl[zl["as_of_date"] != "2015-02-16"], ("count",))

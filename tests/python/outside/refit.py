@@ -1,0 +1,17 @@
+"""A family that raises where it is refitted on all training rows."""
+
+from outside.toy import ToyModel
+
+from zl_forecast.families import Family
+
+
+class RefitModel(ToyModel):
+    ag_key, ag_name = "REFIT", "Refit"
+
+    def _fit(self, X, y, X_val=None, **kwargs):
+        if X_val is None:
+            raise ValueError("the newest rows make it singular")
+        super()._fit(X, y)
+
+
+FAMILY = Family(RefitModel)

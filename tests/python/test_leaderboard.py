@@ -1,0 +1,157 @@
+"""One bucket's tournament through dbt, with families that fail in every way, and the leaderboards that are read from it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from autogluon.tabular import TabularPredictor
+
+from zl_forecast import cli, settings
+from zl_forecast.errors import TournamentError
+from zl_forecast.sample import simulate, write_landing
+from zl_forecast.scoring import pinball
+from zl_forecast.tournament.leaderboard import newest_year
+
+HERE = Path(__file__).parent
+OUTSIDE = {"toy": 300, "killed": 300, "raising": 300, "sleeping": 3}  # by name the limit in seconds
+FITTED = {"reference", "ridge", "lightgbm", "garch", "toy", "stacking"}
+FAILED = {
+    "killed": ("failed", "its process died: exit code -9"),
+    "raising": ("failed", "the moon is in the wrong house"),
+    "sleeping": ("timed_out", "not finished after 3 s, its limit in seeds/families.csv"),
+}
+
+
+@pytest.fixture(scope="module")
+def built(run_dbt, project_copy, tmp_path_factory):
+    """`make tournament BUCKET=crush` with four families of outside among the candidates, on two years' blocks: stacking needs the second."""
+    landing = tmp_path_factory.mktemp("landing") / "planted"
+    write_landing(simulate("planted", start="2017-01-02", end="2021-12-31"), landing)
+    project = tmp_path_factory.mktemp("outside") / "project"
+    shutil.copytree(project_copy, project)
+    with (project / "seeds" / "families.csv").open("a") as stream:
+        for name, limit in OUTSIDE.items():
+            stream.write(f"{name},outside.{name},{name},quick,0.5,{limit},From outside of the package.\n")
+    buckets = pd.read_csv(project / "seeds" / "buckets.csv")
+    buckets.loc[buckets["bucket"] == "crush", "candidates"] = " ".join(["ridge", "garch", "stacking", *OUTSIDE])
+    buckets.to_csv(project / "seeds" / "buckets.csv", index=False)
+    return run_dbt(
+        (
+            "build", "--exclude-resource-type", "unit_test", "--indirect-selection", "buildable",
+            "--select", "+leaderboard", "+tournament_results", "+feature_attributions", "+forecast_explanations",
+            "--vars", "{buckets: [crush], preset: quick}",
+        ),
+        landing=landing, data_dir=tmp_path_factory.mktemp("tournament"), project=project, PYTHONPATH=os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def where_it_was_built(built, monkeypatch):
+    monkeypatch.setenv("ZL_DATA_DIR", str(built.data_dir))
+
+
+@pytest.fixture(scope="module")
+def con(built):
+    with duckdb.connect(str(built.warehouse), read_only=True) as connection:
+        yield connection
+
+
+def test_the_build_goes_on_and_passes_its_tests(built):
+    assert set(built.status.values()) <= {"success", "pass", "no-op"}
+
+
+@pytest.mark.parametrize("family", FAILED)
+def test_what_failed_is_in_the_results_with_its_reason(con, family):
+    rows = con.execute("from monitoring.tournament_results where bucket = 'crush' and family = ?", [family]).df()
+    status, reason = FAILED[family]
+    assert len(rows) > 0
+    assert set(rows["status"]) == {status}
+    assert rows["reason"].str.contains(reason, regex=False).all()
+
+
+def test_the_others_forecast_every_block(con):
+    rows = con.sql("select family, fold_start, status from monitoring.tournament_results where bucket = 'crush'").df()
+    blocks = rows["fold_start"].nunique()
+    for family in FITTED - {"stacking"}:
+        own = rows[rows["family"] == family]
+        assert set(own["status"]) == {"ok"}
+        assert own["fold_start"].nunique() == blocks
+    assert set(rows.loc[rows["family"] == "stacking", "status"]) == {"skipped", "ok"}
+
+
+def test_the_leaderboard_has_everyone_and_those_without_forecasts_last(con):
+    rows = con.sql("from monitoring.leaderboard where bucket = 'crush' order by horizon_days, place").df()
+    for _, own in rows.groupby("horizon_days"):
+        assert set(own["family"]) == FITTED | set(FAILED)
+        without = own["score"].isna()
+        assert not without.iloc[: (~without).sum()].any()
+        assert (
+            set(FAILED) <= set(own.loc[without, "family"]) <= set(FAILED) | {"stacking"}
+        )  # which had matured nothing at 6m
+        assert own["is_winner"].sum() == 1
+        assert own.set_index("family").loc[list(FAILED), "why"].str.len().min() > 20
+
+
+@pytest.fixture(scope="module")
+def board(built, con):
+    """AutoGluon's leaderboard as text, and its predictor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZL_DATA_DIR", str(built.data_dir))
+        patch.syspath_prepend(HERE)
+        text, path = newest_year("crush", con)
+        return text, TabularPredictor.load(str(path), verbosity=0)
+
+
+def test_all_fitted_families_stand_on_one_autogluon_leaderboard(board):
+    text, predictor = board
+    assert set(predictor.model_names()) == FITTED
+    assert "Not fitted on this block: killed, raising, sleeping" in text
+
+
+def test_its_test_score_is_minus_the_pinball_of_the_stored_forecasts(board, con):
+    stored = con.sql(
+        """
+        select forecasts.*, targets.z
+        from tournament.specialist_crush as forecasts
+        inner join intermediate.int_targets__daily as targets using (as_of_date, horizon_days)
+        where forecasts.kind = 'oof' and forecasts.status = 'ok' and targets.is_matured
+        qualify forecasts.fold_start = max(forecasts.fold_start) over ()
+        """
+    ).df()
+    lines = [line.split() for line in board[0].splitlines()]
+    scores = {line[1]: float(line[2]) for line in lines if len(line) == 6 and line[1] in FITTED}
+    assert set(scores) == FITTED
+    for family, own in stored.groupby("family"):
+        losses = pinball(own["z"].to_numpy(), own[list(settings.QUANTILE_COLUMNS)].to_numpy(), settings.QUANTILE_LEVELS)
+        assert scores[family] == pytest.approx(-losses.mean(), abs=6e-5), family  # printed with four digits
+    ordered = [scores[line[1]] for line in lines if len(line) == 6 and line[1] in FITTED]
+    assert (np.diff(ordered) <= 0).all()
+
+
+def test_the_command_prints_both_leaderboards_with_the_reasons(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    assert cli.main(["leaderboard", "crush"]) == 0
+    printed = capsys.readouterr().out
+    for words in ("crush, 1w", "crush, 6m", "its limit in seeds/families.csv", "AutoGluon's own leaderboard"):
+        assert words in printed
+
+
+@pytest.mark.parametrize("bucket", ["palm", "fx"])
+def test_a_bucket_without_a_tournament_is_refused_with_the_way_out(capsys, con, bucket):
+    assert cli.main(["leaderboard", bucket]) == 1
+    assert f"make tournament BUCKET={bucket}" in capsys.readouterr().err
+    with pytest.raises(
+        TournamentError, match=f"no tournament of a bucket '{bucket}'. Run `make tournament BUCKET={bucket}`"
+    ):
+        newest_year(bucket, con)
+
+
+def test_without_the_models_it_says_so(con, monkeypatch, tmp_path):
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+    monkeypatch.syspath_prepend(HERE)
+    with pytest.raises(TournamentError, match="none of the models of bucket 'crush' is in"):
+        newest_year("crush", con)

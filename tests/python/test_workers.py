@@ -1,0 +1,162 @@
+"""Tasks in processes: whatever happens to one of them, the others end and nobody waits for ever."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing import active_children
+
+import pytest
+
+from zl_forecast import workers
+from zl_forecast.errors import LandingError, TournamentError
+
+MEGABYTES = b"x" * 5_000_000  # a task of the tournament is no smaller: more than a pipe holds
+
+
+@dataclass(frozen=True)
+class Task:
+    number: int
+    does: str = "sleeps"
+    seconds: float = 0.1
+    rows: bytes = MEGABYTES
+
+    def __str__(self) -> str:
+        return f"task {self.number}"
+
+
+def work(task: Task):
+    if task.does == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.does == "leaves":
+        raise SystemExit(3)
+    if task.does == "raises":
+        raise LandingError(file="bars.csv", problem="the moon is in the wrong house", way_out="Wait.")
+    if task.does == "times out":
+        raise TimeoutError("a lock was not released")
+    time.sleep(task.seconds)
+    return os.getpid()
+
+
+def _run(tasks, limit=None) -> dict:
+    return {task.number: result for task, result in workers.run(work, tasks, lambda task: limit)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm():
+    """Two processes that have done something."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers.settings, "CORES", 2)
+        patch.setattr(workers, "_POOL", workers._Pool())
+        assert len(set(_run([Task(i, seconds=1.0) for i in range(2)]).values())) == 2
+        yield
+
+
+def test_a_process_killed_while_it_waits_costs_no_task():
+    for process in active_children():
+        os.kill(process.pid, signal.SIGKILL)
+    assert all(isinstance(result, int) for result in _run([Task(i) for i in range(6)]).values())
+
+
+def test_a_process_killed_while_it_starts_costs_no_task():
+    _run([Task(i, "dies") for i in range(2)])  # so that new ones must start
+    others = {process.pid for process in active_children()}
+    results = {}
+    thread = threading.Thread(target=lambda: results.update(_run([Task(i) for i in range(6)])))
+    thread.start()
+    while not (starting := [process for process in active_children() if process.pid not in others]):
+        time.sleep(0.01)
+    os.kill(starting[0].pid, signal.SIGKILL)
+    thread.join(60)
+    assert all(isinstance(results[i], int) for i in range(6))
+
+
+@pytest.mark.parametrize(("does", "how"), [("dies", "exit code -9"), ("leaves", "exit code 3")])
+def test_a_task_that_kills_its_process_is_lost_and_the_others_are_done(does, how):
+    results = _run([Task(0), Task(1, does), Task(2), Task(3, does), Task(4)])
+    for number in (1, 3):
+        assert results[number] == workers.died(how)
+    assert all(isinstance(results[number], int) for number in (0, 2, 4))
+
+
+def test_an_error_that_cannot_be_pickled_arrives_with_its_words():
+    with pytest.raises(TournamentError, match=r"LandingError: bars\.csv: the moon is in the wrong house"):
+        _run([Task(0, "raises"), Task(1)])
+    assert len(_run([Task(i) for i in range(4)])) == 4
+
+
+def test_an_error_in_a_task_says_where_it_was_raised():
+    with pytest.raises(TimeoutError) as caught:  # and is not taken for the task's own limit
+        _run([Task(0, "times out")], limit=60)
+    assert "line" in caught.value.__notes__[0]
+    assert "in work" in caught.value.__notes__[0]
+
+
+def test_time_counts_from_when_a_task_begins_whoever_else_has_tasks():
+    """Twelve tasks of half a second on two processes, from two threads, and a limit of two seconds."""
+    results = [{}, {}]
+
+    def run(part):
+        results[part].update(_run([Task(i, seconds=0.5) for i in range(6)], limit=2))
+
+    threads = [threading.Thread(target=run, args=(part,)) for part in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({process for part in results for process in part.values()}) == 2
+    for part in results:
+        assert len(part) == 6
+        assert all(isinstance(result, int) for result in part.values())
+
+
+def test_a_task_over_its_limit_is_killed_and_the_others_are_done():
+    results = _run([Task(0, seconds=60), Task(1), Task(2)], limit=1)
+    assert results.pop(0) == workers.timed_out(1)
+    assert all(isinstance(result, int) for result in results.values())
+
+
+def test_what_nobody_waits_for_is_given_up():
+    for _ in workers.run(work, [Task(0), *(Task(i, seconds=60) for i in range(1, 4))]):
+        break
+    started = time.monotonic()
+    assert len(_run([Task(i) for i in range(4)])) == 4
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_processes_end_with_the_build(tmp_path, how):
+    """Ctrl-C reaches the whole group, as from a terminal; the kernel kills the build alone."""
+    (tmp_path / "build.py").write_text(
+        textwrap.dedent(
+            """
+            import time
+            from zl_forecast import workers
+
+            if __name__ == "__main__":
+                list(workers.run(time.sleep, [60.0, 61.0]))
+            """
+        )
+    )
+    build = subprocess.Popen([sys.executable, "build.py"], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE)
+    while len(_group(build.pid)) < 3:
+        time.sleep(0.2)
+    time.sleep(3)  # until both sleep
+    started = time.monotonic()
+    if how == signal.SIGINT:
+        os.killpg(build.pid, how)
+    else:
+        build.send_signal(how)
+    build.communicate()
+    while _group(build.pid):
+        assert time.monotonic() - started < 10, _group(build.pid)
+        time.sleep(0.1)
+
+
+def _group(leader: int) -> list[str]:
+    found = subprocess.run(["ps", "-o", "pid=,stat=,args=", "-g", str(leader)], capture_output=True, text=True).stdout
+    return [line for line in found.splitlines() if " Z" not in line and "resource_tracker" not in line]
