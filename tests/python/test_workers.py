@@ -1,12 +1,16 @@
 """Tasks in processes: whatever happens to one of them, the others end and nobody waits for ever."""
 
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import active_children
 
@@ -160,3 +164,30 @@ def test_processes_end_with_the_build(tmp_path, how):
 def _group(leader: int) -> list[str]:
     found = subprocess.run(["ps", "-o", "pid=,stat=,args=", "-g", str(leader)], capture_output=True, text=True).stdout
     return [line for line in found.splitlines() if " Z" not in line and "resource_tracker" not in line]
+
+
+def test_on_a_terminal_progress_is_a_bar_with_what_remains():
+    code = (
+        "import time\n"
+        "from zl_forecast.workers import Progress\n"
+        "progress = Progress()\n"
+        "progress.expect(3)\n"
+        "for family in ('ridge', 'garch', 'tft'):\n"
+        "    time.sleep(0.3)\n"
+        "    progress.step(f'crush oof 2019-01 {family}')\n"
+    )
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 120))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=end, stderr=end)
+    os.close(end)
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    assert process.wait() == 0
+    os.close(terminal)
+    text = shown.decode()
+    assert "crush oof 2019-01 garch:" in text
+    assert "2/3" in text
+    assert re.search(r"<00:0\d", text)  # the time that remains
+    assert "so far" not in text
