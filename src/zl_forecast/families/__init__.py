@@ -5,7 +5,7 @@ from importlib import import_module
 import pandas as pd
 
 from zl_forecast.errors import TournamentError
-from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.base import Explanation, Family, QuantileModel
 
 
 def load_families(families: pd.DataFrame) -> dict[str, Family]:
@@ -37,4 +37,4 @@ def load_families(families: pd.DataFrame) -> dict[str, Family]:
     return loaded
 
 
-__all__ = ["Explanation", "Family", "load_families"]
+__all__ = ["Explanation", "Family", "QuantileModel", "load_families"]

@@ -7,6 +7,18 @@ import pandas as pd
 from autogluon.core.models import AbstractModel
 
 
+class QuantileModel(AbstractModel):
+    """A model class of our own: quantiles only, and refitted on fit and tuning part together.
+
+    Without the tag AutoGluon's `refit_full` is a copy of the first fit, which has not seen the newest rows.
+    """
+
+    _supported_problem_types = ("quantile",)
+
+    def _more_tags(self) -> dict:
+        return {"can_refit_full": True}
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What moved a family's forecasts, by one method.
@@ -39,7 +51,7 @@ class Family:
     Attributes
     ----------
     model : str or subclass of AbstractModel
-        AutoGluon's key of a built-in model ('GBM'), or a model class of our own, importable by its module's name.
+        AutoGluon's key of a built-in model ('GBM'), or a subclass of `QuantileModel`, importable by its module's name.
     hyperparameters : dict
         Passed to AutoGluon as they are. Chosen on real data that ended by 2019-12; see DECISIONS.md.
     reads_lookback : bool

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
 
 from zl_forecast import settings
-from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.families.lookback import RETURN_LAGS, Sessions, read_sessions
 from zl_forecast.scoring import pinball
 
@@ -211,13 +210,12 @@ def simulated_shapes(
     return shapes
 
 
-class GarchModel(AbstractModel):
+class GarchModel(QuantileModel):
     """AutoGluon adapter: fit once on the series behind the rows, forecast each row from its own returns."""
 
     ag_key = "GARCH"
     ag_name = "Garch"
     ag_priority = 80
-    _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
         sessions = read_sessions(X)
@@ -266,9 +264,6 @@ class GarchModel(AbstractModel):
             shape = shape - shape[:, [middle]]  # no drift; the skew stays
             result[rows] = self.model["scales"][horizon] * width[:, None] * shape
         return result
-
-    def _more_tags(self) -> dict:
-        return {"can_refit_full": True}
 
 
 def _explain(model: GarchModel, X: pd.DataFrame) -> list[Explanation]:

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
 from scipy.stats import norm
 
 from zl_forecast import settings
-from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.families.lookback import Sessions, read_sessions
+from zl_forecast.families.scaling import standard_scores
 
 PERIOD = 365.25  # days
 FOURIER_ORDER = 2
 THINNED_TO = 5  # every so many sessions
-OUTLIER = 3.0  # standard deviations at which a regressor is clipped
 MOST_FEATURES = 6  # of the mart, beside the bucket's channels
 SEASON_R2 = 0.01  # share of variance that the season is expected to explain, at a horizon
 REGRESSORS_R2 = 0.01  # and all regressors together
@@ -156,13 +155,12 @@ def contributions(effects: Effects, day: np.ndarray, x: np.ndarray) -> np.ndarra
     return np.column_stack([season, x * effects.regressors, np.full(len(day), effects.trend)])
 
 
-class ProphetModel(AbstractModel):
+class ProphetModel(QuantileModel):
     """AutoGluon adapter: Prophet fits, a few numbers a horizon remain."""
 
     ag_key = "PROPHET"
     ag_name = "Prophet"
     ag_priority = 70
-    _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
         sessions = read_sessions(X)
@@ -170,7 +168,7 @@ class ProphetModel(AbstractModel):
         mean, scale = values.mean(), values.std(ddof=0)
         values = values.loc[:, (scale > 1e-9) & mean.notna()]
         self.model = {"mean": mean[values.columns].to_numpy(), "scale": scale[values.columns].to_numpy()}
-        x = _standardise(values.to_numpy(float), self.model["mean"], self.model["scale"])
+        x = standard_scores(values.to_numpy(float), self.model["mean"], self.model["scale"])
 
         horizon, z = X["horizon_days"].to_numpy(), y.to_numpy(float)
         means, deviations = (pd.Series(z).groupby(horizon).agg(how) for how in ("mean", "std"))
@@ -193,7 +191,7 @@ class ProphetModel(AbstractModel):
         sessions = read_sessions(X)
         names = self.model["regressors"]
         values = _candidates(sessions)[names].to_numpy(float)
-        x = _standardise(values, self.model["mean"], self.model["scale"])
+        x = standard_scores(values, self.model["mean"], self.model["scale"])
         result = np.empty((len(X), len(names) + 2))
         for h, rows in X.groupby("horizon_days").indices.items():
             at = sessions.session[rows]
@@ -207,19 +205,11 @@ class ProphetModel(AbstractModel):
         width = X["horizon_days"].map(noise).to_numpy(float)
         return location[:, None] + width[:, None] * norm.ppf(self.quantile_levels)
 
-    def _more_tags(self) -> dict:
-        return {"can_refit_full": True}
-
 
 def _candidates(sessions: Sessions) -> pd.DataFrame:
     """Regressors to choose from: the channels at the origin, then the mart's other features."""
     channels = pd.DataFrame(sessions.channels[:, -1], columns=list(sessions.channel_names))
     return channels.join(sessions.features.drop(columns=channels.columns, errors="ignore"))
-
-
-def _standardise(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Standard scores, clipped; a missing value is the mean."""
-    return np.nan_to_num(np.clip((x - mean) / scale, -OUTLIER, OUTLIER))
 
 
 def _explain(model: ProphetModel, X: pd.DataFrame) -> list[Explanation]:

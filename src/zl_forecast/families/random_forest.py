@@ -6,19 +6,17 @@ Source: Meinshausen (2006), Journal of Machine Learning Research 7, 983-999.
 
 import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
 
-from zl_forecast.families.base import Family
+from zl_forecast.families.base import Family, QuantileModel
 
 
-class QuantileForestModel(AbstractModel):
+class QuantileForestModel(QuantileModel):
     """AutoGluon adapter of `quantile_forest.RandomForestQuantileRegressor`."""
 
     ag_key = "QUANTILE_FOREST"
     ag_name = "QuantileForest"
     ag_priority = 50
     seed_name = "random_state"
-    _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, num_cpus: int = 1, **kwargs) -> None:
         from quantile_forest import RandomForestQuantileRegressor
@@ -31,9 +29,6 @@ class QuantileForestModel(AbstractModel):
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         X = self.preprocess(X, **kwargs).fillna(self._typical).to_numpy(np.float32)
         return self.model.predict(X, quantiles=list(self.quantile_levels))
-
-    def _more_tags(self) -> dict:
-        return {"can_refit_full": True}  # else AutoGluon's refit is a copy of the fit without the newest rows
 
 
 FAMILY = Family(

@@ -7,9 +7,8 @@ Source: the historical-simulation forecast with volatility rescaling of Hull and
 
 import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
 
-from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.base import Explanation, Family, QuantileModel
 
 
 def centred_quantiles(z: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
@@ -29,13 +28,12 @@ def centred_quantiles(z: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
     return np.quantile(z, levels) - np.median(z)
 
 
-class ReferenceModel(AbstractModel):
+class ReferenceModel(QuantileModel):
     """AutoGluon adapter of `centred_quantiles`; reads `horizon_days` only."""
 
     ag_key = "REFERENCE"
     ag_name = "Reference"
     ag_priority = 100
-    _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
         self.model = {
@@ -45,9 +43,6 @@ class ReferenceModel(AbstractModel):
 
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         return np.stack([self.model[horizon] for horizon in X["horizon_days"]])
-
-    def _more_tags(self) -> dict:
-        return {"can_refit_full": True}  # else AutoGluon's refit is a copy of the fit without the newest rows
 
 
 def explain(model: ReferenceModel, X: pd.DataFrame) -> list[Explanation]:

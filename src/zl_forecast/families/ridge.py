@@ -11,12 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
 
-from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.families.reference import centred_quantiles
+from zl_forecast.families.scaling import standard_scores
 
-OUTLIER = 3.0  # standard deviations at which a feature is clipped
 BLOCKS = 6
 LARGEST_SLOPE = 20.0  # the penalty makes directions short
 
@@ -83,13 +82,12 @@ def shrunk_slope(forecast: np.ndarray, y: np.ndarray, overlap: int) -> float:
     return slope * slope**2 / (slope**2 + variance) if slope > 0 else 0.0
 
 
-class RidgeModel(AbstractModel):
+class RidgeModel(QuantileModel):
     """AutoGluon adapter; rows are ordered by as_of_date within a horizon, as the tournament hands them over."""
 
     ag_key = "RIDGE"
     ag_name = "Ridge"
     ag_priority = 80
-    _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
         params = self._get_model_params()
@@ -107,7 +105,7 @@ class RidgeModel(AbstractModel):
 
     def _fit_horizon(self, x: np.ndarray, y: np.ndarray, horizon: int, screen: float, prior_r2: float) -> dict:
         mean, scale = np.nanmean(x, axis=0), np.nanstd(x, axis=0) + 1e-9
-        x = _standardise(x, mean, scale)
+        x = standard_scores(x, mean, scale)
         y = y - np.median(y)
         cross_fitted = np.zeros(len(y))
         for block, outside in purged_blocks(len(y), horizon):
@@ -128,17 +126,9 @@ class RidgeModel(AbstractModel):
         result = np.empty((len(X), len(self.quantile_levels)))
         for horizon, rows in X.groupby("horizon_days").indices.items():
             fit = self.model[horizon]
-            location = _standardise(features[rows], fit["mean"], fit["scale"]) @ fit["coefficients"]
+            location = standard_scores(features[rows], fit["mean"], fit["scale"]) @ fit["coefficients"]
             result[rows] = location[:, None] + fit["residuals"]
         return result
-
-    def _more_tags(self) -> dict:
-        return {"can_refit_full": True}
-
-
-def _standardise(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Standard scores, clipped; a missing value is the mean."""
-    return np.nan_to_num(np.clip((x - mean) / scale, -OUTLIER, OUTLIER))
 
 
 def explain(model: RidgeModel, X: pd.DataFrame) -> list[Explanation]:
@@ -148,7 +138,7 @@ def explain(model: RidgeModel, X: pd.DataFrame) -> list[Explanation]:
     values = np.empty(features.shape)
     for horizon, rows in X.groupby("horizon_days").indices.items():
         fit = model.model[horizon]
-        scores = _standardise(features.to_numpy(float)[rows], fit["mean"], fit["scale"])
+        scores = standard_scores(features.to_numpy(float)[rows], fit["mean"], fit["scale"])
         values[rows] = scores * fit["coefficients"]
     median = pd.DataFrame(values, columns=features.columns, index=X.index)
     return [Explanation("coefficients", median, 0.0 * median)]

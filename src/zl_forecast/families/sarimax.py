@@ -12,18 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
 
-from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.families.garch import contiguous, session_positions
 from zl_forecast.families.lookback import CHANNEL_LAGS, read_sessions
 from zl_forecast.families.reference import centred_quantiles
 from zl_forecast.families.ridge import BLOCKS, shrunk_slope
+from zl_forecast.families.scaling import standard_scores
 
 DECAY = (
     0.97  # as of sigma; a row carries only its origin's, so that of the sessions before is computed from its returns
 )
-OUTLIER = 3.0  # standard deviations at which a channel is clipped
 ORDERS = ((0, 0), (1, 0), (0, 1), (1, 1))  # p, q
 SEASONS = ((0, 0), (1, 0), (0, 1))  # P, Q of the trading week
 WEEK = 5
@@ -178,13 +177,12 @@ def expected_sums(daily: DailyModel, decay: np.ndarray, u: np.ndarray, x: np.nda
     return np.column_stack([x[:, -1] * (daily.coefficients * reach), own_past])
 
 
-class SarimaxModel(AbstractModel):
+class SarimaxModel(QuantileModel):
     """AutoGluon adapter: one daily model for all horizons."""
 
     ag_key = "SARIMAX"
     ag_name = "Sarimax"
     ag_priority = 70
-    _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
         sessions = read_sessions(X)
@@ -195,7 +193,7 @@ class SarimaxModel(AbstractModel):
         mean = np.array([_mean(channel) for channel in channels.T])
         scale = np.array([_deviation(channel) for channel in channels.T])
         u = volatility_units(returns[begin:])
-        x = _standardise(channels, mean, scale)
+        x = standard_scores(channels, mean, scale)
         before = np.concatenate([np.zeros((1, x.shape[1])), x])[begin:-1]  # known the session before
         decay = np.clip((x[1:] * x[:-1]).sum(axis=0) / np.maximum((x[:-1] ** 2).sum(axis=0), 1e-12), 0, 1)
         self.model = {"mean": mean, "scale": scale, "decay": decay, "daily": fit_daily(u, before)}
@@ -228,7 +226,7 @@ class SarimaxModel(AbstractModel):
     def _lookback(self, sessions) -> tuple[np.ndarray, np.ndarray]:
         """Each session's newest returns in units of volatility and standardised channels, see `expected_sums`."""
         u = volatility_units(sessions.returns)[:, -MEMORY:]
-        return u, _standardise(sessions.channels, self.model["mean"], self.model["scale"])
+        return u, standard_scores(sessions.channels, self.model["mean"], self.model["scale"])
 
     def contributions(self, X: pd.DataFrame) -> pd.DataFrame:
         """What each channel and the returns' own past add to P50, in units of the scaled return; they sum to it."""
@@ -246,9 +244,6 @@ class SarimaxModel(AbstractModel):
         location = np.ascontiguousarray(self.contributions(X).to_numpy()).sum(axis=1)
         return location[:, None] + np.stack([self.model["residuals"][int(h)] for h in X["horizon_days"]])
 
-    def _more_tags(self) -> dict:
-        return {"can_refit_full": True}
-
 
 def _mean(values: np.ndarray) -> float:
     return float(np.nanmean(values)) if (~np.isnan(values)).any() else 0.0
@@ -256,11 +251,6 @@ def _mean(values: np.ndarray) -> float:
 
 def _deviation(values: np.ndarray) -> float:
     return float(np.nanstd(values)) + 1e-9 if (~np.isnan(values)).any() else 1.0
-
-
-def _standardise(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Standard scores, clipped; a missing value is the mean."""
-    return np.nan_to_num(np.clip((x - mean) / scale, -OUTLIER, OUTLIER))
 
 
 def _explain(model: SarimaxModel, X: pd.DataFrame) -> list[Explanation]:

@@ -12,15 +12,14 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from autogluon.core.models import AbstractModel
 from torch import nn
 
 from zl_forecast import settings
-from zl_forecast.families.base import Explanation
+from zl_forecast.families.base import Explanation, QuantileModel
 from zl_forecast.families.lookback import CHANNEL_LAGS, read_sessions
 from zl_forecast.families.reference import centred_quantiles
+from zl_forecast.families.scaling import standard_scores
 
-OUTLIER = 3.0  # standard deviations at which an input is clipped
 LARGEST_SHIFT = 1.0  # scaled return: the furthest that a median is moved
 LARGEST_LOG_FACTOR = 0.7  # a distance between two quantiles is at most twice the reference's, at least half of it
 LARGEST_GRADIENT = 1.0
@@ -55,8 +54,7 @@ class Scaling:
 
     def apply(self, values: np.ndarray) -> torch.Tensor:
         """Standard scores, clipped; a missing value is the mean. Float32."""
-        scores = np.clip((values - self.mean) / self.scale, -OUTLIER, OUTLIER)
-        return torch.from_numpy(np.nan_to_num(scores).astype(np.float32))
+        return torch.from_numpy(standard_scores(values, self.mean, self.scale).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -388,7 +386,7 @@ def torch_to_itself(seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class SequenceModel(AbstractModel):
+class SequenceModel(QuantileModel):
     """AutoGluon adapter; a subclass says which network it trains.
 
     A network maps (path, features) to its raw output, shape (n_sessions, n_horizons, n_levels), and to weights by
@@ -396,7 +394,6 @@ class SequenceModel(AbstractModel):
     """
 
     seed_name = "seed"
-    _supported_problem_types = ("quantile",)
     weight_names: ClassVar[tuple[str, ...]] = ("attention",)
 
     def build(
@@ -493,8 +490,26 @@ class SequenceModel(AbstractModel):
         raw = torch.from_numpy(raw.round(6))  # the last digits of a sum depend on the rows beside it
         return self.anchor.forecast(raw, torch.from_numpy(self._horizon_positions(X))).numpy()
 
-    def _more_tags(self) -> dict:
-        return {"can_refit_full": True}
+
+class RecurrentModel(SequenceModel):
+    """AutoGluon adapter of `RecurrentAttention`; a subclass names the cell."""
+
+    cell: ClassVar[type[nn.RNNBase]]
+
+    def build(self, n_channels, n_features, horizons, width, dropout) -> nn.Module:
+        head = Head(width, n_features, len(horizons), len(self.quantile_levels), dropout)
+        return RecurrentAttention(self.cell, n_channels, width, head)
+
+
+RECURRENT = {
+    "seed": settings.SEED,
+    "width": 24,
+    "dropout": 0.3,
+    "epochs": 15,
+    "patience": 3,
+    "learning_rate": 3e-3,
+    "weight_decay": 1e-2,
+}
 
 
 def explain_attention(model: SequenceModel, X: pd.DataFrame) -> list[Explanation]:

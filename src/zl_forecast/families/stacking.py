@@ -7,10 +7,9 @@ ICML 21, 18; that equal weights are hard to beat: Smith and Wallis (2009), Oxfor
 
 import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
 
 from zl_forecast import settings
-from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.scoring import pinball
 
 MEMBERS = 3
@@ -66,13 +65,12 @@ def stacking_weights(members: dict[str, np.ndarray], z: np.ndarray, overlap: int
     return dict(zip(chosen, map(float, weights), strict=True))
 
 
-class StackingModel(AbstractModel):
+class StackingModel(QuantileModel):
     """AutoGluon adapter of `stacking_weights`; a family that fails in a row leaves its weight to the others."""
 
     ag_key = "STACKING"
     ag_name = "Stacking"
     ag_priority = 1
-    _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
         self.model = {}
@@ -92,9 +90,6 @@ class StackingModel(AbstractModel):
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         weights, members = self.row_weights(X), member_quantiles(X)
         return sum(weights[[name]].to_numpy() * np.nan_to_num(members[name]) for name in weights.columns)
-
-    def _more_tags(self) -> dict:
-        return {"can_refit_full": True}
 
 
 def explain(model: StackingModel, X: pd.DataFrame) -> list[Explanation]:

@@ -5,20 +5,18 @@ Source: Chen and Guestrin (2016), KDD, 785-794; objective `reg:quantileerror`, X
 
 import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
 
-from zl_forecast.families.base import Explanation, Family
+from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.families.shap import tree_shap
 
 
-class XGBoostQuantileModel(AbstractModel):
+class XGBoostQuantileModel(QuantileModel):
     """AutoGluon adapter of an XGBoost booster with one output a quantile level."""
 
     ag_key = "XGB_QUANTILE"
     ag_name = "XGBoostQuantile"
     ag_priority = 60
     seed_name = "seed"
-    _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, num_cpus: int = 1, **kwargs) -> None:
         import xgboost
@@ -39,9 +37,6 @@ class XGBoostQuantileModel(AbstractModel):
 
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         return self.model.inplace_predict(self.preprocess(X, **kwargs))
-
-    def _more_tags(self) -> dict:
-        return {"can_refit_full": True}  # else AutoGluon's refit is a copy of the fit without the newest rows
 
 
 def explain(model: XGBoostQuantileModel, X: pd.DataFrame) -> list[Explanation]:

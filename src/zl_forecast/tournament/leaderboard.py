@@ -10,11 +10,10 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
 
 from zl_forecast import artifacts, settings
 from zl_forecast.errors import TournamentError
-from zl_forecast.families import load_families
+from zl_forecast.families import QuantileModel, load_families
 from zl_forecast.families.stacking import column
 from zl_forecast.paths import data_dir
 from zl_forecast.tournament.fit import MODELS, Task
@@ -70,7 +69,7 @@ def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> tuple[str, Path]
     return board.to_string(float_format=lambda value: f"{value:.4f}") + note, path
 
 
-class FittedModel(AbstractModel):
+class FittedModel(QuantileModel):
     """AutoGluon adapter of a family that is already fitted: hyperparameter `folder` is where its predictor is.
 
     A second-level family is given the forecasts of `members`, by name the folders of the first level's predictors.
@@ -78,7 +77,6 @@ class FittedModel(AbstractModel):
 
     ag_key = "FITTED"
     ag_name = "Fitted"
-    _supported_problem_types = ("quantile",)
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
         params = self._get_model_params()

@@ -14,6 +14,7 @@ import torch
 from zl_forecast import settings
 from zl_forecast.families import gru, lstm, sequence, tft, transformer
 from zl_forecast.families.lookback import CHANNEL_LAGS
+from zl_forecast.families.scaling import OUTLIER
 from zl_forecast.families.sequence import Anchor, Batch, Scaling, anchored_quantiles, matured_mean, pinball
 
 FAMILIES = {"lstm": lstm.FAMILY, "gru": gru.FAMILY, "transformer": transformer.FAMILY, "tft": tft.FAMILY}
@@ -69,7 +70,7 @@ def test_a_session_enters_once_with_the_horizons_that_matured():
 def test_inputs_are_standard_scores_clipped_with_the_mean_for_what_is_missing():
     scaling = Scaling.learn(np.array([[1.0, 7.0, np.nan], [3.0, 7.0, np.nan]]))
     scores = scaling.apply(np.array([[3.0, 9.0, 1.0], [np.nan, 7.0, np.nan], [99.0, -9.0, 5.0]]))
-    assert scores.tolist() == [[1, 0, 0], [0, 0, 0], [sequence.OUTLIER, 0, 0]]  # what never varied says nothing
+    assert scores.tolist() == [[1, 0, 0], [0, 0, 0], [OUTLIER, 0, 0]]  # what never varied says nothing
 
 
 def test_a_network_is_believed_by_how_many_rows_it_gained_on():
