@@ -7,4 +7,4 @@ def model(dbt, session):
     dbt.config(materialized="table")
     prices = dbt.ref("int_prices__daily").filter("symbol = 'zl'").select("as_of_date, close").df()
     dbt.ref("gate_zl")  # nothing is forecast from prices that failed the gate
-    return run_core(prices, dbt.ref("int_targets__daily").df(), preset=dbt.config.meta_get("preset"))
+    return run_core(prices, dbt.ref("int_targets__daily").df())

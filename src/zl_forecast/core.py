@@ -19,16 +19,10 @@ from zl_forecast.tournament.splits import Fold, walk_forward
 
 CONTEXT_SESSIONS = 504  # two years: long enough to know ZL's usual volatility
 # explicit: AutoGluon's presets would fetch pretrained weights; n_jobs: local models would start processes of their own
-LOCAL_MODELS = {
+MODELS = {
     "Naive": {"n_jobs": 1},
     "AutoETS": {"seasonal_period": 1, "n_jobs": 1},
     "Theta": {"seasonal_period": 1, "n_jobs": 1},
-}
-MORE_LOCAL_MODELS = {**LOCAL_MODELS, "DynamicOptimizedTheta": {"seasonal_period": 1, "n_jobs": 1}}
-MODELS = {
-    "quick": LOCAL_MODELS,
-    "standard": MORE_LOCAL_MODELS,
-    "full": {**MORE_LOCAL_MODELS, "SimpleFeedForward": {"max_epochs": 20}},
 }
 
 
@@ -61,7 +55,7 @@ class CoreTask:
         )
 
 
-def run_core(prices: pd.DataFrame, targets: pd.DataFrame, preset: str) -> pd.DataFrame:
+def run_core(prices: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
     """Out-of-fold and live forecasts of the core and of the reference.
 
     Parameters
@@ -70,8 +64,6 @@ def run_core(prices: pd.DataFrame, targets: pd.DataFrame, preset: str) -> pd.Dat
         as_of_date and close (cents/lb) of ZL, one row a session.
     targets : DataFrame
         int_targets__daily.
-    preset : str
-        A key of `MODELS`.
 
     Returns
     -------
@@ -89,7 +81,7 @@ def run_core(prices: pd.DataFrame, targets: pd.DataFrame, preset: str) -> pd.Dat
     for fold in folds:
         test = targets[fold.test_rows(targets)]
         origins = tuple(position[test["as_of_date"].drop_duplicates()])
-        tasks.append(CoreTask(fold, MODELS[preset], log_prices[: origins[-1] + 1], origins[0], origins, steps))
+        tasks.append(CoreTask(fold, MODELS, log_prices[: origins[-1] + 1], origins[0], origins, steps))
         tests.append(test)
     paths = {id(task): _finished(task) for task in tasks}
     to_fit = [task for task in tasks if paths[id(task)] is None]

@@ -54,8 +54,8 @@ def _run(prices: pd.DataFrame, targets: pd.DataFrame, folder) -> tuple[pd.DataFr
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZL_DATA_DIR", str(folder))
         patch.setattr(workers, "run", here)
-        patch.setitem(core.MODELS, "tiny", {"Naive": {"n_jobs": 1}})
-        return core.run_core(prices, targets, "tiny"), fitted
+        patch.setattr(core, "MODELS", {"Naive": {"n_jobs": 1}})
+        return core.run_core(prices, targets), fitted
 
 
 @pytest.fixture(scope="module")
