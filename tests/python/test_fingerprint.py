@@ -117,7 +117,7 @@ def test_the_code_of_a_family_is_what_it_imports_from_this_package_and_nothing_o
     monkeypatch.setattr(fingerprint, "_origin", lambda name: original(name) and (read.add(name) or original(name)))
     _of_code("zl_forecast.families.sarimax")
     families = {name.rsplit(".", 1)[1] for name in read if name.startswith("zl_forecast.families.")}
-    assert families == {"sarimax", "garch", "ridge", "reference", "lookback", "base"}
+    assert families == {"sarimax", "garch", "ridge", "reference", "lookback", "scaling", "base"}
     assert {"zl_forecast.tournament.explain", "zl_forecast.tournament.splits", "zl_forecast.settings"} <= read
     assert all(name.startswith("zl_forecast") for name in read)
 
