@@ -13,7 +13,6 @@ TUNING_SHARE = (
     0.125  # newest part of the training rows, purged, on which AutoGluon validates before it refits on both parts
 )
 MIN_TRAIN_ROWS = 1000  # four horizons: about 250 sessions
-FIT_TIME_LIMIT_SECONDS = 1800  # per fold and bucket, DESIGN 6
 MATURED_FOR_ENSEMBLE = 100  # matured out-of-fold rows of a horizon below which no combination is fitted
 PRIOR_SAMPLES = 20  # independent samples that the prior "publish the reference" counts for; see DECISIONS.md
 VERDICT_LEVEL = 0.05  # one-sided level of the Diebold-Mariano verdict

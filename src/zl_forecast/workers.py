@@ -169,8 +169,8 @@ class _Pool:
                 continue
             try:
                 worker, result = _done(worker, job)
-            except Exception as error:  # the task cannot be pickled, or no process be started
-                result = error
+            except Exception as error:  # no process could be started
+                worker, result = None, error
             job.result.set_result(result)
 
 
@@ -188,6 +188,9 @@ def _done(worker: "_Worker | None", job: _Job) -> tuple["_Worker | None", Any]:
             worker = None
             if stopped.had_begun or is_last:  # else the process had died while it waited: another one does it
                 return None, stopped.lost
+        except Exception as error:  # what went over the pipe could not be pickled: worker and slot are out of step
+            worker.stop()
+            return None, error
     raise AssertionError("unreachable")
 
 

@@ -166,6 +166,15 @@ def _group(leader: int) -> list[str]:
     return [line for line in found.splitlines() if " Z" not in line and "resource_tracker" not in line]
 
 
+def test_a_task_that_cannot_be_pickled_is_an_error_and_the_next_ones_are_done():
+    slots = workers.settings.CORES // workers.settings.THREADS_PER_FIT
+    list(workers.run(time.sleep, [2.0] * slots))  # every slot has a process that waits
+    for _ in range(slots + 1):  # once in every slot, and once more
+        with pytest.raises(Exception, match="pickle"):
+            list(workers.run(len, [lambda: None]))
+    assert [result for _, result in workers.run(len, ["one", "three"])] in ([3, 5], [5, 3])
+
+
 def test_on_a_terminal_progress_is_a_bar_with_what_remains():
     code = (
         "import time\n"

@@ -8,13 +8,9 @@ Source: Caruana et al. (2004), ICML 21, 18; as implemented in AutoGluon.
 from typing import Self
 
 import numpy as np
-from autogluon.core.metrics import pinball_loss
-from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
 
-from zl_forecast import settings
 from zl_forecast.ensembles.base import EnsembleMethod, Rows
-
-ROUNDS = 25  # AutoGluon's number: weights are multiples of 1 / rounds or coarser
+from zl_forecast.families.stacking import greedy_weights
 
 
 class WeightedEnsemble(EnsembleMethod):
@@ -38,12 +34,5 @@ class WeightedEnsemble(EnsembleMethod):
 
     @staticmethod
     def _fit_horizon(rows: Rows) -> dict[str, float]:
-        selection = EnsembleSelection(
-            ensemble_size=ROUNDS,
-            problem_type="quantile",
-            metric=pinball_loss,
-            random_state=np.random.RandomState(settings.SEED),
-            quantile_levels=list(settings.QUANTILE_LEVELS),
-        )
-        selection.fit([rows.input(name) for name in rows.inputs], rows.z)
-        return {name: float(w) for name, w in zip(rows.inputs, selection.weights_, strict=True) if w > 0}
+        weights = greedy_weights([rows.input(name) for name in rows.inputs], rows.z)
+        return {name: float(w) for name, w in zip(rows.inputs, weights, strict=True) if w > 0}

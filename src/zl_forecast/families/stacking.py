@@ -29,6 +29,33 @@ def member_quantiles(X: pd.DataFrame) -> dict[str, np.ndarray]:
     return {name: X[[column(name, q) for q in settings.QUANTILE_COLUMNS]].to_numpy(float) for name in names}
 
 
+def greedy_weights(members: list[np.ndarray], z: np.ndarray) -> np.ndarray:
+    """AutoGluon's greedy forward selection with replacement, on pinball loss.
+
+    Parameters
+    ----------
+    members : list of arrays of shape (n, n_levels)
+    z : array of shape (n,)
+
+    Returns
+    -------
+    array of shape (n_members,)
+        At least zero, with sum one.
+    """
+    from autogluon.core.metrics import pinball_loss
+    from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
+
+    selection = EnsembleSelection(
+        ensemble_size=ROUNDS,
+        problem_type="quantile",
+        metric=pinball_loss,
+        random_state=np.random.RandomState(settings.SEED),
+        quantile_levels=list(settings.QUANTILE_LEVELS),
+    )
+    selection.fit(members, z)
+    return np.asarray(selection.weights_, float)
+
+
 def stacking_weights(members: dict[str, np.ndarray], z: np.ndarray, overlap: int) -> dict[str, float]:
     """Weights of the best families, at least zero, with sum one.
 
@@ -40,9 +67,6 @@ def stacking_weights(members: dict[str, np.ndarray], z: np.ndarray, overlap: int
     overlap : int
         Horizon in sessions: n / overlap samples are independent.
     """
-    from autogluon.core.metrics import pinball_loss
-    from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
-
     complete = {name: np.isfinite(quantiles).all(axis=1) for name, quantiles in members.items()}
     # a family that failed in a block is no candidate: it was not tried where the others were
     losses = {
@@ -51,17 +75,10 @@ def stacking_weights(members: dict[str, np.ndarray], z: np.ndarray, overlap: int
         if complete[name].all()
     }
     chosen = sorted(losses, key=losses.get)[:MEMBERS]
-    selection = EnsembleSelection(
-        ensemble_size=ROUNDS,
-        problem_type="quantile",
-        metric=pinball_loss,
-        random_state=np.random.RandomState(settings.SEED),
-        quantile_levels=list(settings.QUANTILE_LEVELS),
-    )
-    selection.fit([members[name] for name in chosen], z)
+    greedy = greedy_weights([members[name] for name in chosen], z)
     samples = len(z) / overlap
     prior = settings.PRIOR_SAMPLES / len(chosen)
-    weights = (samples * np.asarray(selection.weights_) + prior) / (samples + settings.PRIOR_SAMPLES)
+    weights = (samples * greedy + prior) / (samples + settings.PRIOR_SAMPLES)
     return dict(zip(chosen, map(float, weights), strict=True))
 
 
