@@ -5,5 +5,6 @@ from zl_forecast.for_dbt import run_ensembles
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    methods = dbt.ref("ensemble_methods").df()["ensemble_method"]
-    return run_ensembles(dbt.ref("int_ensemble__inputs").df(), dbt.ref("int_targets__daily").df(), tuple(methods))
+    return run_ensembles(
+        dbt.ref("int_ensemble__inputs").df(), dbt.ref("int_targets__daily").df(), dbt.ref("ensemble_methods").df()
+    )

@@ -13,6 +13,8 @@ HOMES = {
     "check_mart": "zl_forecast.validation",
     "check_zl": "zl_forecast.validation",
     "collect": "zl_forecast.tournament.attributions",
+    "coverage_backtests": "zl_forecast.calibration",
+    "ensemble_evidence": "zl_forecast.ensembles.evidence",
     "exchange_sessions": "zl_forecast.calendar",
     "family_verdicts": "zl_forecast.verdicts",
     "is_quarantined": "zl_forecast.validation",
@@ -21,6 +23,7 @@ HOMES = {
     "run_core": "zl_forecast.core",
     "run_ensembles": "zl_forecast.ensembles.tournament",
     "run_specialist": "zl_forecast.tournament",
+    "sample_paths": "zl_forecast.risk",
     "verdicts": "zl_forecast.verdicts",
 }
 _ONE_AT_A_TIME = threading.Lock()

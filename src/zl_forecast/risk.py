@@ -1,54 +1,100 @@
-"""Risk of the final forecast: Monte Carlo draws from the published distribution, never fed back into it."""
+"""Risk of the final forecast: Monte Carlo paths through its distributions, never fed back into it.
+
+A path is a Gaussian random walk. At each session the walk's place among the paths becomes a normal score, and that session's
+distribution turns the score into a price. So the marginals are the forecast's, and the dependence is the walk's: normal scores at
+two horizons have correlation sqrt(h1 / h2). Exact strata of each marginal, put into the order of correlated normals, are the method
+of Iman and Conover, Communications in Statistics B 11 (1982).
+"""
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
-from zl_forecast import settings
+from zl_forecast import distribution, settings
 from zl_forecast.errors import ZlForecastError
 
 PRICE_COLUMNS = tuple(f"p{round(100 * level):02d}" for level in settings.QUANTILE_LEVELS)
 TAILS = (0.95, 0.99)
+ORIGIN_COLUMNS = ["as_of_date", "horizon_days", "horizon_code", "target_date", "last_price", "data_source"]
 
 
-def draw_prices(quantiles: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Prices drawn from a distribution known at `settings.QUANTILE_LEVELS`.
-
-    Log prices are interpolated linearly in normal scores and extended beyond the outer quantiles with the slope of the
-    outermost pair: a normal tail as steep as the forecast's own.
-
-    Parameters
-    ----------
-    quantiles : array of shape (n_levels,)
-        Positive prices, ascending.
-    uniform : array of shape (n,)
-        Numbers in (0, 1).
-
-    Returns
-    -------
-    array of shape (n,)
-    """
-    scores = norm.ppf(settings.QUANTILE_LEVELS)
-    logs = np.log(quantiles)
-    wanted = norm.ppf(uniform)
-    inside = np.interp(wanted, scores, logs)
-    low_slope, high_slope = (
-        (logs[1] - logs[0]) / (scores[1] - scores[0]),
-        (logs[-1] - logs[-2]) / (scores[-1] - scores[-2]),
-    )
-    below, above = wanted < scores[0], wanted > scores[-1]
-    inside[below] = logs[0] + (wanted[below] - scores[0]) * low_slope
-    inside[above] = logs[-1] + (wanted[above] - scores[-1]) * high_slope
-    return np.exp(inside)
-
-
-def risk_table(forecast: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
-    """VaR and CVaR at 95 and 99 % for a buyer and a holder, and the probability that the price ends beyond each level.
+def sample_paths(forecast: pd.DataFrame) -> pd.DataFrame:
+    """Monte Carlo paths of the daily close, told at the forecast's horizons.
 
     Parameters
     ----------
     forecast : DataFrame
-        zl_forecast: one row a horizon.
+        zl_forecast: one row a horizon, all from the same as_of_date.
+
+    Returns
+    -------
+    DataFrame
+        One row a path and horizon: path_number (1 to `settings.RISK_PATHS`, the same path at every horizon), price on target_date,
+        highest_close and lowest_close from as_of_date (its last_price counts) to target_date, all in cents/lb, and ORIGIN_COLUMNS.
+
+    Raises
+    ------
+    ZlForecastError
+        The rows have more than one origin, a horizon twice, or quantiles that are no distribution of a price.
+    """
+    forecast = forecast.sort_values("horizon_days", ignore_index=True)
+    _check(forecast)
+    horizons = forecast["horizon_days"].to_numpy()
+    last = forecast["last_price"].iloc[0]
+    prices = last * np.exp(daily_log_returns(horizons, np.log(forecast[list(PRICE_COLUMNS)].to_numpy() / last)))
+    paths = forecast.loc[forecast.index.repeat(settings.RISK_PATHS), ORIGIN_COLUMNS].reset_index(drop=True)
+    paths.insert(0, "path_number", np.tile(np.arange(1, settings.RISK_PATHS + 1), len(horizons)))
+    paths["price"] = prices[horizons - 1].ravel()
+    # extremes travel with the path, so that the risk table needs neither the daily closes nor a second simulation
+    paths["highest_close"] = np.maximum(last, np.maximum.accumulate(prices))[horizons - 1].ravel()
+    paths["lowest_close"] = np.minimum(last, np.minimum.accumulate(prices))[horizons - 1].ravel()
+    return paths
+
+
+def daily_log_returns(
+    horizons: np.ndarray, log_quantiles: np.ndarray, n_paths: int = settings.RISK_PATHS
+) -> np.ndarray:
+    """Paths of the log return since the origin, at each session up to the last horizon.
+
+    Between horizons the quantile function is interpolated linearly in the root of the session, from a point at the origin: a cone that
+    widens with the root of time stays that cone. Distributions may narrow from one horizon to the next; the paths then draw together.
+
+    Parameters
+    ----------
+    horizons : array of shape (n_horizons,)
+        Sessions, ascending.
+    log_quantiles : array of shape (n_horizons, n_levels)
+        Of the log return since the origin, at `settings.QUANTILE_LEVELS`, ascending along the second axis.
+    n_paths : int
+
+    Returns
+    -------
+    array of shape (horizons[-1], n_paths)
+        Row t - 1 is session t.
+    """
+    roots = np.sqrt(np.arange(1, horizons[-1] + 1))
+    known_at = np.sqrt([0, *horizons])
+    quantiles = np.column_stack([np.interp(roots, known_at, [0.0, *known]) for known in log_quantiles.T])
+    return distribution.values(quantiles, _walk_scores(len(roots), n_paths))
+
+
+def _walk_scores(n_sessions: int, n_paths: int) -> np.ndarray:
+    """Normal scores of a random walk, shape (n_sessions, n_paths): in each row the midpoints of n_paths equal strata, in the walk's order.
+
+    Ranks instead of W_t / sqrt(t) itself: each session's distribution is then met by every build, not on average over seeds.
+    """
+    steps = np.random.default_rng(settings.SEED).standard_normal((n_sessions, n_paths))
+    ranks = steps.cumsum(axis=0).argsort(axis=1).argsort(axis=1)
+    return ndtri((np.arange(n_paths) + 0.5) / n_paths)[ranks]
+
+
+def risk_table(paths: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """VaR and CVaR at 95 and 99 %, expected range and the probabilities of crossing each level, for a buyer and a holder.
+
+    Parameters
+    ----------
+    paths : DataFrame
+        As `sample_paths` returns them.
     levels : DataFrame
         seeds/price_levels.csv: level, unit ('percent_of_last' or 'cents_per_lb').
 
@@ -56,44 +102,93 @@ def risk_table(forecast: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         as_of_date, horizon_days, horizon_code, target_date, side, measure, level_cents, value, unit, n_paths, data_source.
-        A buyer loses when the price rises above last_price, a holder when it falls; losses are in cents/lb, positive.
+        A buyer loses when the price rises above last_price, a holder when it falls; losses are in cents/lb, positive. So levels
+        above last_price are a buyer's, the others a holder's: prob_above and prob_below say that the price ends beyond the level
+        on target_date, prob_touch_above and prob_touch_below that some daily close until then reaches it. The expected range is
+        the mean over paths of the highest close (buyer) and the lowest (holder).
+
+    Raises
+    ------
+    ZlForecastError
+        A level has an unknown unit or is no positive price.
     """
+    prices_of_levels = _level_prices(levels, last=paths["last_price"].iloc[0])
+    tables = []
+    for _, ends in paths.groupby("horizon_days"):
+        facts = [*_losses(ends), *_expected_range(ends), *_crossings(ends, prices_of_levels)]
+        table = pd.DataFrame(facts, columns=["side", "measure", "level_cents", "value", "unit"])
+        origin = ends[ORIGIN_COLUMNS].iloc[0].drop("last_price")
+        tables.append(table.assign(n_paths=len(ends), **origin))
+    first = ["as_of_date", "horizon_days", "horizon_code", "target_date"]
+    return pd.concat(tables, ignore_index=True)[
+        [*first, "side", "measure", "level_cents", "value", "unit", "n_paths", "data_source"]
+    ]
+
+
+def _losses(ends: pd.DataFrame) -> list[tuple]:
+    rise = (ends["price"] - ends["last_price"]).to_numpy()
+    facts = []
+    for side, loss in (("buyer", rise), ("holder", -rise)):
+        for tail in TAILS:
+            threshold = np.quantile(loss, tail)
+            beyond = loss[loss >= threshold].mean()
+            facts.append((side, f"var_{round(100 * tail)}", np.nan, threshold, "cents_per_lb"))
+            facts.append((side, f"cvar_{round(100 * tail)}", np.nan, beyond, "cents_per_lb"))
+    return facts
+
+
+def _expected_range(ends: pd.DataFrame) -> list[tuple]:
+    return [
+        ("buyer", "expected_high", np.nan, ends["highest_close"].mean(), "cents_per_lb"),
+        ("holder", "expected_low", np.nan, ends["lowest_close"].mean(), "cents_per_lb"),
+    ]
+
+
+def _crossings(ends: pd.DataFrame, prices_of_levels: list[float]) -> list[tuple]:
+    facts = []
+    for price in prices_of_levels:
+        if price > ends["last_price"].iloc[0]:
+            side, name, ending, touching = "buyer", "above", ends["price"] > price, ends["highest_close"] >= price
+        else:
+            side, name, ending, touching = "holder", "below", ends["price"] < price, ends["lowest_close"] <= price
+        facts.append((side, f"prob_{name}", price, ending.mean(), "probability"))
+        facts.append((side, f"prob_touch_{name}", price, touching.mean(), "probability"))
+    return facts
+
+
+def _level_prices(levels: pd.DataFrame, last: float) -> list[float]:
+    """Levels of the seed in cents/lb."""
     unknown = set(levels["unit"]) - {"percent_of_last", "cents_per_lb"}
     if unknown:
         raise ZlForecastError(
-            f"seeds/price_levels.csv has the unit {', '.join(sorted(unknown))}. Use percent_of_last or cents_per_lb."
+            f"seeds/price_levels.csv has the unit {', '.join(sorted(map(str, unknown)))}. Use percent_of_last or cents_per_lb."
         )
-    # one stratified draw for all horizons: their risks differ by the forecast alone, not by luck
-    generator = np.random.default_rng(settings.SEED)
-    uniform = (np.arange(settings.RISK_PATHS) + generator.uniform(size=settings.RISK_PATHS)) / settings.RISK_PATHS
-    rows = []
-    for origin in forecast.itertuples():
-        prices = draw_prices(np.array([getattr(origin, column) for column in PRICE_COLUMNS]), uniform)
-        facts = []
-        for side, loss in (("buyer", prices - origin.last_price), ("holder", origin.last_price - prices)):
-            for tail in TAILS:
-                threshold = np.quantile(loss, tail)
-                facts.append((side, f"var_{round(100 * tail)}", None, threshold, "cents_per_lb"))
-                facts.append((side, f"cvar_{round(100 * tail)}", None, loss[loss >= threshold].mean(), "cents_per_lb"))
-        for level in levels.itertuples():
-            price = origin.last_price * (1 + level.level / 100) if level.unit == "percent_of_last" else level.level
-            side, beyond = ("buyer", prices > price) if price > origin.last_price else ("holder", prices < price)
-            measure = "prob_above" if side == "buyer" else "prob_below"
-            facts.append((side, measure, price, beyond.mean(), "probability"))
-        for side, measure, price, value, unit in facts:
-            rows.append(
-                {
-                    "as_of_date": origin.as_of_date,
-                    "horizon_days": origin.horizon_days,
-                    "horizon_code": origin.horizon_code,
-                    "target_date": origin.target_date,
-                    "side": side,
-                    "measure": measure,
-                    "level_cents": price,
-                    "value": value,
-                    "unit": unit,
-                    "n_paths": settings.RISK_PATHS,
-                    "data_source": origin.data_source,
-                }
+    prices = []
+    for level in levels.itertuples():
+        price = last * (1 + level.level / 100) if level.unit == "percent_of_last" else float(level.level)
+        if not 0 < price < np.inf:
+            raise ZlForecastError(
+                f"seeds/price_levels.csv has the level {level.level:g} {level.unit}, a price of {price:g} cents/lb. Give a "
+                "price above 0, or a percentage above -100 (-10 is a tenth below the last price)."
             )
-    return pd.DataFrame(rows).astype({"level_cents": "float64"})
+        prices.append(price)
+    return prices
+
+
+def _check(forecast: pd.DataFrame) -> None:
+    """Refuse rows through which no path leads."""
+    origins = forecast[["as_of_date", "last_price"]].drop_duplicates()
+    if len(origins) != 1 or forecast["horizon_days"].duplicated().any():
+        raise ZlForecastError(
+            f"zl_forecast has {len(forecast)} rows with {len(origins)} origins (as_of_date, last_price) and "
+            f"{forecast['horizon_days'].nunique()} horizons. Paths need one origin and one row a horizon: build zl_forecast again."
+        )
+    for row in forecast.itertuples():
+        known = np.array([row.last_price, *(getattr(row, column) for column in PRICE_COLUMNS)])
+        # written so that a NaN fails
+        if not ((known > 0).all() and np.isfinite(known).all() and (np.diff(known[1:]) >= 0).all()):
+            raise ZlForecastError(
+                f"zl_forecast has at horizon_days {row.horizon_days} the last price {known[0]:g} and the quantiles "
+                f"{', '.join(f'{price:g}' for price in known[1:])}. They must be positive and ascend: correct the method that its "
+                "column ensemble_method names, or take its row out of seeds/ensemble_methods.csv."
+            )

@@ -15,6 +15,8 @@ reference as (
 final as (
     select
         scored.*,
+        case when scored.is_matured then scored.z between scored.q25 and scored.q75 end as is_inside_50,
+        case when scored.is_matured then scored.z between scored.q05 and scored.q95 end as is_inside_90,
         reference.q10 as reference_q10,
         reference.q50 as reference_q50,
         reference.q90 as reference_q90,

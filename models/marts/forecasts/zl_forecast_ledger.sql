@@ -53,7 +53,8 @@ final as (
         share as combination_share,
         case when ensemble_method = 'reference_alone' or share = 0 then '' else buckets end as buckets_used,
         buckets as buckets_offered,  -- fewer than eight in a build of some (var buckets), or where one is quarantined
-        coalesce(verdict, 'no_skill') as verdict,  -- without a matured history nothing has been shown
+        -- without a matured history nothing has been shown, and the reference has no skill over itself
+        case when ensemble_method = 'reference_alone' then 'no_skill' else coalesce(verdict, 'no_skill') end as verdict,
         pinball_skill as backtest_pinball_skill,
         coverage_80 as backtest_coverage_80,
         reference_p10,

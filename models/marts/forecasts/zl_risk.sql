@@ -1,4 +1,4 @@
--- Risk of the newest final forecast, by Monte Carlo on its distribution: one row a horizon, side, measure and level.
+-- Risk of the newest final forecast, by the paths of zl_paths: one row a horizon, side, measure and level.
 with
 risk as (
     select * from {{ ref('risk_zl') }}

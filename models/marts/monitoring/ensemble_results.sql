@@ -21,10 +21,11 @@ final as (
         any_value(forecasts.status) as status,
         any_value(forecasts.reason) as reason,
         {{ forecast_criteria('forecasts') }},
+        avg(forecasts.is_inside_50::int) as coverage_50,
+        avg(forecasts.is_inside_90::int) as coverage_90,
         avg(forecasts.reference_pinball_pct) as reference_pinball_pct,
         any_value(forecasts.share) as share,
-        any_value(forecasts.widening) as widening,
-        any_value(forecasts.weights) as weights,
+        any_value(forecasts.weights order by forecasts.as_of_date desc) as weights,
         any_value(forecasts.inputs) as inputs,
         any_value(forecasts.data_source) as data_source
     from forecasts

@@ -8,6 +8,7 @@ fits as (
     union all
     select fingerprint, 'ensemble', ensemble_method, kind, fold_start, trained_until
     from {{ ref('int_ensemble__forecasts') }}
+    where fingerprint is not null  -- a method that feeds on one that stepped aside was not held
 ),
 
 final as (

@@ -1,17 +1,46 @@
-"""The ensemble methods. A new one is a module here, a line below and a row in seeds/ensemble_methods.csv."""
+"""The ensemble methods: one module each, with a constant METHOD. The registry is seeds/ensemble_methods.csv, whose rows name the modules."""
+
+from importlib import import_module
+
+import pandas as pd
 
 from zl_forecast.ensembles.base import EnsembleMethod, Rows
-from zl_forecast.ensembles.controls import EqualWeights, ReferenceAlone
-from zl_forecast.ensembles.granger_ramanathan import GrangerRamanathan
-from zl_forecast.ensembles.stacking import Stacking
-from zl_forecast.ensembles.weighted_ensemble import WeightedEnsemble
+from zl_forecast.errors import TournamentError
 
-METHODS: dict[str, type[EnsembleMethod]] = {
-    "reference_alone": ReferenceAlone,
-    "equal_weights": EqualWeights,
-    "granger_ramanathan": GrangerRamanathan,
-    "weighted_ensemble": WeightedEnsemble,
-    "stacking": Stacking,
-}
 
-__all__ = ["METHODS", "EnsembleMethod", "Rows"]
+def load_methods(registry: pd.DataFrame) -> dict[str, type[EnsembleMethod]]:
+    """The methods of the registry, by name, in its order.
+
+    Parameters
+    ----------
+    registry : DataFrame
+        Columns ensemble_method, module and over of seeds/ensemble_methods.csv. A module may be anywhere that Python finds it.
+
+    Raises
+    ------
+    TournamentError
+        A module cannot be found or has no METHOD, or a method feeds on one that is not there or feeds on another itself.
+    """
+    loaded = {}
+    first_level = set(registry.loc[registry["over"].isna(), "ensemble_method"])
+    for name, module, over in registry[["ensemble_method", "module", "over"]].itertuples(index=False):
+        if pd.notna(over) and over not in first_level:
+            raise TournamentError(
+                f"ensemble method '{name}' of seeds/ensemble_methods.csv feeds on '{over}'. Name a method there that is in the seed "
+                f"and feeds on none itself: {', '.join(sorted(first_level))}."
+            )
+        try:
+            loaded[name] = import_module(module).METHOD
+        except ModuleNotFoundError as error:
+            raise TournamentError(
+                f"ensemble method '{name}' of seeds/ensemble_methods.csv: {error}. Write the module {module}, or correct its name in "
+                "the seed; a module outside of zl_forecast must be on PYTHONPATH or installed."
+            ) from error
+        except AttributeError as error:
+            raise TournamentError(
+                f"ensemble method '{name}': module {module} has no constant METHOD. Add METHOD = <your class>."
+            ) from error
+    return loaded
+
+
+__all__ = ["EnsembleMethod", "Rows", "load_methods"]

@@ -11,36 +11,32 @@ import numpy as np
 from scipy.optimize import nnls
 
 from zl_forecast import settings
-from zl_forecast.ensembles.base import EnsembleMethod, Rows
+from zl_forecast.ensembles.base import Rows, WeightedMethod
 from zl_forecast.families.reference import centred_quantiles
 from zl_forecast.families.ridge import purged_blocks, shrunk_slope
 
 MEDIAN = settings.QUANTILE_LEVELS.index(0.5)
 
 
-class GrangerRamanathan(EnsembleMethod):
+class GrangerRamanathan(WeightedMethod):
     """One set of weights a horizon for the location; the width is that of the cross-fitted residuals."""
 
     def fit(self, rows: Rows) -> Self:
-        self._fits = {}
-        for horizon in sorted(rows.key["horizon_days"].unique()):
-            own = rows.take((rows.key["horizon_days"] == horizon).to_numpy())
-            medians, y = own.quantiles[:, :, MEDIAN], own.z - np.median(own.z)
-            cross_fitted = np.zeros(len(y))
-            for block, outside in purged_blocks(len(y), horizon):
-                cross_fitted[block] = medians[block] @ nnls(medians[outside], y[outside])[0]
-            slope = shrunk_slope(cross_fitted, y, horizon)
-            weights = slope * nnls(medians, y)[0]
-            residuals = centred_quantiles(y - slope * cross_fitted, settings.QUANTILE_LEVELS)
-            self._fits[horizon] = (dict(zip(own.inputs, weights, strict=True)), residuals)
-        return self
+        self._residuals = {}
+        return super().fit(rows)
+
+    def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:
+        medians, y = rows.quantiles[:, :, MEDIAN], rows.z - np.median(rows.z)
+        cross_fitted = np.zeros(len(y))
+        for block, outside in purged_blocks(len(y), horizon):
+            cross_fitted[block] = medians[block] @ nnls(medians[outside], y[outside])[0]
+        slope = shrunk_slope(cross_fitted, y, horizon)
+        self._residuals[horizon] = centred_quantiles(y - slope * cross_fitted, settings.QUANTILE_LEVELS)
+        return slope * nnls(medians, y)[0]
 
     def predict(self, rows: Rows) -> np.ndarray:
-        weights = np.array(
-            [[self._fits[h][0].get(name, 0.0) for name in rows.inputs] for h in rows.key["horizon_days"]]
-        )
-        location = (weights * rows.quantiles[:, :, MEDIAN]).sum(axis=1)
-        return location[:, None] + np.stack([self._fits[h][1] for h in rows.key["horizon_days"]])
+        location = (self.weights(rows) * rows.quantiles[:, :, MEDIAN]).sum(axis=1)
+        return location[:, None] + np.stack([self._residuals[horizon] for horizon in rows.horizon_days])
 
-    def weights(self) -> dict[str, float]:
-        return {f"{h}/{name}": w for h, (by_name, _) in self._fits.items() for name, w in by_name.items() if w > 0}
+
+METHOD = GrangerRamanathan

@@ -25,10 +25,11 @@ class Stacking(EnsembleMethod):
         from autogluon.tabular import TabularPredictor
 
         data = without_drift(rows.frame(settings.SCORED_LEVELS).assign(z=rows.z))
-        cut = rows.key["as_of_date"].quantile(1 - settings.TUNING_SHARE)
-        newest = rows.key["as_of_date"] >= cut
+        dates = pd.Series(rows.as_of_date)
+        cut = dates.quantile(1 - settings.TUNING_SHARE)
+        newest = dates >= cut
         # 1.6 calendar days a session: targets of the fit part end before the newest part begins
-        before = rows.key["as_of_date"] + pd.to_timedelta(1.6 * rows.key["horizon_days"], "D") < cut
+        before = dates + pd.to_timedelta(1.6 * rows.horizon_days, "D") < cut
         self._folder = tempfile.TemporaryDirectory()
         self._predictor = TabularPredictor(
             label="z",
@@ -60,3 +61,6 @@ class Stacking(EnsembleMethod):
     def predict(self, rows: Rows) -> np.ndarray:
         data = rows.frame(settings.SCORED_LEVELS)
         return np.mean([self._predictor.predict(data, model=model).to_numpy() for model in self._models], axis=0)
+
+
+METHOD = Stacking

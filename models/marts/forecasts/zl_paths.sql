@@ -1,0 +1,22 @@
+-- Monte Carlo paths of the newest final forecast, to value positions of your own: one row a path and horizon.
+with
+paths as (
+    select * from {{ ref('paths_zl') }}
+),
+
+final as (
+    select
+        path_number::integer as path_number,
+        as_of_date::date as as_of_date,
+        horizon_days::integer as horizon_days,
+        horizon_code,
+        target_date::date as target_date,
+        last_price,
+        price,
+        highest_close,
+        lowest_close,
+        data_source
+    from paths
+)
+
+select * from final

@@ -1,0 +1,42 @@
+-- What each ensemble method rested on over time: the weights of its inputs at each month's last session, and on the newest day.
+with
+forecasts as (
+    select * from {{ ref('int_ensemble__forecasts') }}
+    where status = 'ok' and weights <> '{}'
+),
+
+month_ends as (
+    select *
+    from forecasts
+    qualify as_of_date = max(as_of_date) over (partition by ensemble_method, kind, horizon_days, date_trunc('month', as_of_date))
+),
+
+weights as (
+    select
+        month_ends.* exclude (weights),
+        entry.key as input,
+        entry.value::double as weight
+    from month_ends, json_each(month_ends.weights) as entry
+),
+
+final as (
+    select
+        ensemble_method,
+        horizon_days::integer as horizon_days,
+        horizon_code,
+        kind,
+        as_of_date,
+        fold_start,
+        input,
+        weight,
+        share,
+        -- in the forecast as published: the combination's part, and the reference's own
+        case input
+            when 'reference' then share * weight + 1 - share
+            else share * weight
+        end as effective_weight,
+        data_source
+    from weights
+)
+
+select * from final

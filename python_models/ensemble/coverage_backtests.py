@@ -1,0 +1,8 @@
+"""Kupiec and Christoffersen tests of the bands, of every ensemble method and the published line. The work is in zl_forecast.calibration."""
+
+from zl_forecast.for_dbt import coverage_backtests
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    return coverage_backtests(dbt.ref("int_ensemble__outcomes").df())

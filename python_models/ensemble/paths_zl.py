@@ -1,0 +1,8 @@
+"""Monte Carlo paths through the newest forecast's distributions. The work is in zl_forecast.risk."""
+
+from zl_forecast.for_dbt import sample_paths
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    return sample_paths(dbt.ref("zl_forecast").df())

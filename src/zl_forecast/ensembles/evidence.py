@@ -1,0 +1,129 @@
+"""Which ensemble methods may still be the best one, and which beat the reference: the model confidence set and Diebold-Mariano tests."""
+
+import numpy as np
+import pandas as pd
+
+from zl_forecast import settings
+from zl_forecast.scoring import diebold_mariano
+
+REFERENCE_ALONE = "reference_alone"
+FIRST_BLOCK = 2  # the first block has no matured rows to fit on
+LEAST_SAMPLES = 10  # independent ones below which nothing is ruled out
+LEAST_SHARE_OF_ROWS = 0.5  # of a method that failed now and then; one with fewer is not compared
+CONFIDENCE = 0.75  # of the set; Hansen, Lunde and Nason report 75 and 90 %
+REPETITIONS = 1_000
+BLOCK = ["kind", "fold_start", "trained_until"]
+COLUMNS = {
+    "kind": "object",
+    "fold_start": "datetime64[us]",
+    "trained_until": "datetime64[us]",
+    "horizon_days": "int32",
+    "ensemble_method": "object",
+    "n_compared": "int64",
+    "mcs_p_value": "float64",
+    "is_in_confidence_set": "bool",
+    "dm_statistic": "float64",
+    "dm_p_value": "float64",
+}
+
+
+def ensemble_evidence(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """What had been shown of each method when a block began.
+
+    Sources: Hansen, Lunde and Nason (2011), Econometrica 79(2), 453-497 (range statistic, stationary bootstrap with mean block
+    length of twice the horizon, as in `arch.bootstrap.MCS`); the test against the reference is `diebold_mariano`.
+
+    Parameters
+    ----------
+    forecasts : DataFrame
+        int_ensemble__forecasts: ensemble_method, kind, fold_start, trained_until, as_of_date, horizon_days, block_number,
+        target_date, is_matured, status, pinball_pct.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`: a row a block, horizon and method that was compared. mcs_p_value is NaN, and every method in the set,
+        below `LEAST_SAMPLES` independent samples.
+    """
+    past = forecasts[
+        (forecasts["kind"] == "oof")
+        & forecasts["is_matured"]
+        & (forecasts["status"] == "ok")
+        & (forecasts["block_number"] >= FIRST_BLOCK)
+    ]
+    blocks = forecasts[[*BLOCK, "horizon_days"]].drop_duplicates().sort_values(["horizon_days", "kind", "fold_start"])
+    losses = {
+        horizon: own.pivot(index="as_of_date", columns="ensemble_method", values="pinball_pct").sort_index()
+        for horizon, own in past.groupby("horizon_days")
+    }
+    matured_on = {
+        horizon: own.drop_duplicates("as_of_date").set_index("as_of_date")["target_date"].sort_index()
+        for horizon, own in past.groupby("horizon_days")
+    }
+    frames = []
+    for block in blocks.itertuples(index=False):
+        if block.horizon_days not in losses:
+            continue
+        known = (matured_on[block.horizon_days] < block.trained_until).to_numpy()
+        known &= losses[block.horizon_days].index < block.fold_start
+        table = compared(losses[block.horizon_days][known])
+        if len(table) > 1:
+            frames.append(_tested(table, int(block.horizon_days)).assign(**block._asdict()))
+    result = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+    return result[list(COLUMNS)].astype(COLUMNS)
+
+
+def compared(losses: pd.DataFrame) -> pd.DataFrame:
+    """The rows that all methods share, of those methods that have most of the rows; array-like of shape (n_rows, n_methods)."""
+    has_most = losses.notna().mean() >= LEAST_SHARE_OF_ROWS
+    return losses.loc[:, has_most].dropna()
+
+
+def confidence_set(losses: pd.DataFrame, horizon: int) -> pd.Series:
+    """The p-value of each method: the greatest confidence of a set that leaves it out is one minus it.
+
+    Parameters
+    ----------
+    losses : DataFrame of shape (n_rows, n_methods)
+        In order of time, one row a session.
+    horizon : int
+        In sessions.
+
+    Returns
+    -------
+    Series of n_methods floats
+        1 for the best. Methods whose losses are the same in every row have the same.
+    """
+    from arch.bootstrap import MCS
+
+    twins = {
+        name: next(n for n in losses if np.allclose(losses[n], losses[name], rtol=0, atol=1e-12)) for name in losses
+    }
+    distinct = losses[list(dict.fromkeys(twins.values()))]
+    if distinct.shape[1] == 1:
+        return pd.Series(1.0, index=losses.columns)
+    test = MCS(
+        distinct, size=1 - CONFIDENCE, reps=REPETITIONS, block_size=min(2 * horizon, len(losses) // 2), method="R",
+        bootstrap="stationary", seed=settings.SEED,
+    )  # fmt: skip
+    test.compute()
+    return pd.Series(twins).map(test.pvalues["Pvalue"])
+
+
+def _tested(losses: pd.DataFrame, horizon: int) -> pd.DataFrame:
+    enough = len(losses) / horizon >= LEAST_SAMPLES
+    p_values = confidence_set(losses, horizon) if enough else pd.Series(np.nan, index=losses.columns)
+    rows = []
+    for name in losses:
+        against = diebold_mariano(losses[name].to_numpy(), losses[REFERENCE_ALONE].to_numpy(), overlap=horizon)
+        rows.append(
+            {
+                "ensemble_method": name,
+                "n_compared": len(losses),
+                "mcs_p_value": p_values[name],
+                "is_in_confidence_set": not p_values[name] < 1 - CONFIDENCE,
+                "dm_statistic": against.statistic,
+                "dm_p_value": against.p_value,
+            }
+        )
+    return pd.DataFrame(rows)

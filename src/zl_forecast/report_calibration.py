@@ -1,0 +1,239 @@
+"""The calibration part of the report page: did outcomes come inside the published line's bands as often as it promised, and when not?"""
+
+import html
+
+import duckdb
+import pandas as pd
+
+WIDTH, HEIGHT = 300, 200
+LEFT, RIGHT, TOP, BOTTOM = 38, 16, 24, 26  # margins of a plot, with the numbers of the axes
+# blue and orange, and another shape beside: told apart by every eye
+LINE, BAND, OUTSIDE, GREY = "#1f4e79", "#b5d2ec", "#b4520a", "#777"
+SLICES = (
+    ("all", "all", "Whole history"),
+    ("regime", "CALM", "Calm regime"),
+    ("regime", "STRESSED", "Stressed regime"),
+    ("regime", "CRISIS", "Crisis regime"),
+    ("break", "after_break", "Within 60 sessions from a break on"),
+    ("break", "otherwise", "At other times"),
+)
+BANDS = {50: "P25 to P75", 80: "P10 to P90", 90: "P05 to P95"}
+NOTHING = "<p>No published forecast of the history has matured yet: there is nothing to compare the bands with.</p>"
+
+
+def calibration_section(con: duckdb.DuckDBPyConnection) -> str:
+    """Calibration of the published line as HTML, without a heading.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Open on serving.duckdb; reads monitoring.calibration, pit_histogram, reliability and coverage_tests.
+
+    Returns
+    -------
+    str
+        Three plots a horizon, a table of slices and one of tests; a sentence where nothing has matured.
+    """
+    tables = {
+        name: con.sql(f"from monitoring.{name} where subject = 'published' order by {order}").df()
+        for name, order in {
+            "reliability": "horizon_days, nominal",
+            "pit_histogram": "horizon_days, bin",
+            "calibration": "horizon_days, slice_kind, slice",
+            "coverage_tests": "horizon_days, band, test",
+        }.items()
+    }
+    if tables["reliability"].empty:
+        return NOTHING
+    slices, tests = tables["calibration"], tables["coverage_tests"]
+    plots = []
+    for (days, code), levels in tables["reliability"].groupby(["horizon_days", "horizon_code"]):
+        bins, quarters = (
+            own[own["horizon_days"] == days]
+            for own in (tables["pit_histogram"], slices[slices["slice_kind"] == "quarter"])
+        )
+        plots.append(
+            f"<figure><figcaption><b>{_escape(code)}</b>: {levels['n_rows'].iloc[0]:,} forecasts, "
+            f"{_count(levels['n_independent'].iloc[0])} of them independent</figcaption>"
+            f"{_reliability(code, levels)}{_histogram(code, bins)}{_over_time(code, quarters)}</figure>"
+        )
+    return f"""{STYLE}
+<p>Of the published line, all out-of-sample forecasts whose target date has come. Left, the share of outcomes at or below each
+quantile beside its level: on the diagonal is right, in the shaded band is what chance leaves with so many independent forecasts
+(95 %, each level by itself), an orange square lies outside of it. Middle, the share of outcomes between neighbouring quantiles,
+beside the nominal share (dark line): high ends are bands too narrow, a high middle bands too wide. Right, how often outcomes came
+inside P10 to P90, by the quarter the forecast was made in; the dashed line is 80 %.</p>
+<div class="calibration">{"".join(plots)}</div>
+<p>Coverage of P10 to P90 (nominal 80 %), in brackets the number of independent forecasts. A break is the first session that is
+stressed or in crisis after at least 20 calm ones.</p>
+{_slices(slices)}
+<p>Do the tests object? Kupiec's of coverage and Christoffersen's of independence, at 5 %, on forecasts that do not overlap.
+<i>Not rejected</i> is not <i>proven</i>: in seven years of history a P10 to P90 that covers 60 % is as good as always rejected at
+1w and 1m, but at 3m in 3 of 10 cases and at 6m in 1 of 20.</p>
+{_tests(tests)}"""
+
+
+# scoped by its class; it travels with the section, which is the only one to use it
+STYLE = """<style>
+.calibration figure { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 0 .5em; margin: 0 0 1em; break-inside: avoid; }
+.calibration figcaption { grid-column: 1 / -1; } .calibration svg { width: 100%; } .calibration svg text { font-size: 11px; }
+</style>"""
+
+
+def _reliability(code: str, levels: pd.DataFrame) -> str:
+    """Observed against nominal share at or below each quantile, with the band around the diagonal."""
+    upper = list(zip(levels["nominal"], levels["band_high"], strict=True))
+    lower = list(zip(levels["nominal"], levels["band_low"], strict=True))
+    parts = [
+        f'<polygon points="{_points([*upper, *reversed(lower)])}" fill="{BAND}"/>',
+        _line([(0, 0), (1, 1)], GREY, dashed=True),
+    ]
+    told = []
+    for row in levels.itertuples():
+        x, y = _x(row.nominal), _y(row.observed)
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{LINE}"/>'
+            if row.is_within_band
+            else f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{OUTSIDE}"/>'
+        )
+        outside = "" if row.is_within_band else " (outside of the band)"
+        told.append(f"P{100 * row.nominal:02.0f} {row.observed:.0%}{outside}")
+    ticks = [(share, f"{share:.0%}") for share in (0, 0.5, 1)]
+    return _plot("Below each quantile", f"{code}: share of outcomes at or below {', '.join(told)}", parts, ticks, ticks)
+
+
+def _histogram(code: str, bins: pd.DataFrame) -> str:
+    """Observed share of each of the eight bins as a bar, the nominal share as a line across it."""
+    top = max(bins["observed_share"].max(), bins["nominal_share"].max()) * 1.1
+    parts, told = [], []
+    for place, row in enumerate(bins.itertuples()):
+        left, right = _x((place + 0.1) / len(bins)), _x((place + 0.9) / len(bins))
+        y = _y(row.observed_share / top)
+        parts.append(
+            f'<rect x="{left:.1f}" y="{y:.1f}" width="{right - left:.1f}" height="{_y(0) - y:.1f}" fill="{BAND}"/>'
+        )
+        nominal = row.nominal_share / top
+        parts.append(_line([(place / len(bins), nominal), ((place + 1) / len(bins), nominal)], LINE))
+        told.append(
+            f"{row.lower_level:.0%} to {row.upper_level:.0%}: {row.observed_share:.1%} of {row.nominal_share:.0%}"
+        )
+    edges = [(n / len(bins), f"{100 * level:.0f}") for n, level in enumerate([*bins["lower_level"], 1.0])]
+    step = 0.1 if top < 0.5 else 0.25
+    shares = [(n * step / top, f"{n * step:.0%}") for n in range(int(top / step) + 1)]
+    return _plot(
+        "Between quantiles, %", f"{code}: share of outcomes between levels, {', '.join(told)}", parts, edges, shares
+    )
+
+
+def _over_time(code: str, quarters: pd.DataFrame) -> str:
+    """Coverage of P10 to P90 by the quarter of as_of_date, a gap where a quarter has no forecast."""
+    number = {row.slice: 4 * int(row.slice[:4]) + int(row.slice[-1]) - 1 for row in quarters.itertuples()}
+    first, last = min(number.values()), max(number.values())
+
+    def x(quarter: int) -> float:
+        return (quarter - first + 0.5) / (last - first + 1)
+
+    runs, told = [], []
+    for row in quarters.itertuples():
+        quarter = number[row.slice]
+        if not runs or quarter != runs[-1][-1][0] + 1:
+            runs.append([])
+        runs[-1].append((quarter, row.coverage_80))
+        told.append(f"{row.slice} {row.coverage_80:.0%}")
+    parts = [_line([(0, 0.8), (1, 0.8)], GREY, dashed=True)]
+    for run in runs:
+        parts.append(_line([(x(quarter), share) for quarter, share in run], LINE))
+        parts += [
+            f'<circle cx="{_x(x(quarter)):.1f}" cy="{_y(share):.1f}" r="2" fill="{LINE}"/>' for quarter, share in run
+        ]
+    years = [quarter for quarter in range(first, last + 1) if quarter % 4 == 0]
+    years = years[:: -(-len(years) // 5) or 1] or [first]  # at most five labels
+    return _plot(
+        "Inside P10 to P90, by quarter",
+        f"{code}: share of outcomes inside P10 to P90, {', '.join(told)}",
+        parts,
+        [(x(quarter), f"{quarter // 4}") for quarter in years],
+        [(share, f"{share:.0%}") for share in (0, 0.5, 0.8, 1)],
+    )
+
+
+def _plot(title: str, label: str, parts: list[str], x_ticks: list, y_ticks: list) -> str:
+    """An SVG with axes from 0 to 1 around `parts`; ticks are pairs of place and text."""
+    axes = _line([(0, 1), (0, 0), (1, 0)], GREY)
+    texts = [f'<text x="{LEFT}" y="14">{_escape(title)}</text>']
+    texts += [
+        f'<text x="{_x(place):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{_escape(text)}</text>'
+        for place, text in x_ticks
+    ]
+    texts += [
+        f'<text x="{LEFT - 4}" y="{_y(place) + 4:.1f}" text-anchor="end">{_escape(text)}</text>'
+        for place, text in y_ticks
+    ]
+    inner = "".join([*parts, axes, *texts])
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{_escape(label)}">{inner}</svg>'
+
+
+def _slices(slices: pd.DataFrame) -> str:
+    horizons = slices[["horizon_days", "horizon_code"]].drop_duplicates().sort_values("horizon_days")
+    cells = {(row.slice_kind, row.slice, row.horizon_days): row for row in slices.itertuples()}
+    body = ""
+    for kind, name, label in SLICES:
+        own = [cells.get((kind, name, days)) for days in horizons["horizon_days"]]
+        if any(row is not None for row in own):
+            told = ("" if row is None else f"{row.coverage_80:.0%} ({_count(row.n_independent)})" for row in own)
+            body += f"<tr><td>{_escape(label)}</td>{''.join(f'<td>{text}</td>' for text in told)}</tr>"
+    head = "".join(f"<th>{_escape(code)}</th>" for code in horizons["horizon_code"])
+    return f"<table><tr><th>Forecasts made</th>{head}</tr>{body}</table>"
+
+
+def _tests(tests: pd.DataFrame) -> str:
+    body = ""
+    for (_, code), own in tests.groupby(["horizon_days", "horizon_code"]):
+        told = "".join(f"<td>{_escape(_in_words(own[own['band'] == band]))}</td>" for band in BANDS)
+        body += f"<tr><td>{_escape(code)}</td>{told}</tr>"
+    head = "".join(f"<th>{text}, nominal {band} %</th>" for band, text in BANDS.items())
+    return f"<table><tr><th>Horizon</th>{head}</tr>{body}</table>"
+
+
+def _in_words(tests: pd.DataFrame) -> str:
+    """What the three tests of one band say, rows of monitoring.coverage_tests."""
+    if tests.empty:
+        return ""
+    first = tests.iloc[0]
+    covers = f"covers {first['coverage']:.0%}"
+    if (tests["verdict"] == "too_few").any():
+        return f"{covers}, not tested: {first['n_samples']} independent forecasts are too few"
+    rejected = set(tests.loc[tests["verdict"] == "rejected", "test"])
+    words = []
+    if "coverage" in rejected:
+        words.append("too narrow" if first["coverage"] < first["band"] / 100 else "too wide")
+    if "independence" in rejected:
+        words.append("misses are not independent")
+    if rejected == {"conditional_coverage"}:
+        words.append("coverage and independence together rejected")
+    return f"{covers}, {' and '.join(words) or 'not rejected'}"
+
+
+def _x(share: float) -> float:
+    return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+
+def _y(share: float) -> float:
+    return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+
+def _points(pairs) -> str:
+    return " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in pairs)
+
+
+def _line(pairs, colour: str, dashed: bool = False) -> str:
+    dashes = ' stroke-dasharray="4 3"' if dashed else ""
+    return f'<polyline points="{_points(pairs)}" fill="none" stroke="{colour}" stroke-width="1.5"{dashes}/>'
+
+
+def _count(samples: float) -> str:
+    return f"{samples:.0f}" if samples >= 10 else f"{samples:.1f}"
+
+
+def _escape(text: str) -> str:
+    return html.escape(str(text))

@@ -1,0 +1,263 @@
+"""Each ensemble method against an answer that is known: an analytic posterior, planted weights, a planted switch, closed-form moments."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scipy.optimize import brentq
+
+from zl_forecast import settings
+from zl_forecast.ensembles import Rows, load_methods
+from zl_forecast.ensembles.bayesian_model_averaging import BayesianModelAveraging, log_prior
+from zl_forecast.ensembles.conformal import Conformal
+from zl_forecast.ensembles.dynamic_model_averaging import DynamicModelAveraging
+from zl_forecast.ensembles.monte_carlo import MonteCarlo, performance_weights, score_correlation
+from zl_forecast.ensembles.quantile_regression_averaging import QuantileRegressionAveraging
+from zl_forecast.errors import TournamentError
+
+NORMAL = stats.norm.ppf(settings.QUANTILE_LEVELS)
+BANDS = {0.5: (2, 4), 0.8: (1, 5), 0.9: (0, 6)}
+
+
+def rows_of(z: np.ndarray, horizon: int = 1, **forecasts: tuple) -> Rows:
+    """Normal forecasts (means, deviations) of one horizon, one a day; each is known `horizon` days after its origin."""
+    n = len(z)
+    days = np.arange(np.datetime64("2000-01-03"), np.datetime64("2000-01-03") + n)
+    inputs = tuple(forecasts)
+    means, deviations = zip(*forecasts.values(), strict=True)
+    quantiles = np.stack(
+        [
+            np.broadcast_to(mean, n)[:, None] + np.broadcast_to(deviation, n)[:, None] * NORMAL
+            for mean, deviation in zip(means, deviations, strict=True)
+        ],
+        axis=1,
+    )
+    return Rows(days, np.full(n, horizon), inputs, quantiles, np.ones((n, len(inputs)), bool), days + horizon, z)
+
+
+# ---------- Bayesian model averaging
+
+
+def test_weights_are_the_analytic_posterior_of_gaussian_models():
+    z = np.random.default_rng(1).normal(0.3, 1, 40)
+    rows = rows_of(z, reference=(0.0, 1.0), a=(0.3, 1.0), b=(0.0, 1.5))
+    weights = BayesianModelAveraging().fit(rows).weights(rows)[0]
+    prior = np.array([0.5, 0.25, 0.25])
+    likelihood = np.array([stats.norm.pdf(z, m, s).prod() for m, s in ((0, 1), (0.3, 1), (0, 1.5))])
+    assert weights == pytest.approx(prior * likelihood / (prior * likelihood).sum(), rel=1e-9)
+
+
+def test_overlapping_rows_count_once_a_horizon():
+    z = np.random.default_rng(2).normal(0.3, 1, 12)
+    once = rows_of(z, reference=(0.0, 1.0), a=(0.3, 1.0))
+    many = rows_of(np.repeat(z, 20), horizon=20, reference=(0.0, 1.0), a=(0.3, 1.0))
+    assert BayesianModelAveraging().fit(many).weights(many)[0] == pytest.approx(
+        BayesianModelAveraging().fit(once).weights(once)[0]
+    )
+
+
+def test_the_forecast_is_the_mixture_not_the_mean_of_quantiles():
+    rows = rows_of(np.zeros(1), reference=(0.0, 1.0), a=(4.0, 1.0))
+    method = BayesianModelAveraging().fit(rows)
+    first, second = method.weights(rows)[0]
+    p90 = brentq(lambda x: first * stats.norm.cdf(x) + second * stats.norm.cdf(x, 4) - 0.9, -9, 9)
+    assert method.predict(rows)[0, 5] == pytest.approx(p90, abs=1e-6)
+
+
+def test_half_of_the_prior_is_the_references_however_many_others_there_are():
+    assert np.exp(log_prior(("a", "b", "c", "reference"))) == pytest.approx([1 / 6, 1 / 6, 1 / 6, 0.5])
+    assert np.exp(log_prior(("reference",))) == pytest.approx([1])
+
+
+# ---------- quantile regression averaging
+
+
+def test_planted_weights_are_recovered():
+    rng = np.random.default_rng(3)
+    a, b, wrong = rng.standard_normal((3, 2000))
+    z = 0.7 * a + 0.3 * b + 0.5 * rng.standard_normal(2000)
+    rows = rows_of(z, reference=(0.0, 0.5), a=(a, 0.5), b=(b, 0.5), wrong=(wrong, 0.5))
+    weights = QuantileRegressionAveraging().fit(rows).weights(rows)[0]
+    assert weights == pytest.approx([0, 0.7, 0.3, 0], abs=0.04)
+    assert weights.sum() == pytest.approx(1)
+    assert (weights >= 0).all()
+
+
+def test_weight_on_anything_but_the_reference_must_be_earned_by_samples():
+    rng = np.random.default_rng(4)
+    a = rng.standard_normal(4000)
+    z = 0.25 * a + rng.standard_normal(4000)
+    few = rows_of(z[:240], horizon=120, reference=(0.0, 1.0), a=(a[:240], 1.0))  # two samples that do not overlap
+    many = rows_of(z, reference=(0.0, 1.0), a=(a, 1.0))
+    assert QuantileRegressionAveraging().fit(few).weights(few)[0, 0] == pytest.approx(1)
+    assert QuantileRegressionAveraging().fit(many).weights(many)[0, 1] == pytest.approx(0.25, abs=0.06)
+
+
+# ---------- dynamic model averaging
+
+
+def walked(method, rows: Rows) -> np.ndarray:
+    """Weights of each day: after what had become known by its close."""
+    weights = []
+    for day in rows.as_of_date:
+        method.update(rows.take(rows.target_date == day))
+        weights.append(method.weights(rows.take(rows.as_of_date == day))[0])
+    return np.array(weights)
+
+
+def switching(seed: int, horizon: int = 1) -> Rows:
+    """`first` is right for 300 days, then `second` is."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal((2, 600))
+    z = np.where(np.arange(600) < 300, a, b) + 0.5 * rng.standard_normal(600)
+    return rows_of(z, horizon, reference=(0.0, 1.1), first=(a, 0.5), second=(b, 0.5))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_weight_moves_to_the_input_that_has_become_right_within_twenty_steps(seed):
+    rows = switching(seed)
+    empty = rows.take(slice(0, 0))
+    weights = walked(DynamicModelAveraging().fit(empty), rows)
+    assert weights[299, 1] > 0.9
+    assert weights[320:, 2].min() > 0.5
+    assert np.allclose(weights.sum(axis=1), 1)
+
+
+def test_without_forgetting_it_would_not_have_moved():
+    rows = switching(0)
+    most = rows.take(slice(0, 550))  # `first` was right for 300 days, `second` for 250
+    static = BayesianModelAveraging().fit(most).weights(most)[0]
+    assert static[1] > static[2]
+    assert walked(DynamicModelAveraging().fit(rows.take(slice(0, 0))), most)[-1, 2] > 0.9
+
+
+def test_fitting_on_the_past_or_walking_through_it_is_the_same():
+    rows = switching(1)
+    past, later = rows.take(slice(0, 200)), rows.take(slice(200, 203))
+    fitted, walking = DynamicModelAveraging().fit(past), DynamicModelAveraging().fit(rows.take(slice(0, 0)))
+    for i in range(200):
+        walking.update(rows.take(slice(i, i + 1)))
+    np.testing.assert_allclose(fitted.predict(later), walking.predict(later))
+
+
+# ---------- conformal
+
+
+def coverage(z: np.ndarray, quantiles: np.ndarray) -> dict[float, float]:
+    return {band: np.mean((z >= quantiles[:, a]) & (z <= quantiles[:, b])) for band, (a, b) in BANDS.items()}
+
+
+def conformal_walk(rows: Rows) -> np.ndarray:
+    method = Conformal().fit(rows.take(slice(0, 0)))
+    quantiles = []
+    for day in rows.as_of_date:
+        method.update(rows.take(rows.target_date == day))
+        quantiles.append(method.predict(rows.take(rows.as_of_date == day))[0])
+    return np.array(quantiles)
+
+
+def test_coverage_is_nominal_in_calm_and_after_a_volatility_break_where_the_raw_bands_fail():
+    # 2,500 calm days, then 2,500 in which outcomes are twice as wide as promised; neighbours overlap by four of five days
+    shocks = np.random.default_rng(1).standard_normal(5004)
+    z = np.convolve(shocks, np.ones(5) / np.sqrt(5), "valid") * np.where(np.arange(5000) < 2500, 1.0, 2.0)
+    rows = rows_of(z, 5, reference=(0.0, 1.0), equal_weights=(0.0, 1.0))
+    adapted = conformal_walk(rows)
+    calm, broken = slice(0, 2500), slice(2500, 5000)
+    for band in BANDS:
+        assert coverage(z[calm], adapted[calm])[band] == pytest.approx(band, abs=0.02)
+        assert coverage(z[broken], adapted[broken])[band] == pytest.approx(band, abs=0.02)
+        assert coverage(z[2900:], adapted[2900:])[band] == pytest.approx(band, abs=0.015)  # 400 days on it has adapted
+        assert coverage(z[broken], rows.quantiles[broken, 1])[band] < band - 0.1
+    assert (np.diff(adapted, axis=1) >= 0).all()
+
+
+def test_the_median_stays_and_the_reference_beside_it_is_not_what_is_adapted():
+    rows = rows_of(np.full(50, 9.0), 5, reference=(0.0, 1.0), equal_weights=(0.5, 2.0))
+    adapted = conformal_walk(rows)
+    assert adapted[:, 3] == pytest.approx(0.5)
+    assert adapted[0] == pytest.approx(0.5 + 2 * NORMAL)  # nothing is known yet
+    assert adapted[-1, 5] > adapted[0, 5]
+
+
+def test_an_outcome_changes_nothing_before_the_day_on_which_it_is_known():
+    z = np.random.default_rng(6).standard_normal(100)
+    shaken = np.where(np.arange(100) >= 40, 50.0, z)
+    calm, wild = (conformal_walk(rows_of(values, 20, reference=(0.0, 1.0), a=(0.0, 1.0))) for values in (z, shaken))
+    np.testing.assert_array_equal(calm[:60], wild[:60])  # the outcome of day 40 is known on day 60
+    assert wild[60, 5] > calm[60, 5]
+    assert wild[99, 5] > calm[99, 5]
+
+
+# ---------- Monte Carlo
+
+
+def test_moments_are_those_of_the_weighted_sum_of_correlated_normals():
+    rng = np.random.default_rng(7)
+    common, own, other = rng.standard_normal((3, 3000))
+    rows = rows_of(common, reference=(0.0, 1.2), a=(0.4 * own, 0.8), b=(0.4 * other, 1.0))
+    method = MonteCarlo().fit(rows)
+    weights = method.weights(rows)[0]
+    deviations = np.array([1.2, 0.8, 1.0])
+    covariance = score_correlation(rows) * np.outer(deviations, deviations)
+    mean = rows.quantiles[:, :, 3] @ weights
+    deviation = np.sqrt(weights @ covariance @ weights)
+    expected = mean[:5, None] + deviation * NORMAL
+    assert method.predict(rows.take(slice(0, 5))) == pytest.approx(expected, abs=0.04 * deviation)
+
+
+def test_dependence_is_respected_identical_inputs_are_one_and_independent_ones_would_be_narrower():
+    rng = np.random.default_rng(8)
+    z = rng.standard_normal(2000)
+    same = rows_of(z, reference=(0.0, 1.0), a=(0.0, 1.0))
+    combined = MonteCarlo().fit(same).predict(same.take(slice(0, 1)))[0]
+    assert combined == pytest.approx(NORMAL, abs=0.05)
+    assert combined[5] - combined[1] > 1.3 * (NORMAL[5] - NORMAL[1]) / np.sqrt(2)  # what independent draws would give
+
+
+def test_correlation_of_scores_is_that_of_the_errors():
+    rng = np.random.default_rng(9)
+    common, first, second = rng.standard_normal((3, 50_000))
+    # errors of the two are common -+ their own noise: correlation 1 / (1 + 1)
+    rows = rows_of(common, reference=(-first, np.sqrt(2)), a=(-second, np.sqrt(2)))
+    assert score_correlation(rows)[0, 1] == pytest.approx(0.5, abs=0.02)
+
+
+def test_weights_are_exponential_in_relative_loss_and_in_samples():
+    z = np.random.default_rng(10).standard_normal(400)
+    rows = rows_of(z, horizon=20, reference=(0.0, 1.0), a=(0.5, 1.0))
+    errors = np.asarray(settings.QUANTILE_LEVELS)
+    losses = []
+    for i in range(2):
+        gap = z[:, None] - rows.quantiles[:, i]
+        losses.append(np.maximum(errors * gap, (errors - 1) * gap).mean())
+    raw = np.exp(-20 * np.array(losses) / losses[0])
+    assert performance_weights(rows, 20) == pytest.approx(raw / raw.sum())
+
+
+# ---------- the registry
+
+
+def registry(**changes) -> pd.DataFrame:
+    row = {"ensemble_method": "mine", "module": "zl_forecast.ensembles.equal_weights", "over": None}
+    return pd.DataFrame([row | changes])
+
+
+def test_every_row_of_the_seed_names_a_method(pytestconfig):
+    seed = pd.read_csv(pytestconfig.rootpath / "seeds" / "ensemble_methods.csv")
+    loaded = load_methods(seed)
+    assert list(loaded) == seed["ensemble_method"].tolist()
+    assert all(method.__doc__ for method in loaded.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"module": "zl_forecast.ensembles.alchemy"}, "Write the module zl_forecast.ensembles.alchemy"),
+        ({"module": "zl_forecast.ensembles.base"}, "has no constant METHOD"),
+        ({"over": "nobody"}, "'mine' of seeds/ensemble_methods.csv feeds on 'nobody'"),
+        ({"over": "mine"}, "feeds on 'mine'"),
+    ],
+)
+def test_a_row_that_names_what_is_not_there_is_refused_by_name(changes, message):
+    with pytest.raises(TournamentError, match=message):
+        load_methods(registry(**changes))

@@ -1,0 +1,128 @@
+"""The model confidence set and the test against the reference: what they rule out, what they cannot, and what they may look at."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from zl_forecast.ensembles import evidence
+from zl_forecast.ensembles.evidence import BLOCK, LEAST_SAMPLES, compared, confidence_set, ensemble_evidence
+
+
+def losses(n: int, seed: int, **means: float) -> pd.DataFrame:
+    """Losses around their means, with most of their noise in common."""
+    rng = np.random.default_rng(seed)
+    common = rng.standard_normal(n)
+    return pd.DataFrame({name: mean + common + 0.3 * rng.standard_normal(n) for name, mean in means.items()})
+
+
+def test_a_clearly_worse_method_is_ruled_out_and_equal_ones_stay():
+    p_values = confidence_set(losses(600, 1, reference_alone=3, good=3, bad=3.3), horizon=1)
+    assert p_values["bad"] < 0.05
+    assert p_values[["reference_alone", "good"]].min() > 0.1
+    assert p_values.max() == 1
+
+
+def test_the_best_of_equals_is_ruled_out_no_more_often_than_stated():
+    rejected = []
+    for seed in range(60):
+        equals = losses(200, seed, reference_alone=3, a=3, b=3)
+        rejected.append(confidence_set(equals, horizon=1)["a"] < 1 - evidence.CONFIDENCE)
+    assert np.mean(rejected) < 0.3  # stated: at most 0.25
+
+
+def test_methods_with_the_same_losses_share_their_p_value():
+    table = losses(300, 2, reference_alone=3, bad=4).assign(
+        twin=lambda t: t["reference_alone"], other=lambda t: t["bad"]
+    )
+    p_values = confidence_set(table, horizon=1)
+    assert p_values["twin"] == p_values["reference_alone"] == 1
+    assert p_values["other"] == p_values["bad"] < 0.05
+    assert (confidence_set(table[["reference_alone", "twin"]], horizon=1) == 1).all()
+
+
+def test_rows_are_those_that_all_share_and_a_method_with_few_is_not_compared():
+    table = losses(100, 3, reference_alone=3, a=3, b=3)
+    table.loc[:9, "a"] = np.nan  # it failed in a block
+    table.loc[:79, "b"] = np.nan
+    kept = compared(table)
+    assert list(kept.columns) == ["reference_alone", "a"]
+    assert len(kept) == 90
+
+
+# ---------- as of each block
+
+
+def forecasts(n: int = 400, horizon: int = 5, gap: float = 0.6) -> pd.DataFrame:
+    """Three yearly blocks and a live one; 'bad' loses more in every row."""
+    days = pd.bdate_range("2017-01-02", "2019-12-31")
+    table = losses(len(days), 4, reference_alone=3, good=2.7, bad=3 + gap)
+    frames = []
+    for name in table:
+        frame = pd.DataFrame({"as_of_date": days, "pinball_pct": table[name].to_numpy(), "ensemble_method": name})
+        frame["fold_start"] = pd.to_datetime(days.year.astype(str) + "-01-01")
+        frame["block_number"] = days.year - 2016
+        frame["target_date"] = frame["as_of_date"] + pd.offsets.BDay(horizon)
+        frames.append(frame.assign(kind="oof", is_matured=True))
+        live = frame.tail(20).assign(
+            kind="live", fold_start=pd.Timestamp("2019-12-02"), block_number=1, is_matured=False
+        )
+        frames.append(live.assign(pinball_pct=np.nan))
+    result = pd.concat(frames, ignore_index=True).assign(status="ok", horizon_days=horizon)
+    return result.assign(trained_until=result["fold_start"] - pd.Timedelta(days=7))
+
+
+def test_a_block_is_judged_by_what_had_matured_before_it_from_the_second_block_on():
+    found = ensemble_evidence(forecasts())
+    assert set(zip(found["kind"], found["fold_start"].dt.strftime("%Y-%m"), strict=True)) == {
+        ("oof", "2019-01"),
+        ("live", "2019-12"),
+    }
+    third = found[found["kind"] == "oof"].set_index("ensemble_method")
+    until = pd.Timestamp("2018-12-25")
+    second_block = forecasts().query("ensemble_method == 'good' and fold_start == '2018-01-01'")
+    assert third.loc["good", "n_compared"] == (second_block["target_date"] < until).sum()
+    assert not third.loc["bad", "is_in_confidence_set"]
+    assert third.loc["good", "mcs_p_value"] == 1
+    assert third.loc["good", "dm_p_value"] < 0.05 < third.loc["bad", "dm_p_value"]
+    assert np.isnan(third.loc["reference_alone", "dm_p_value"])
+    assert not found.duplicated([*BLOCK, "horizon_days", "ensemble_method"]).any()
+
+
+def test_what_came_later_changes_nothing():
+    known = forecasts()
+    shaken = known.copy()
+    late = shaken["target_date"] >= pd.Timestamp("2018-12-25")
+    rng = np.random.default_rng(5)
+    shaken.loc[late, "pinball_pct"] = 9 * rng.random(late.sum())
+    first, second = (ensemble_evidence(table) for table in (known, shaken))
+    block = lambda table: table[table["kind"] == "oof"].reset_index(drop=True)  # noqa: E731
+    pd.testing.assert_frame_equal(block(first), block(second))
+    assert not first[first["kind"] == "live"].equals(second[second["kind"] == "live"])
+
+
+def test_with_few_samples_nothing_is_ruled_out():
+    # 253 rows of one year are four samples at sixty sessions
+    found = ensemble_evidence(forecasts(horizon=60, gap=5)).query("kind == 'oof'")
+    assert (found["n_compared"] / 60 < LEAST_SAMPLES).all()
+    assert found["mcs_p_value"].isna().all()
+    assert found["is_in_confidence_set"].all()
+
+
+def test_a_method_that_failed_in_its_last_block_is_compared_on_the_rows_it_has():
+    table = forecasts()
+    table.loc[
+        (table["ensemble_method"] == "good")
+        & (table["as_of_date"] >= "2018-10-01")
+        & (table["as_of_date"] < "2019-01-01"),
+        "status",
+    ] = "failed"
+    third = ensemble_evidence(table).query("kind == 'oof'").set_index("ensemble_method")
+    assert third["n_compared"].unique().tolist() == [len(pd.bdate_range("2018-01-01", "2018-09-28"))]
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_without_a_past_there_is_no_evidence_and_no_error(empty):
+    table = forecasts().query("fold_start == '2017-01-01'")
+    found = ensemble_evidence(table.head(0) if empty else table)
+    assert found.empty
+    assert list(found.columns) == list(evidence.COLUMNS)
