@@ -1,6 +1,7 @@
--- Breaks of the regime, and how long ago the last one was: the regime turns from CALM to STRESSED or CRISIS after a long calm.
+-- Breaks of the regime, and how long ago the last one was: the regime leaves CALM after a long calm, or reaches CRISIS after a long
+-- time without one. The second, since unrest may come before the storm: March 2020 was STRESSED now and then from December on.
 -- What a break is stands in these two numbers alone. Trailing data only: at the session's close it is known.
-{% set calm_sessions = 20 %}  -- all of as many sessions before it were CALM
+{% set quiet_sessions = 20 %}  -- all of as many sessions before it were CALM, or without CRISIS
 {% set after_sessions = 60 %}  -- as many sessions are `after the break`, its own the first
 with
 regimes as (
@@ -12,10 +13,10 @@ marked as (
         as_of_date,
         regime,
         row_number() over (order by as_of_date) as session_number,
-        regime <> 'CALM' and count(*) filter (where regime = 'CALM') over (
-            order by as_of_date rows between {{ calm_sessions }} preceding and 1 preceding
-        ) = {{ calm_sessions }} as is_break
+        (regime <> 'CALM' and count(*) filter (where regime = 'CALM') over quiet = {{ quiet_sessions }})
+        or (regime = 'CRISIS' and count(*) filter (where regime <> 'CRISIS') over quiet = {{ quiet_sessions }}) as is_break
     from regimes
+    window quiet as (order by as_of_date rows between {{ quiet_sessions }} preceding and 1 preceding)
 ),
 
 counted as (

@@ -1,15 +1,16 @@
 """The report page: one static HTML file with the fan, the forecast, what was promised and what came, who won and why."""
 
-import html
 from datetime import date
 
 import duckdb
 import pandas as pd
 
+from zl_forecast import report_calibration, report_ensemble, report_risk
+from zl_forecast.report_parts import escape, number, shade, verdict
+
 WIDTH, HEIGHT, MARGIN = 900, 360, 48
 BANDS = (("p05", "p95", "#dbe9f6"), ("p10", "p90", "#b5d2ec"), ("p25", "p75", "#7fb0dc"))
 BUCKETS = 8  # of the design; a ledger that was once offered more counts those
-WHITE, BETTER, WORSE = (255, 255, 255), (127, 176, 220), (240, 178, 122)  # blue and orange: told apart by every eye
 FULL_COLOUR = 0.05  # pinball gain from which the map has its full colour
 STATUS_MARKS = {"failed": "F", "timed_out": "T"}  # in some blocks
 
@@ -34,14 +35,6 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
         group by as_of_date order by as_of_date desc limit 250
         """
     ).df()[::-1]
-    skill = con.sql("from monitoring.verdicts where subject = 'published' order by horizon_days").df()
-    risk = con.sql(
-        """
-        select horizon_code, side, max(value) filter (where measure = 'var_95') as var_95,
-            max(value) filter (where measure = 'cvar_95') as cvar_95
-        from forecasts.zl_risk group by horizon_code, horizon_days, side order by horizon_days, side
-        """
-    ).df()
     first = forecast.iloc[0]
     simulated = first["data_source"] == "simulated"
     banner = (
@@ -52,21 +45,12 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
     )
     too_few = missing_buckets(con)
     if too_few:
-        banner += f'<p class="warn">{_escape(too_few)}</p>'
+        banner += f'<p class="warn">{escape(too_few)}</p>'
     forecast_rows = "".join(
-        f"<tr><td>{_escape(r.horizon_code)}</td><td>{r.target_date:%Y-%m-%d}</td><td>{r.p10:.2f}</td><td><b>{r.p50:.2f}</b></td>"
+        f"<tr><td>{escape(r.horizon_code)}</td><td>{r.target_date:%Y-%m-%d}</td><td>{r.p10:.2f}</td><td><b>{r.p50:.2f}</b></td>"
         f"<td>{r.p90:.2f}</td><td>{r.prob_up:.0%}</td><td>{r.reference_p10:.2f} to {r.reference_p90:.2f}</td>"
-        f"<td>{_escape(r.ensemble_method)}</td><td>{_verdict(r.verdict)}</td></tr>"
+        f"<td>{escape(r.ensemble_method)}</td><td>{verdict(r.verdict)}</td></tr>"
         for r in forecast.itertuples()
-    )
-    skill_rows = "".join(
-        f"<tr><td>{r.horizon_days}</td><td>{r.n_rows}</td><td>{r.pinball_skill:+.1%}</td><td>{r.coverage_80:.0%}</td>"
-        f"<td>{'' if r.p_value != r.p_value else f'{r.p_value:.2f}'}</td><td>{_verdict(r.verdict)}</td></tr>"
-        for r in skill.itertuples()
-    )
-    risk_rows = "".join(
-        f"<tr><td>{_escape(r.horizon_code)}</td><td>{_escape(r.side)}</td><td>{r.var_95:.2f}</td><td>{r.cvar_95:.2f}</td></tr>"
-        for r in risk.itertuples()
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Soybean oil (ZL) forecast, {first["as_of_date"]:%Y-%m-%d}</title>
@@ -85,10 +69,11 @@ svg text {{ font: 12px system-ui, sans-serif; fill: #444; }}
 summary {{ cursor: pointer; padding: .3em 0; }} .why td, .why th {{ text-align: left; vertical-align: top; padding: .25em .5em; }} .why ol {{ margin: .3em 0 0; padding-left: 1.5em; }}
 .why {{ font-size: 13px; }} .why td.number {{ text-align: right; white-space: nowrap; }}
 @media print {{ details::details-content {{ content-visibility: visible; block-size: auto; }} }}
+{report_calibration.STYLE}{report_risk.STYLE}{report_ensemble.STYLE}
 </style></head><body>
 <h1>Soybean oil (CBOT ZL)</h1>
 <p>As of <b>{first["as_of_date"]:%A %d %B %Y}</b>, last price <b>{first["last_price"]:.2f} cents/lb</b>, regime
-{_escape(str(first["regime"]))}. Made {first["made_at"]:%Y-%m-%d %H:%M} UTC by model {_escape(first["model_version"][:8])}.</p>
+{escape(str(first["regime"]))}. Made {first["made_at"]:%Y-%m-%d %H:%M} UTC by model {escape(first["model_version"][:8])}.</p>
 {banner}
 {_fan(history, forecast)}
 <h2>Forecast, cents/lb</h2>
@@ -97,18 +82,35 @@ summary {{ cursor: pointer; padding: .3em 0; }} .why td, .why th {{ text-align: 
 <h2>Is there skill?</h2>
 <p>Out-of-sample history against the volatility-scaled random walk: the share by which the pinball loss is lower, and how
 often the price came inside P10 to P90 (nominal 80 %). <i>no_skill</i> means: use the width, do not bet on the direction.</p>
-<table><tr><th>Sessions ahead</th><th>Forecasts</th><th>Pinball skill</th><th>Coverage</th><th>p-value</th><th>Verdict</th></tr>
-{skill_rows}</table>
-<h2>Risk, cents/lb</h2>
-<p>Loss not exceeded with 95 % probability (VaR), and the mean loss beyond it (CVaR). A buyer loses when the price rises,
-a holder when it falls.</p>
-<table><tr><th>Horizon</th><th>Side</th><th>VaR 95</th><th>CVaR 95</th></tr>{risk_rows}</table>
+{_skill(con)}
+<h2>Do the bands hold?</h2>
+{report_calibration.calibration_section(con)}
+<h2>Risk</h2>
+{report_risk.risk_section(con)}
+<h2>How the inputs are combined</h2>
+{report_ensemble.ensemble_section(con)}
 <h2>Tournament</h2>
 {_maps(con)}
 <h2>Who stands for each bucket, and why</h2>
 {_reasons(con)}
 </body></html>
 """
+
+
+def _skill(con: duckdb.DuckDBPyConnection) -> str:
+    """The published line against the reference, a row a horizon."""
+    skill = con.sql("from monitoring.verdicts where subject = 'published' order by horizon_days").df()
+    if skill.empty:
+        return "<p>No published forecast of the history has matured yet: no skill has been shown.</p>"
+    rows = "".join(
+        f"<tr><td>{r.horizon_days}</td><td>{r.n_rows}</td><td>{number(r.pinball_skill, '+z.1%')}</td>"
+        f"<td>{number(r.coverage_80, '.0%')}</td><td>{number(r.p_value, '.2f')}</td><td>{verdict(r.verdict)}</td></tr>"
+        for r in skill.itertuples()
+    )
+    return (
+        "<table><tr><th>Sessions ahead</th><th>Forecasts</th><th>Pinball skill</th><th>Coverage</th><th>p-value</th>"
+        f"<th>Verdict</th></tr>{rows}</table>"
+    )
 
 
 def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
@@ -137,17 +139,18 @@ def _maps(con: duckdb.DuckDBPyConnection) -> str:
     tables = []
     for (_, code), own in board.groupby(["horizon_days", "horizon_code"]):
         cells = {(row.family, row.bucket): _cell(row) for row in own.itertuples()}
-        head = "".join(f"<th>{_escape(bucket)}</th>" for bucket in buckets)
+        head = "".join(f"<th>{escape(bucket)}</th>" for bucket in buckets)
         body = "".join(
-            f'<tr><th title="{_escape(labels[family])}">{_escape(family)}</th>'
+            f'<tr><th title="{escape(labels[family])}">{escape(family)}</th>'
             + "".join(cells.get((family, bucket), "<td></td>") for bucket in buckets)
             + "</tr>"
             for family in gains.index
         )
-        tables.append(f"<table><caption>{_escape(code)}</caption><tr><th></th>{head}</tr>{body}</table>")
+        tables.append(f"<table><caption>{escape(code)}</caption><tr><th></th>{head}</tr>{body}</table>")
     return (
         "<p>The percentage by which a family's pinball loss lies below the reference's, on all matured out-of-sample rows; blue is "
-        "better, orange worse. A <b>frame</b> marks the winner, the best score, most of which is pinball, with its verdict. "
+        f"better, orange worse, in full colour from {FULL_COLOUR:.0%} on. A <b>frame</b> marks the winner, the best score, most of "
+        "which is pinball, with its verdict. "
         "<b>*</b> is skill in a Diebold-Mariano test adjusted for all families of the bucket and horizon; without it, "
         "<i>no_skill</i>. <b>F</b> failed and <b>T</b> timed out in some blocks. <b>?</b> nothing has matured; empty: did not "
         "compete. Hover over a cell for the reason.</p>"
@@ -159,20 +162,17 @@ def _cell(row) -> str:
     """One family of one bucket and horizon, a row of monitoring.leaderboard."""
     style = ""
     if pd.notna(row.pinball_gain):
-        towards = BETTER if row.pinball_gain > 0 else WORSE
-        share = min(abs(row.pinball_gain) / FULL_COLOUR, 1.0)
-        colour = [round(white + share * (full - white)) for white, full in zip(WHITE, towards, strict=True)]
-        style = f' style="background: #{bytes(colour).hex()}"'
+        style = shade(row.pinball_gain, FULL_COLOUR)
         inner = "0" if row.family == "reference" else f"{100 * row.pinball_gain:+z.1f}"
         inner += "*" if row.verdict == "skill" else ""
         inner += f" {STATUS_MARKS[row.status]}" if row.status in STATUS_MARKS else ""
     else:
-        inner = "?" if row.status == "ok" else f"<small>{_escape(row.status.replace('_', ' '))}</small>"
+        inner = "?" if row.status == "ok" else f"<small>{escape(row.status.replace('_', ' '))}</small>"
     if row.is_winner:
-        verdict = "no_skill" if pd.isna(row.verdict) else row.verdict  # the reference has none over itself
-        inner += f"<small>{_escape(verdict)}</small>"
+        word = "no_skill" if pd.isna(row.verdict) else row.verdict  # the reference has none over itself
+        inner += f"<small>{escape(word)}</small>"
     kind = ' class="winner"' if row.is_winner else ""
-    return f'<td{kind}{style} title="{_escape(row.why)}">{inner}</td>'
+    return f'<td{kind}{style} title="{escape(row.why)}">{inner}</td>'
 
 
 def _reasons(con: duckdb.DuckDBPyConnection) -> str:
@@ -196,15 +196,15 @@ def _reasons(con: duckdb.DuckDBPyConnection) -> str:
     parts = []
     for bucket, own in winners.groupby("bucket"):
         rows = "".join(
-            f"<tr><td>{_escape(r.horizon_code)}</td><td><b>{_escape(r.winner)}</b></td>"
-            f'<td class="number">{_percent(r.backtest_pinball_skill, "+z.1%")}</td>'
-            f'<td class="number">{_percent(r.backtest_coverage_80, ".0%")}</td><td>{_verdict(r.verdict)}</td>'
-            f"<td>{_escape(r.why)}.{_effects(r.winner, effects.get((bucket, r.horizon_days)))}</td></tr>"
+            f"<tr><td>{escape(r.horizon_code)}</td><td><b>{escape(r.winner)}</b></td>"
+            f'<td class="number">{number(r.backtest_pinball_skill, "+z.1%")}</td>'
+            f'<td class="number">{number(r.backtest_coverage_80, ".0%")}</td><td>{verdict(r.verdict)}</td>'
+            f"<td>{escape(r.why)}.{_effects(r.winner, effects.get((bucket, r.horizon_days)))}</td></tr>"
             for r in own.itertuples()
         )
-        short = ", ".join(f"{_escape(r.horizon_code)} {_escape(r.winner)}" for r in own.itertuples())
+        short = ", ".join(f"{escape(r.horizon_code)} {escape(r.winner)}" for r in own.itertuples())
         parts.append(
-            f'<details><summary><b>{_escape(bucket)}</b>: {short}</summary><table class="why"><tr><th>Horizon</th><th>Winner</th>'
+            f'<details><summary><b>{escape(bucket)}</b>: {short}</summary><table class="why"><tr><th>Horizon</th><th>Winner</th>'
             f"<th>Pinball skill</th><th>Coverage</th><th>Verdict</th><th>Why</th></tr>{rows}</table></details>"
         )
     return (
@@ -219,16 +219,16 @@ def _effects(winner: str, effects: pd.DataFrame | None) -> str:
     if effects is None:
         nothing = "The reference reads no features" if winner == "reference" else "No feature moves its newest forecast"
         return f"<br>{nothing}: there is nothing to attribute."
-    items = "".join(f"<li>{_escape(text)}</li>" for text in effects["explanation"])
-    return f"<br>By {_escape(effects['method'].iloc[0])}:<ol>{items}</ol>"
+    items = "".join(f"<li>{escape(text)}</li>" for text in effects["explanation"])
+    return f"<br>By {escape(effects['method'].iloc[0])}:<ol>{items}</ol>"
 
 
 def _fan(history, forecast) -> str:
     """Last year's closes and the fan of quantiles to each target date, as inline SVG."""
     origin, last = forecast["as_of_date"].iloc[0], forecast["last_price"].iloc[0]
     days = [*history["as_of_date"], *forecast["target_date"]]
-    low = min(history["close"].min(), forecast["p05"].min()) * 0.97
-    high = max(history["close"].max(), forecast["p95"].max()) * 1.03
+    low = min(last, *history["close"], *forecast["p05"]) * 0.97
+    high = max(last, *history["close"], *forecast["p95"]) * 1.03
     start, end = min(days), max(days)
 
     def x(day) -> float:
@@ -254,7 +254,7 @@ def _fan(history, forecast) -> str:
         parts.append(f'<text x="4" y="{y(price) + 4:.1f}">{price:.1f}</text>')
     for row in forecast.itertuples():
         parts.append(
-            f'<text x="{x(row.target_date):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{_escape(row.horizon_code)}</text>'
+            f'<text x="{x(row.target_date):.1f}" y="{HEIGHT - 24}" text-anchor="middle">{escape(row.horizon_code)}</text>'
         )
     parts.append(f'<text x="{MARGIN}" y="{HEIGHT - 6}">{_day(start)}</text>')
     parts.append(f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 6}" text-anchor="end">{_day(end)}</text>')
@@ -264,15 +264,3 @@ def _fan(history, forecast) -> str:
 
 def _day(day: date) -> str:
     return f"{day:%Y-%m-%d}"
-
-
-def _verdict(verdict: str) -> str:
-    return f'<span class="{"skill" if verdict == "skill" else "no"}">{_escape(verdict)}</span>'
-
-
-def _percent(share: float, form: str) -> str:
-    return "" if pd.isna(share) else format(share, form)
-
-
-def _escape(text: str) -> str:
-    return html.escape(str(text))

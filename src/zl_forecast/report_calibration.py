@@ -1,14 +1,12 @@
 """The calibration part of the report page: did outcomes come inside the published line's bands as often as it promised, and when not?"""
 
-import html
-
 import duckdb
 import pandas as pd
 
+from zl_forecast.report_parts import BAND, GREY, LINE, OUTSIDE, escape
+
 WIDTH, HEIGHT = 300, 200
 LEFT, RIGHT, TOP, BOTTOM = 38, 16, 24, 26  # margins of a plot, with the numbers of the axes
-# blue and orange, and another shape beside: told apart by every eye
-LINE, BAND, OUTSIDE, GREY = "#1f4e79", "#b5d2ec", "#b4520a", "#777"
 SLICES = (
     ("all", "all", "Whole history"),
     ("regime", "CALM", "Calm regime"),
@@ -18,6 +16,10 @@ SLICES = (
     ("break", "otherwise", "At other times"),
 )
 BANDS = {50: "P25 to P75", 80: "P10 to P90", 90: "P05 to P95"}
+STYLE = """
+.calibration figure { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 0 .5em; margin: 0 0 1em; break-inside: avoid; }
+.calibration figcaption { grid-column: 1 / -1; } .calibration svg { width: 100%; } .calibration svg text { font-size: 11px; }
+"""
 NOTHING = "<p>No published forecast of the history has matured yet: there is nothing to compare the bands with.</p>"
 
 
@@ -53,12 +55,11 @@ def calibration_section(con: duckdb.DuckDBPyConnection) -> str:
             for own in (tables["pit_histogram"], slices[slices["slice_kind"] == "quarter"])
         )
         plots.append(
-            f"<figure><figcaption><b>{_escape(code)}</b>: {levels['n_rows'].iloc[0]:,} forecasts, "
+            f"<figure><figcaption><b>{escape(code)}</b>: {levels['n_rows'].iloc[0]:,} forecasts, "
             f"{_count(levels['n_independent'].iloc[0])} of them independent</figcaption>"
             f"{_reliability(code, levels)}{_histogram(code, bins)}{_over_time(code, quarters)}</figure>"
         )
-    return f"""{STYLE}
-<p>Of the published line, all out-of-sample forecasts whose target date has come. Left, the share of outcomes at or below each
+    return f"""<p>Of the published line, all out-of-sample forecasts whose target date has come. Left, the share of outcomes at or below each
 quantile beside its level: on the diagonal is right, in the shaded band is what chance leaves with so many independent forecasts
 (95 %, each level by itself), an orange square lies outside of it. Middle, the share of outcomes between neighbouring quantiles,
 beside the nominal share (dark line): high ends are bands too narrow, a high middle bands too wide. Right, how often outcomes came
@@ -71,13 +72,6 @@ stressed or in crisis after at least 20 calm ones.</p>
 <i>Not rejected</i> is not <i>proven</i>: in seven years of history a P10 to P90 that covers 60 % is as good as always rejected at
 1w and 1m, but at 3m in 3 of 10 cases and at 6m in 1 of 20.</p>
 {_tests(tests)}"""
-
-
-# scoped by its class; it travels with the section, which is the only one to use it
-STYLE = """<style>
-.calibration figure { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 0 .5em; margin: 0 0 1em; break-inside: avoid; }
-.calibration figcaption { grid-column: 1 / -1; } .calibration svg { width: 100%; } .calibration svg text { font-size: 11px; }
-</style>"""
 
 
 def _reliability(code: str, levels: pd.DataFrame) -> str:
@@ -160,17 +154,17 @@ def _over_time(code: str, quarters: pd.DataFrame) -> str:
 def _plot(title: str, label: str, parts: list[str], x_ticks: list, y_ticks: list) -> str:
     """An SVG with axes from 0 to 1 around `parts`; ticks are pairs of place and text."""
     axes = _line([(0, 1), (0, 0), (1, 0)], GREY)
-    texts = [f'<text x="{LEFT}" y="14">{_escape(title)}</text>']
+    texts = [f'<text x="{LEFT}" y="14">{escape(title)}</text>']
     texts += [
-        f'<text x="{_x(place):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{_escape(text)}</text>'
+        f'<text x="{_x(place):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(text)}</text>'
         for place, text in x_ticks
     ]
     texts += [
-        f'<text x="{LEFT - 4}" y="{_y(place) + 4:.1f}" text-anchor="end">{_escape(text)}</text>'
+        f'<text x="{LEFT - 4}" y="{_y(place) + 4:.1f}" text-anchor="end">{escape(text)}</text>'
         for place, text in y_ticks
     ]
     inner = "".join([*parts, axes, *texts])
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{_escape(label)}">{inner}</svg>'
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{inner}</svg>'
 
 
 def _slices(slices: pd.DataFrame) -> str:
@@ -181,16 +175,16 @@ def _slices(slices: pd.DataFrame) -> str:
         own = [cells.get((kind, name, days)) for days in horizons["horizon_days"]]
         if any(row is not None for row in own):
             told = ("" if row is None else f"{row.coverage_80:.0%} ({_count(row.n_independent)})" for row in own)
-            body += f"<tr><td>{_escape(label)}</td>{''.join(f'<td>{text}</td>' for text in told)}</tr>"
-    head = "".join(f"<th>{_escape(code)}</th>" for code in horizons["horizon_code"])
+            body += f"<tr><td>{escape(label)}</td>{''.join(f'<td>{text}</td>' for text in told)}</tr>"
+    head = "".join(f"<th>{escape(code)}</th>" for code in horizons["horizon_code"])
     return f"<table><tr><th>Forecasts made</th>{head}</tr>{body}</table>"
 
 
 def _tests(tests: pd.DataFrame) -> str:
     body = ""
     for (_, code), own in tests.groupby(["horizon_days", "horizon_code"]):
-        told = "".join(f"<td>{_escape(_in_words(own[own['band'] == band]))}</td>" for band in BANDS)
-        body += f"<tr><td>{_escape(code)}</td>{told}</tr>"
+        told = "".join(f"<td>{escape(_in_words(own[own['band'] == band]))}</td>" for band in BANDS)
+        body += f"<tr><td>{escape(code)}</td>{told}</tr>"
     head = "".join(f"<th>{text}, nominal {band} %</th>" for band, text in BANDS.items())
     return f"<table><tr><th>Horizon</th>{head}</tr>{body}</table>"
 
@@ -233,7 +227,3 @@ def _line(pairs, colour: str, dashed: bool = False) -> str:
 
 def _count(samples: float) -> str:
     return f"{samples:.0f}" if samples >= 10 else f"{samples:.1f}"
-
-
-def _escape(text: str) -> str:
-    return html.escape(str(text))

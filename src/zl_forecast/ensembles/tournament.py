@@ -209,8 +209,15 @@ def _told(weights: np.ndarray | None, rows: Rows) -> Iterable[str]:
         return ["{}"] * len(rows)
     worked = np.where(rows.is_present, weights, 0.0)
     worked[:, rows.inputs.index(REFERENCE)] += (weights - worked).sum(axis=1)
+    # the reference is always told: what a method leaves of the forecast is the reference's as well
     return [
-        json.dumps({name: round(w, 4) for name, w in zip(rows.inputs, row, strict=True) if w >= LEAST_SHOWN_WEIGHT})
+        json.dumps(
+            {
+                name: round(w, 4)
+                for name, w in zip(rows.inputs, row, strict=True)
+                if w >= LEAST_SHOWN_WEIGHT or name == REFERENCE
+            }
+        )
         for row in worked.tolist()
     ]
 

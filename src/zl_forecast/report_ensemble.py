@@ -1,0 +1,113 @@
+"""The part of the report page on the ensemble tournament: how the methods compare, and what the published ones rest on."""
+
+import duckdb
+import pandas as pd
+
+from zl_forecast.report_parts import BAND, OUTSIDE, escape, number, shade
+
+FULL_COLOUR = 0.02  # pinball gain from which the map has its full colour; combinations differ by less than families
+MARKS = {"ruled_out": "ruled out", "no_forecast": "no forecast", "too_slow": "too slow"}
+NOTHING = "<p>No ensemble method competed in this build.</p>"
+STYLE = f"""
+.methods table {{ table-layout: fixed; width: 100%; font-size: 13px; line-height: 1.2; }} .methods th:first-child {{ width: 19em; }}
+.methods td, .methods th {{ padding: .2em; height: 2.6em; text-align: center; font-weight: normal; }}
+.methods tr > th:first-child {{ text-align: left; }} .methods small {{ display: block; font-size: 10.5px; font-weight: normal; }}
+.methods td {{ border: 1px solid #fff; color: #111; }} .methods td.published {{ border: 2px solid #111; font-weight: 700; }}
+.weights {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 0 1.2em; font-size: 13px; line-height: 1.3; }}
+.weights figure {{ margin: 0 0 1em; break-inside: avoid; }} .weights table {{ width: 100%; margin: .4em 0 0; }}
+.weights td {{ padding: .1em .3em; }} .weights tr {{ border: 0; }} .weights td:first-child {{ width: 5.5em; overflow-wrap: anywhere; }}
+.weights td:last-child {{ width: 3.5em; }} .weights small {{ display: block; color: #555; }}
+.bar {{ height: .8em; background: {BAND}; }} .bar.negative {{ background: {OUTSIDE}; }}
+.methods td, .bar {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
+"""
+
+
+def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
+    """The ensemble tournament as HTML, without a heading.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Open on serving.duckdb; reads monitoring.ensemble_leaderboard and ensemble_weights.
+
+    Returns
+    -------
+    str
+        A map of methods and horizons, and the weights of the published methods; a sentence where no method competed.
+    """
+    board = con.sql("from monitoring.ensemble_leaderboard order by horizon_days, place").df()
+    if board.empty:
+        return NOTHING
+    weights = con.sql(
+        """
+        select weights.horizon_days, weights.input, weights.effective_weight
+        from monitoring.ensemble_weights as weights
+        inner join monitoring.ensemble_leaderboard as board
+            on board.is_published
+            and board.ensemble_method = weights.ensemble_method
+            and board.horizon_days = weights.horizon_days
+        where weights.kind = 'live'
+        qualify weights.as_of_date = max(weights.as_of_date) over (partition by weights.horizon_days)
+        order by weights.horizon_days, weights.effective_weight desc, weights.input
+        """
+    ).df()
+    figures = "".join(
+        _weights(row, weights[weights["horizon_days"] == row.horizon_days])
+        for row in board[board["is_published"]].itertuples()
+    )
+    return f"""<p>At each horizon the least costly method, the one with the least to learn, is published of those in the model confidence set
+whose score stands above the reference's; where there is none, the reference alone. In the set are the methods whose losses cannot
+be told from the best one's.</p>
+<p>The percentage by which a method's pinball loss lies below the reference's, on all matured out-of-sample rows; blue is better,
+orange worse, in full colour from {FULL_COLOUR:.0%} on. Below it, the coverage of P10 to P90 (nominal 80 %) and the width of that
+band relative to the reference's (below 1 is narrower). A <b>frame</b> marks the published method; <i>ruled out</i> is not in the set,
+<i>too slow</i> and <i>no forecast</i> cannot be published; <b>?</b> nothing has matured. Hover over a cell for the reason. Methods are
+chosen on these same rows, so judge the published line by <i>Is there skill?</i> above.</p>
+<div class="methods">{_map(board)}</div>
+<p>What the published methods rest on today: the weight of each input in the forecast.</p>
+<div class="weights">{figures}</div>"""
+
+
+def _map(board: pd.DataFrame) -> str:
+    """Methods in rows, in the order of their mean place, and horizons in columns."""
+    codes = dict(board[["horizon_days", "horizon_code"]].drop_duplicates().itertuples(index=False, name=None))
+    order = board.groupby("ensemble_method")["place"].mean().sort_values(kind="stable").index
+    labels = board.drop_duplicates("ensemble_method").set_index("ensemble_method")["label"]
+    cells = {(row.ensemble_method, row.horizon_days): _cell(row) for row in board.itertuples()}
+    head = "".join(f'<th scope="col"><b>{escape(code)}</b></th>' for code in codes.values())
+    body = "".join(
+        f'<tr><th scope="row" title="{escape(method)}">{escape(labels[method])}</th>'
+        + "".join(cells.get((method, days), "<td></td>") for days in codes)
+        + "</tr>"
+        for method in order
+    )
+    return f"<table><tr><th></th>{head}</tr>{body}</table>"
+
+
+def _cell(row) -> str:
+    """One method at one horizon, a row of monitoring.ensemble_leaderboard."""
+    if pd.isna(row.pinball_gain):
+        style, inner, details = "", "?", []
+    else:
+        style = shade(row.pinball_gain, FULL_COLOUR)
+        inner = "0" if row.standing == "reference" else f"{100 * row.pinball_gain:+z.2f}"
+        details = [number(row.coverage_80, ".0%"), number(row.relative_width_80, ".2f")]
+    details.append(MARKS.get(row.standing, ""))
+    small = ", ".join(detail for detail in details if detail)
+    inner += f"<small>{small}</small>" if small else ""
+    kind = ' class="published"' if row.is_published else ""
+    return f'<td{kind}{style} title="{escape(row.why)}">{inner}</td>'
+
+
+def _weights(row, weights: pd.DataFrame) -> str:
+    """The inputs of the published method of one horizon as bars by size."""
+    told = "".join(
+        f'<tr><td>{escape(own.input)}</td><td><div class="bar{" negative" if own.effective_weight < 0 else ""}" '
+        f'style="width: {100 * min(abs(own.effective_weight), 1):.1f}%"></div></td><td>{own.effective_weight:.1%}</td></tr>'
+        for own in weights.itertuples()
+    )
+    told = f"<table>{told}</table>" if told else "<p>This method gives its inputs no weights.</p>"
+    return (
+        f"<figure><figcaption><b>{escape(row.horizon_code)}</b>: {escape(row.label)}<small>{escape(row.why)}</small></figcaption>"
+        f"{told}</figure>"
+    )

@@ -1,0 +1,89 @@
+"""The risk part of the report page: what a rise costs a buyer and a fall a holder, and how likely certain prices are."""
+
+import duckdb
+
+from zl_forecast.report_parts import escape, number
+
+SIDES = {"buyer": "buyer, if the price rises", "holder": "holder, if the price falls"}
+LOSSES = {"var_95": "VaR 95", "cvar_95": "CVaR 95", "var_99": "VaR 99", "cvar_99": "CVaR 99"}
+NOTHING = "<p>There is no risk table in this build.</p>"
+STYLE = """
+.levels th, .levels td { padding: .25em .5em; } .levels td:first-child { white-space: nowrap; }
+.levels td:nth-child(even) { padding-left: 1.5em; } .levels [colspan] { text-align: center; }
+"""
+
+
+def risk_section(con: duckdb.DuckDBPyConnection) -> str:
+    """Losses, expected range and probabilities of price levels as HTML, without a heading.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Open on serving.duckdb; reads forecasts.zl_risk and the last price of zl_forecast.
+
+    Returns
+    -------
+    str
+        A table of losses by horizon and side, one of prices by horizon; a sentence where there is no risk table.
+    """
+    risk = con.sql("from forecasts.zl_risk").df()
+    if risk.empty:
+        return NOTHING
+    last = con.sql("select any_value(last_price) from forecasts.zl_forecast").fetchone()[0]
+    horizons = risk[["horizon_days", "horizon_code"]].drop_duplicates().sort_values("horizon_days")
+    codes = dict(horizons.itertuples(index=False, name=None))
+    has_level = risk["level_cents"].notna()
+    facts = {(row.horizon_days, row.side, row.measure): row.value for row in risk[~has_level].itertuples()}
+    crossings = {(row.horizon_days, row.measure, row.level_cents): row.value for row in risk[has_level].itertuples()}
+    return f"""<p>The loss against today's price on the target date, in cents/lb, that is not exceeded with 95 and with 99 % probability
+(VaR), and the mean loss beyond it (CVaR); a negative loss is a gain. Beyond P05 and P95, which the forecast states, its tails are
+taken to be normal: VaR 99 and CVaR rest on that.</p>
+{_losses(codes, facts)}
+<p>Where the price may go, from high to low: the probability that it <b>ends</b> beyond a level on the target date, and that some
+daily close until then <b>touches</b> it, which a margin call or a stop does not forget. Expected are the highest and the lowest
+close until the target date. Levels above today's {last:.2f} hurt a buyer, levels below a holder; choose your own in
+seeds/price_levels.csv.</p>
+{_prices(codes, facts, crossings, last)}"""
+
+
+def _losses(codes: dict[int, str], facts: dict) -> str:
+    head = "".join(f"<th>{label}</th>" for label in LOSSES.values())
+    body = ""
+    for days, code in codes.items():
+        for side, label in SIDES.items():
+            told = "".join(f"<td>{number(facts.get((days, side, name), float('nan')), '.2f')}</td>" for name in LOSSES)
+            body += f"<tr><td>{escape(code)}</td><td>{label}</td>{told}</tr>"
+    return f"<table><tr><th>Horizon</th><th>Who loses</th>{head}</tr>{body}</table>"
+
+
+def _prices(codes: dict[int, str], facts: dict, crossings: dict, last: float) -> str:
+    """A ladder of prices: the expected high, the levels above, the levels below, the expected low."""
+    levels = sorted(
+        {(price, measure.removeprefix("prob_touch_").removeprefix("prob_")) for _, measure, price in crossings}
+    )
+    body = _expected("Expected highest close", codes, facts, ("buyer", "expected_high"))
+    for price, side in reversed(levels):
+        told = "".join(
+            f"<td>{_chance(crossings.get((days, f'prob_{kind}{side}', price)))}</td>"
+            for days in codes
+            for kind in ("", "touch_")
+        )
+        body += f"<tr><td>{escape(side)} {price:.2f} ({price / last - 1:+z.0%})</td>{told}</tr>"
+    body += _expected("Expected lowest close", codes, facts, ("holder", "expected_low"))
+    head = "".join(f'<th colspan="2" scope="colgroup">{escape(code)}</th>' for code in codes.values())
+    kinds = "<th>ends</th><th>touches</th>" * len(codes)
+    return f'<table class="levels"><tr><th>Price, cents/lb</th>{head}</tr><tr><th></th>{kinds}</tr>{body}</table>'
+
+
+def _expected(label: str, codes: dict[int, str], facts: dict, fact: tuple[str, str]) -> str:
+    told = "".join(f'<td colspan="2">{number(facts.get((days, *fact), float("nan")), ".2f")}</td>' for days in codes)
+    return f"<tr><td>{label}</td>{told}</tr>"
+
+
+def _chance(share: float | None) -> str:
+    """Percent; never a bare 0 or 100, since no simulation knows that."""
+    if share is None:
+        return ""
+    if share < 0.005:
+        return "&lt;1%"
+    return "&gt;99%" if share > 0.995 else f"{share:.0%}"
