@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 import duckdb
+import pandas as pd
 
 from zl_forecast.errors import ZlForecastError
 from zl_forecast.landing.folder import find_landing, sample_landing
@@ -21,13 +23,19 @@ def main(arguments: list[str] | None = None) -> int:
     sample = commands.add_parser("sample", help="simulate a market and print the folder of its landing files")
     sample.add_argument("--world", default="planted", help="planted or random_walk")
     board = commands.add_parser(
-        "leaderboard", help="print a bucket's leaderboards: ours by horizon with the reasons, AutoGluon's"
+        "leaderboard", help="print a bucket's leaderboards, or the ensemble's: methods by horizon with the reasons"
     )
-    board.add_argument("bucket", help="a bucket of seeds/buckets.csv")
+    board.add_argument(
+        "bucket",
+        help="a bucket of seeds/buckets.csv: ours by horizon, AutoGluon's; or `ensemble`, which is no bucket: how the inputs were "
+        "combined in the last published snapshot, and the published line's own record",
+    )
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "sample":
             print(sample_landing(chosen.world).path)
+        elif chosen.command == "leaderboard" and chosen.bucket == "ensemble":
+            _ensemble_leaderboard()
         elif chosen.command == "leaderboard":
             _leaderboard(chosen.bucket)
         else:
@@ -38,10 +46,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _summary() -> None:
+def _published() -> Path:
+    """The last published snapshot."""
     database = serving_dir() / "serving.duckdb"
     if not database.exists():
         raise ZlForecastError(f"nothing has been published in {serving_dir()} yet. Run `make build` (or `dbt build`).")
+    return database
+
+
+def _told(value: float | None, form: str) -> str:
+    """The number in the given format; a dash where there is none."""
+    return "-" if pd.isna(value) else format(value, form)
+
+
+def _summary() -> None:
+    database = _published()
     with duckdb.connect(str(database), read_only=True) as con:
         rows = con.execute(
             """
@@ -62,7 +81,8 @@ def _summary() -> None:
     print("horizon  target       P10     P50     P90     up   verdict    pinball skill  80% coverage  method")
     for code, target, _, p10, p50, p90, up, verdict, skill, coverage, method, *_ in rows:
         print(
-            f"{code:7}  {target}  {p10:6.2f}  {p50:6.2f}  {p90:6.2f}  {up:4.0%}   {verdict:9}  {skill:+12.1%}  {coverage:12.0%}  {method}"
+            f"{code:7}  {target}  {p10:6.2f}  {p50:6.2f}  {p90:6.2f}  {up:4.0%}   {verdict:9}  {_told(skill, '+z.1%'):>12}  "
+            f"{_told(coverage, '.0%'):>12}  {method}"
         )
     if too_few:
         print(f"\n{too_few}")
@@ -75,6 +95,72 @@ def _summary() -> None:
     print(
         f"\nRead on: {serving_dir() / 'report.html'} (page), {database} (for BI: schemas forecasts, monitoring),"
         f"\n         {data_docs_dir()} (data quality), `make docs` (lineage). Landing: {find_landing().path}"
+    )
+
+
+def _ensemble_leaderboard() -> None:
+    database = _published()
+    with duckdb.connect(str(database), read_only=True) as con:
+        try:
+            board = con.sql("from monitoring.ensemble_leaderboard order by horizon_days, place").df()
+        except duckdb.CatalogException as error:
+            raise ZlForecastError(
+                f"{database} was published before there was an ensemble leaderboard. Run `make build` (or `dbt build`)."
+            ) from error
+        if board.empty:
+            raise ZlForecastError(
+                "monitoring.ensemble_leaderboard is empty: no ensemble method competed. Run `make build`."
+            )
+        as_of, source = con.execute(
+            "select any_value(as_of_date), any_value(data_source) from forecasts.zl_forecast"
+        ).fetchone()
+        # the line as a user would have got it
+        records = con.sql(
+            """
+            with covered as (
+                select horizon_days, avg(is_inside_90::int) as coverage_90
+                from forecasts.zl_backtest group by horizon_days
+            )
+            select horizon_days, n_rows, pinball_skill, coverage_80, coverage_90, p_value, verdict
+            from monitoring.verdicts left join covered using (horizon_days)
+            where subject = 'published'
+            """
+        ).df()
+    print(f"\nHow the inputs are combined, as of {as_of}, {source} data")
+    width = board["ensemble_method"].str.len().max()
+    for (days, code), own in board.groupby(["horizon_days", "horizon_code"]):
+        print(
+            f"\nensemble, {code}: pinball relative to the reference, coverage of the 50, 80 and 90 % bands, width of the 80 % band "
+            f"relative to the reference's, mean seconds a block\nplace  {'method':{width}}    score  pinball  coverage 50/80/90  "
+            "width    fit s  score s  p (MCS)  p (DM)  share  why"
+        )
+        for row in own.itertuples():
+            covers = "/".join(_told(share, ".0%") for share in (row.coverage_50, row.coverage_80, row.coverage_90))
+            print(
+                f"{row.place:5}  {row.ensemble_method:{width}}  {_told(row.score, '+z.4f'):>7}  {_told(row.pinball_gain, '+z.2%'):>7}"
+                f"  {covers:>17}  {_told(row.relative_width_80, '.2f'):>5}  {_told(row.fit_seconds, '.2f'):>7}"
+                f"  {_told(row.score_seconds, '.2f'):>7}  {_told(row.mcs_p_value, '.2f'):>7}  {_told(row.dm_p_value, '.3f'):>6}"
+                f"  {_told(row.share, '.0%'):>5}  {row.why}"
+            )
+        print(f"{'':7}Published line, out of sample: {_record(records[records['horizon_days'] == days])}")
+    print(
+        "\nMethods are compared on rows on which they are chosen; the published line's own record is what a user would have got."
+        "\np (MCS): of the model confidence set, 1 for the best. p (DM): better than the reference, not adjusted for the number of methods."
+        "\nshare: of the combination in today's forecast, the rest is the reference."
+        f"\n\nRead on: monitoring.ensemble_leaderboard, ensemble_weights, ensemble_results, verdicts in {database};"
+        f"\n         {serving_dir() / 'report.html'} shows them as a map with the weights."
+    )
+
+
+def _record(records: pd.DataFrame) -> str:
+    """What the published line of a horizon has shown; no row where nothing has matured."""
+    if records.empty:
+        return "nothing has matured yet, so no skill has been shown"
+    line = records.iloc[0]
+    return (
+        f"{line['n_rows']} forecasts, pinball skill {_told(line['pinball_skill'], '+z.1%')}, coverage of the 80 % band "
+        f"{_told(line['coverage_80'], '.0%')}, of the 90 % band {_told(line['coverage_90'], '.0%')}, p "
+        f"{_told(line['p_value'], '.3f')}: {line['verdict']}"
     )
 
 

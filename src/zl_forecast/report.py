@@ -68,7 +68,11 @@ svg text {{ font: 12px system-ui, sans-serif; fill: #444; }}
 .maps td.winner {{ border: 2px solid #111; font-weight: 700; }} .maps small {{ display: block; font-size: 9px; }}
 summary {{ cursor: pointer; padding: .3em 0; }} .why td, .why th {{ text-align: left; vertical-align: top; padding: .25em .5em; }} .why ol {{ margin: .3em 0 0; padding-left: 1.5em; }}
 .why {{ font-size: 13px; }} .why td.number {{ text-align: right; white-space: nowrap; }}
-@media print {{ details::details-content {{ content-visibility: visible; block-size: auto; }} }}
+@media print {{
+body {{ font-size: 12px; margin: 0; max-width: none; }} td, th {{ padding: .2em .5em; }}
+table:not(.why) {{ break-inside: avoid; }} h2, p:has(+ table, + div) {{ break-after: avoid; }}
+details::details-content {{ content-visibility: visible; block-size: auto; }}
+}}
 {report_calibration.STYLE}{report_risk.STYLE}{report_ensemble.STYLE}
 </style></head><body>
 <h1>Soybean oil (CBOT ZL)</h1>

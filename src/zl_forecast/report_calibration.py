@@ -17,7 +17,8 @@ SLICES = (
 )
 BANDS = {50: "P25 to P75", 80: "P10 to P90", 90: "P05 to P95"}
 STYLE = """
-.calibration figure { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 0 .5em; margin: 0 0 1em; break-inside: avoid; }
+.calibration figure { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0 .5em; margin: 0 0 1em; break-inside: avoid; }
+@media (max-width: 550px) { .calibration figure { grid-template-columns: 1fr; } }
 .calibration figcaption { grid-column: 1 / -1; } .calibration svg { width: 100%; } .calibration svg text { font-size: 11px; }
 """
 NOTHING = "<p>No published forecast of the history has matured yet: there is nothing to compare the bands with.</p>"
@@ -65,8 +66,8 @@ quantile beside its level: on the diagonal is right, in the shaded band is what 
 beside the nominal share (dark line): high ends are bands too narrow, a high middle bands too wide. Right, how often outcomes came
 inside P10 to P90, by the quarter the forecast was made in; the dashed line is 80 %.</p>
 <div class="calibration">{"".join(plots)}</div>
-<p>Coverage of P10 to P90 (nominal 80 %), in brackets the number of independent forecasts. A break is the first session that is
-stressed or in crisis after at least 20 calm ones.</p>
+<p>Coverage of P10 to P90 (nominal 80 %), in brackets the number of independent forecasts. A break is the first session
+that is not calm after at least 20 calm ones, or the first in crisis after at least 20 without one.</p>
 {_slices(slices)}
 <p>Do the tests object? Kupiec's of coverage and Christoffersen's of independence, at 5 %, on forecasts that do not overlap.
 <i>Not rejected</i> is not <i>proven</i>: in seven years of history a P10 to P90 that covers 60 % is as good as always rejected at

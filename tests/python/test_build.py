@@ -54,7 +54,7 @@ def test_there_is_one_forecast_a_horizon_with_ascending_quantiles(serving):
     assert forecast["horizon_code"].tolist() == ["1w", "1m", "3m", "6m"]
     assert (forecast[QUANTILES].diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
     assert forecast["as_of_date"].eq(pd.Timestamp(END)).all()
-    assert forecast["prob_up"].between(0.05, 0.95).all()
+    assert forecast["prob_up"].between(0.05, 0.95).all()  # what moves a simulated market by so much is a mistake
 
 
 def test_bands_widen_with_the_horizon(serving):
@@ -83,12 +83,56 @@ def test_price_quantiles_are_exact_transforms_of_the_reference_in_scaled_units(b
 
 
 @pytest.mark.parametrize(
-    "table", ["zl_forecast", "zl_forecast_ledger", "zl_backtest", "zl_risk", "specialist_forecasts"]
+    "table", ["zl_forecast", "zl_forecast_ledger", "zl_backtest", "zl_risk", "zl_paths", "specialist_forecasts"]
 )
 def test_every_row_says_that_it_is_simulated(serving, table):
     assert query(serving, f"select distinct data_source from forecasts.{table}")["data_source"].tolist() == [
         "simulated"
     ]
+
+
+def test_every_ensemble_method_has_its_place_with_the_reason_and_one_a_horizon_is_published(serving, pytestconfig):
+    registered = pd.read_csv(pytestconfig.rootpath / "seeds" / "ensemble_methods.csv")["ensemble_method"]
+    board = query(serving, "from monitoring.ensemble_leaderboard order by horizon_days, place")
+    forecast = query(serving, "from forecasts.zl_forecast order by horizon_days")
+    for horizon, own in board.groupby("horizon_days"):
+        assert sorted(own["ensemble_method"]) == sorted(registered)
+        assert own["why"].str.len().gt(10).all()
+        published = own.loc[own["is_published"], "ensemble_method"].tolist()
+        assert published == forecast.loc[forecast["horizon_days"] == horizon, "ensemble_method"].tolist()
+
+
+def test_an_ensemble_method_was_chosen_before_the_block_on_whose_rows_it_is_judged(built):
+    with duckdb.connect(str(built.warehouse), read_only=True) as con:
+        seen = con.sql(
+            """
+            select c.fold_start, c.n_rows, count(f.as_of_date) as known
+            from tournament.int_ensemble__choices c
+            left join tournament.int_ensemble__forecasts f
+                on f.ensemble_method = c.ensemble_method and f.horizon_days = c.horizon_days and f.kind = 'oof'
+                and f.block_number >= 2 and f.fold_start < c.fold_start and f.target_date < c.trained_until
+                and f.status = 'ok' and f.is_matured
+            group by all
+            """
+        ).df()
+    assert len(seen) >= 4
+    assert (seen["n_rows"] == seen["known"]).all()
+
+
+def test_paths_end_in_the_published_quantiles(serving):
+    ends = query(
+        serving,
+        "select horizon_days, count(*) as n, quantile_cont(price, 0.9) as p90 from forecasts.zl_paths group by all",
+    ).set_index("horizon_days")
+    forecast = query(serving, "from forecasts.zl_forecast").set_index("horizon_days")
+    assert (ends["n"] == 10_000).all()
+    assert (ends["p90"] / forecast["p90"]).to_numpy() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("table", ["calibration", "reliability", "pit_histogram", "coverage_tests"])
+def test_calibration_is_told_of_every_method_and_of_the_published_line(serving, table):
+    subjects = set(query(serving, f"select distinct subject from monitoring.{table}")["subject"])
+    assert {"published", "reference_alone", "conformal", "stacking"} <= subjects
 
 
 def test_every_bucket_and_horizon_has_a_winner_with_a_verdict(serving):

@@ -354,11 +354,8 @@ def test_what_had_not_matured_before_a_blocks_fit_changes_nothing_in_it(market, 
     late = shaken["target_date"] >= until
     shaken.loc[late, "z"] = -4 * shaken.loc[late, "z"] + 2
     again, _ = _run(inputs, shaken, tmp_path)
-    fitted_once = lambda frame: _comparable(
-        frame[frame["ensemble_method"].isin(["equal_weights", "weighted_ensemble"])]
-    )  # noqa: E731
     pd.testing.assert_frame_equal(
-        fitted_once(_block(forecasts, "oof", 2020)), fitted_once(_block(again, "oof", 2020)), check_exact=True
+        _fitted_once(_block(forecasts, "oof", 2020)), _fitted_once(_block(again, "oof", 2020)), check_exact=True
     )
     live = [_block(frame, "live", 2020)[[*QUANTILES, "share"]] for frame in (forecasts, again)]
     assert not live[0].equals(live[1])  # the shaking was felt where it should be
@@ -372,6 +369,10 @@ def test_the_newest_rows_that_had_matured_do_change_the_block(market, forecasts,
     shaken.loc[newest, "z"] = -4 * shaken.loc[newest, "z"] + 2
     again, _ = _run(inputs, shaken, tmp_path)
     assert not _comparable(_block(forecasts, "oof", 2020)).equals(_comparable(_block(again, "oof", 2020)))
+
+
+def _fitted_once(block: pd.DataFrame) -> pd.DataFrame:
+    return _comparable(block[block["ensemble_method"].isin(["equal_weights", "weighted_ensemble"])])
 
 
 def _comparable(block: pd.DataFrame) -> pd.DataFrame:

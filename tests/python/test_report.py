@@ -1,4 +1,4 @@
-"""The report page and `zl summary`: what they say is what the tables hold, whatever is missing."""
+"""The report page, `zl summary` and `zl leaderboard ensemble`: what they say is what the tables hold, whatever is missing."""
 
 import re
 from html.parser import HTMLParser
@@ -6,6 +6,9 @@ from html.parser import HTMLParser
 import duckdb
 import pandas as pd
 import pytest
+import test_report_calibration as calibration
+import test_report_ensemble as ensemble
+import test_report_risk as risk
 
 from zl_forecast import cli, report
 
@@ -39,7 +42,31 @@ TYPES = {
     "verdicts": "subject text, horizon_days int, n_rows bigint, pinball_skill double, coverage_80 double, p_value double, "
     "verdict text",
     "gx_results": "bucket text, bucket_status text",
+    **calibration.TYPES,
+    **ensemble.TYPES,
 }
+HISTORY = pd.DataFrame(
+    {
+        "as_of_date": pd.bdate_range("2023-03-15", "2024-03-14"),
+        "last_price": 48.0,
+        "is_inside_90": True,
+        "horizon_days": 5,
+    }
+)
+# of the published line: another number at every horizon
+RECORD = pd.DataFrame(
+    {
+        "subject": "published",
+        "horizon_days": days,
+        "n_rows": 1700 - days,
+        "pinball_skill": days / 10_000,
+        "coverage_80": 0.8 - days / 2000,
+        "p_value": None if days == 5 else days / 1000,
+        "verdict": "skill" if days == 60 else "no_skill",
+    }
+    for days in CODES
+)
+VERDICTS = pd.concat([RECORD.assign(subject="core", n_rows=7, verdict="skill"), RECORD])
 
 
 def board(buckets=BUCKETS) -> pd.DataFrame:
@@ -86,8 +113,8 @@ def explanations(leaderboard: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def snapshot(con=None, forecast=FORECAST, **tables: pd.DataFrame) -> duckdb.DuckDBPyConnection:
-    """What the page reads; tables of schema monitoring that are not given are empty."""
+def snapshot(con=None, forecast=FORECAST, history=HISTORY, **tables: pd.DataFrame) -> duckdb.DuckDBPyConnection:
+    """What the page reads; other tables that are not given are empty."""
     con = con or duckdb.connect()
     con.execute("create schema forecasts; create schema monitoring")
     for name, types in TYPES.items():
@@ -97,25 +124,26 @@ def snapshot(con=None, forecast=FORECAST, **tables: pd.DataFrame) -> duckdb.Duck
             con.register("rows", rows)
             con.execute(f"insert into monitoring.{name} by name select {', '.join(rows.columns)} from rows")
     newest = pd.DataFrame({"horizon_days": days, "horizon_code": code, **forecast} for days, code in CODES.items())
-    history = pd.DataFrame({"as_of_date": pd.bdate_range("2023-03-15", "2024-03-14"), "last_price": 48.0})
     con.register("newest", newest)
     con.register("history", history)
     con.execute("create table forecasts.zl_forecast as from newest")
     con.execute("create table forecasts.zl_forecast_ledger as from newest")
     con.execute("create table forecasts.zl_backtest as from history")
-    con.execute(
-        "create table forecasts.zl_risk as select horizon_code, horizon_days, 'buyer' as side, 'var_95' as measure, "
-        "1.25 as value from newest"
-    )
+    con.execute(f"create table forecasts.zl_risk ({risk.TYPES})")
+    if "zl_risk" in tables:
+        con.register("rows", tables["zl_risk"])
+        con.execute("insert into forecasts.zl_risk by name from rows")
     return con
 
 
 def page(leaderboard=None, explained: bool = True, **more) -> str:
     rows = board() if leaderboard is None else leaderboard
-    tables = {"leaderboard": rows, "bucket_winners": winners(rows)}
+    tables = {"leaderboard": rows, "bucket_winners": winners(rows), "verdicts": VERDICTS, "zl_risk": risk.risk(CODES)}
+    tables |= calibration.tables(codes=CODES)
+    tables |= {"ensemble_leaderboard": ensemble.board(CODES), "ensemble_weights": ensemble.weights(codes=CODES)}
     if explained:
         tables["forecast_explanations"] = explanations(rows)
-    return report.render(snapshot(**tables, **more))
+    return report.render(snapshot(**(tables | more)))
 
 
 class Cells(HTMLParser):
@@ -220,9 +248,61 @@ def test_a_winner_that_no_feature_moves_says_so():
     assert page(explained=False).count("No feature moves its newest forecast") == len(BUCKETS) * len(CODES)
 
 
+def test_the_page_has_every_part_in_its_order():
+    text = page()
+    assert re.findall("<h2>(.*?)</h2>", text) == [
+        "Forecast, cents/lb",
+        "Is there skill?",
+        "Do the bands hold?",
+        "Risk",
+        "How the inputs are combined",
+        "Tournament",
+        "Who stands for each bucket, and why",
+    ]
+    with duckdb.connect() as con:
+        snapshot(
+            con,
+            zl_risk=risk.risk(CODES),
+            ensemble_leaderboard=ensemble.board(CODES),
+            ensemble_weights=ensemble.weights(codes=CODES),
+            **calibration.tables(codes=CODES),
+        )
+        for part, head in (
+            (report.report_calibration.calibration_section(con), "Do the bands hold?"),
+            (report.report_risk.risk_section(con), "Risk"),
+            (report.report_ensemble.ensemble_section(con), "How the inputs are combined"),
+        ):
+            assert len(part) > 1000
+            assert f"<h2>{head}</h2>\n{part}\n<h2>" in text
+
+
+def test_the_record_of_the_published_line_is_that_of_the_verdicts():
+    own = page().split("<h2>Is there skill?</h2>")[1].split("<h2>")[0]
+    rows = [re.findall(r"<td>(?:<span.*?>)?(.*?)(?:</span>)?</td>", row) for row in own.split("<tr>")[2:]]
+    assert rows == [
+        ["5", "1695", "+0.1%", "80%", "", "no_skill"],
+        ["20", "1680", "+0.2%", "79%", "0.02", "no_skill"],
+        ["60", "1640", "+0.6%", "77%", "0.06", "skill"],
+        ["120", "1580", "+1.2%", "74%", "0.12", "no_skill"],
+    ]
+
+
+def test_a_fresh_market_in_which_nothing_has_matured_has_a_page_without_numbers_that_are_none():
+    board = ensemble.board(CODES, published="reference_alone").assign(pinball_gain=None, coverage_80=None)
+    text = report.render(
+        snapshot(history=HISTORY.iloc[:0], zl_risk=risk.risk(CODES, levels={}), ensemble_leaderboard=board)
+    )
+    assert "No published forecast of the history has matured yet: no skill has been shown." in text
+    assert "there is nothing to compare the bands with" in text
+    assert re.findall(r"\b(nan|NaN|None|inf)\b", text) == []
+    assert text.rstrip().endswith("</html>")
+
+
 def test_a_page_without_any_bucket_is_still_a_page():
     text = report.render(snapshot(forecast={**FORECAST, "buckets_offered": ""}))
     assert text.count("No bucket held a tournament in this build.") == 2
+    assert report.report_ensemble.NOTHING in text
+    assert report.report_risk.NOTHING in text
     assert "Only 0 of 8 buckets took part: none." in text
     assert text.rstrip().endswith("</html>")
 
@@ -237,6 +317,11 @@ def test_what_tables_hold_cannot_become_markup():
             leaderboard=rows,
             bucket_winners=winners(rows),
             forecast_explanations=told,
+            verdicts=RECORD.assign(verdict=evil),
+            zl_risk=risk.risk({5: evil}),
+            ensemble_leaderboard=ensemble.board({5: evil}).assign(label=evil, why=evil),
+            ensemble_weights=ensemble.weights(codes={5: evil}, today={evil: 1.0}),
+            **calibration.tables(codes={5: evil}),
             forecast={**FORECAST, "ensemble_method": evil, "verdict": evil, "regime": evil, "buckets_offered": evil},
         )
     )
@@ -256,15 +341,87 @@ def test_simulated_data_keep_their_banner_and_market_data_have_none():
     assert "Simulated market" not in page(forecast={**FORECAST, "data_source": "market"})
 
 
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Writes a snapshot to where the commands look for it."""
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+
+    def write(**tables) -> str:
+        (tmp_path / "serving").mkdir()
+        with duckdb.connect(str(tmp_path / "serving" / "serving.duckdb")) as con:
+            return report.render(snapshot(con, **tables))
+
+    return write
+
+
 @pytest.mark.parametrize(
     ("offered", "said"),
     [("crush fx", "Only 2 of 8 buckets took part: crush, fx."), (FORECAST["buckets_offered"], None)],
 )
-def test_the_page_and_the_summary_say_where_buckets_are_missing(offered, said, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
-    (tmp_path / "serving").mkdir()
-    with duckdb.connect(str(tmp_path / "serving" / "serving.duckdb")) as con:
-        text = report.render(snapshot(con, forecast={**FORECAST, "buckets_offered": offered}))
+def test_the_page_and_the_summary_say_where_buckets_are_missing(offered, said, published, capsys):
+    text = published(forecast={**FORECAST, "buckets_offered": offered})
     assert cli.main(["summary"]) == 0
     for words in (text, capsys.readouterr().out):
         assert said in words if said else "buckets took part" not in words
+
+
+def test_the_summary_of_a_fresh_market_has_dashes_for_what_has_not_been_shown(published, capsys):
+    published(forecast={**FORECAST, "backtest_pinball_skill": None, "backtest_coverage_80": None})
+    assert cli.main(["summary"]) == 0
+    assert re.search(r"^1w .* skill +- +- +equal_weights$", capsys.readouterr().out, flags=re.M)
+
+
+def test_the_ensemble_leaderboard_is_printed_row_by_row_with_the_line_s_own_record(published, capsys):
+    board = ensemble.board(CODES)
+    coverages = pd.DataFrame({"horizon_days": days, "is_inside_90": [True] * 9 + [days == 5, None]} for days in CODES)
+    history = coverages.explode("is_inside_90").assign(as_of_date=FORECAST["as_of_date"], last_price=48.0)
+    history["is_inside_90"] = history["is_inside_90"].astype("boolean")
+    published(ensemble_leaderboard=board.sample(frac=1, random_state=1), verdicts=VERDICTS, history=history)
+    assert cli.main(["leaderboard", "ensemble"]) == 0
+    printed = capsys.readouterr().out
+    assert "as of 2024-03-15" in printed
+    assert "simulated data" in printed
+    for days, code in CODES.items():
+        lines = printed.split(f"ensemble, {code}: ")[1].split("\n\n")[0].splitlines()[2:]
+        own = board[board["horizon_days"] == days]
+        for row, line in zip(own.itertuples(), lines, strict=False):
+            place, method, score, gain, covers, width, fit, seconds, mcs, dm, share, why = line.split(maxsplit=11)
+            assert (int(place), method, why) == (row.place, row.ensemble_method, row.why)
+            assert score == f"{row.score:+z.4f}"
+            assert share == f"{row.share:.0%}"
+            if pd.isna(row.pinball_gain):
+                assert {gain, width, fit, seconds, mcs, dm} == {"-"}
+                assert covers == "-/-/-"
+                continue
+            assert gain == f"{row.pinball_gain:+z.2%}"
+            assert covers == f"{row.coverage_50:.0%}/{row.coverage_80:.0%}/{row.coverage_90:.0%}"
+            assert [float(value) for value in (width, fit, seconds, mcs)] == pytest.approx(
+                [row.relative_width_80, row.fit_seconds, row.score_seconds, row.mcs_p_value], abs=0.00501
+            )
+            assert dm == ("-" if pd.isna(row.dm_p_value) else f"{row.dm_p_value:.3f}")
+        record = RECORD[RECORD["horizon_days"] == days].iloc[0]
+        assert len(lines) == len(own) + 1
+        assert lines[-1].split(": ", maxsplit=1)[1] == (
+            f"{1700 - days} forecasts, pinball skill {record['pinball_skill']:+.1%}, coverage of the 80 % band "
+            f"{record['coverage_80']:.0%}, of the 90 % band {'100%' if days == 5 else '90%'}, p "
+            f"{'-' if days == 5 else format(days / 1000, '.3f')}: {record['verdict']}"
+        )
+
+
+def test_before_anything_has_matured_the_ensemble_leaderboard_says_that_no_skill_has_been_shown(published, capsys):
+    published(ensemble_leaderboard=ensemble.board(CODES), history=HISTORY.iloc[:0])
+    assert cli.main(["leaderboard", "ensemble"]) == 0
+    assert capsys.readouterr().out.count("nothing has matured yet, so no skill has been shown") == len(CODES)
+
+
+def test_without_an_ensemble_leaderboard_the_command_says_what_to_do(published, tmp_path, capsys):
+    def refused() -> str:
+        assert cli.main(["leaderboard", "ensemble"]) == 1
+        return capsys.readouterr().err
+
+    assert "nothing has been published" in refused()
+    published()
+    assert "no ensemble method competed. Run `make build`" in refused()
+    with duckdb.connect(str(tmp_path / "serving" / "serving.duckdb")) as con:
+        con.execute("drop table monitoring.ensemble_leaderboard")
+    assert "was published before there was an ensemble leaderboard. Run `make build`" in refused()

@@ -1,0 +1,216 @@
+"""The page's part on the ensemble tournament: the map and the weights are what the two tables hold."""
+
+from xml.etree import ElementTree
+
+import duckdb
+import pandas as pd
+import pytest
+
+from zl_forecast.report_ensemble import FULL_COLOUR, NOTHING, ensemble_section
+
+CODES = {5: "1w", 20: "1m"}
+# method: gain, standing, place at the first horizon; at the others one further, the last first
+METHODS = {
+    "equal_weights": (0.0087, "candidate"),
+    "conformal": (-0.0056, "ruled_out"),
+    "reference_alone": (0.0, "reference"),
+    "stacking": (-0.0002, "no_forecast"),
+    "monte_carlo": (0.0112, "too_slow"),
+    "mine": (None, "no_forecast"),
+}
+TYPES = {
+    "ensemble_leaderboard": "horizon_days int, horizon_code text, place int, ensemble_method text, label text, is_published boolean, "
+    "standing text, pinball_gain double, coverage_50 double, coverage_80 double, coverage_90 double, relative_width_80 double, "
+    "fit_seconds double, score_seconds double, score double, mcs_p_value double, dm_p_value double, share double, why text",
+    "ensemble_weights": "ensemble_method text, horizon_days int, kind text, as_of_date date, input text, effective_weight double",
+}
+TODAY = "2024-03-15"
+WEIGHTS = {"crush": 0.125, "reference": 0.8, "fx": 0.075}  # of today
+
+
+def board(codes=CODES, published="equal_weights") -> pd.DataFrame:
+    """monitoring.ensemble_leaderboard; every number another one."""
+    return pd.DataFrame(
+        {
+            "horizon_days": days,
+            "horizon_code": code,
+            "place": place,
+            "ensemble_method": method,
+            "label": method.replace("_", " ").title(),
+            "is_published": method == published,
+            "standing": standing,
+            "pinball_gain": gain,
+            "coverage_80": None if gain is None else 0.8 - place / 100,
+            "relative_width_80": None if gain is None else 0.9 + place / 100 + days / 1000,
+            "coverage_50": None if gain is None else 0.5 - place / 100,
+            "coverage_90": None if gain is None else 0.9 - place / 100,
+            "fit_seconds": None if gain is None else place / 4,
+            "score_seconds": None if gain is None else place / 8,
+            "score": (gain or 0) / 2,
+            "mcs_p_value": None if gain is None else 1 - place / 10,
+            "dm_p_value": None if standing == "reference" or gain is None else place / 8,
+            "share": place / 20,
+            "why": f"{method} at {code}",
+        }
+        for days, code in codes.items()
+        for place, (method, (gain, standing)) in enumerate(METHODS.items(), start=1)
+    )
+
+
+def weights(method="equal_weights", codes=CODES, today=None) -> pd.DataFrame:
+    """monitoring.ensemble_weights: today's, last month's and the history's."""
+    days = {("live", TODAY): WEIGHTS if today is None else today, ("live", "2024-02-29"): {"old": 1.0}}
+    days[("oof", "2024-03-29")] = {"history": 1.0}
+    return pd.DataFrame(
+        {"ensemble_method": method, "horizon_days": horizon, "kind": kind, "as_of_date": day}
+        | {"input": name, "effective_weight": weight}
+        for horizon in codes
+        for (kind, day), own in days.items()
+        for name, weight in own.items()
+    )
+
+
+def section(rows=None, *many: pd.DataFrame) -> ElementTree.Element:
+    """The section over a leaderboard and some weights; the HTML must be well-formed."""
+    return ElementTree.fromstring(f"<div>{html(rows, *many)}</div>")
+
+
+def html(rows=None, *many: pd.DataFrame) -> str:
+    with duckdb.connect() as con:
+        con.execute("create schema monitoring")
+        for name, types in TYPES.items():
+            con.execute(f"create table monitoring.{name} ({types})")
+        for name, table in [("ensemble_leaderboard", board() if rows is None else rows)] + [
+            ("ensemble_weights", own) for own in many
+        ]:
+            con.register("rows", table)
+            con.execute(f"insert into monitoring.{name} by name select {', '.join(table.columns)} from rows")
+        return ensemble_section(con)
+
+
+def cells(part: ElementTree.Element) -> dict[tuple[str, str], ElementTree.Element]:
+    """The map as (label, horizon code) -> cell, in its order."""
+    head, *rows = part.find("div[@class='methods']/table")
+    codes = ["".join(cell.itertext()) for cell in head][1:]
+    return {(row[0].text, code): cell for row in rows for code, cell in zip(codes, row.findall("td"), strict=True)}
+
+
+def figures(part: ElementTree.Element) -> dict[str, ElementTree.Element]:
+    return {figure.find("figcaption/b").text: figure for figure in part.find("div[@class='weights']")}
+
+
+def bars(figure: ElementTree.Element) -> list[tuple[str, str, str]]:
+    """Name, style of the bar and number of each input."""
+    return [(row[0].text, row[1][0].get("style"), row[2].text) for row in figure.iter("tr")]
+
+
+def test_every_cell_is_the_row_of_the_leaderboard():
+    shown = cells(section())
+    rows = board()
+    assert len(shown) == len(rows)
+    for row in rows.dropna(subset="pinball_gain").itertuples():
+        cell = shown[row.label, row.horizon_code]
+        assert float(cell.text) == pytest.approx(100 * row.pinball_gain, abs=0.00501)
+        covered, width, *_ = cell.find("small").text.split(", ")
+        assert covered == f"{row.coverage_80:.0%}"
+        assert float(width) == pytest.approx(row.relative_width_80, abs=0.00501)
+        assert cell.get("title") == row.why
+
+
+def test_words_and_signs_say_what_colours_and_frames_say():
+    shown = {label: cell for (label, code), cell in cells(section()).items() if code == "1w"}
+    assert {label: cell.text for label, cell in shown.items()} == {
+        "Equal Weights": "+0.87",
+        "Conformal": "-0.56",
+        "Reference Alone": "0",
+        "Stacking": "-0.02",
+        "Monte Carlo": "+1.12",
+        "Mine": "?",
+    }
+    marks = {label: cell.find("small").text.split(", ")[-1] for label, cell in shown.items()}
+    assert marks["Conformal"] == "ruled out"
+    assert marks["Stacking"] == marks["Mine"] == "no forecast"
+    assert marks["Monte Carlo"] == "too slow"
+    assert marks["Equal Weights"] == "0.92"  # none
+
+
+@pytest.mark.parametrize("method", ["equal_weights", "reference_alone"])
+def test_only_the_published_method_is_framed(method):
+    framed = {key for key, cell in cells(section(board(published=method))).items() if cell.get("class") == "published"}
+    assert framed == {(method.replace("_", " ").title(), code) for code in CODES.values()}
+
+
+def test_better_is_bluer_and_worse_more_orange_up_to_the_full_colour():
+    rows = board(codes={5: "1w"})
+    rows["pinball_gain"] = [0, FULL_COLOUR / 2, FULL_COLOUR, 3 * FULL_COLOUR, -FULL_COLOUR, -FULL_COLOUR / 2]
+    styles = [cell.get("style") for cell in cells(section(rows)).values()]
+    red, _, blue = zip(*(bytes.fromhex(style.split("#")[1]) for style in styles), strict=True)
+    assert red[0] == blue[0] == 255
+    assert styles[2] == styles[3]
+    warmth = [r - b for r, b in zip(red, blue, strict=True)]
+    assert warmth[2] < warmth[1] < warmth[0] < warmth[5] < warmth[4]
+
+
+def test_rows_follow_the_mean_place_and_a_method_that_one_horizon_lacks_leaves_its_cell_empty():
+    rows = board()
+    far = rows["horizon_days"] == 20
+    rows.loc[far, "place"] = 3 * (len(METHODS) + 1 - rows.loc[far, "place"])  # turned round, and it counts more
+    rows = rows[(rows["ensemble_method"] != "mine") | far]
+    shown = cells(section(rows))
+    labels = list(dict.fromkeys(label for label, _ in shown))
+    assert labels == ["Mine", "Monte Carlo", "Stacking", "Reference Alone", "Conformal", "Equal Weights"]
+    assert shown["Mine", "1w"].attrib == {}
+    assert "".join(shown["Mine", "1w"].itertext()) == ""
+
+
+def test_bars_are_today_s_weights_of_the_published_method_by_size():
+    part = section(None, weights(), weights("conformal", today={"other": 1.0}))
+    expected = [
+        ("reference", "width: 80.0%", "80.0%"),
+        ("crush", "width: 12.5%", "12.5%"),
+        ("fx", "width: 7.5%", "7.5%"),
+    ]
+    assert {code: bars(figure) for code, figure in figures(part).items()} == {"1w": expected, "1m": expected}
+    caption = "".join(figures(part)["1m"].find("figcaption").itertext())
+    assert caption == "1m: Equal Weightsequal_weights at 1m"
+
+
+def test_each_horizon_has_the_weights_of_its_own_method():
+    rows = board()
+    rows["is_published"] = (rows["ensemble_method"] == "conformal") == (rows["horizon_days"] == 20)
+    rows = rows[rows["is_published"] | (rows["ensemble_method"] == "equal_weights")]
+    rows = rows[(rows["horizon_days"] == 20) | (rows["ensemble_method"] == "equal_weights")]
+    shown = figures(section(rows, weights(codes={5: "1w", 20: "1m"}), weights("stacking", codes={20: "1m"})))
+    assert len(bars(shown["1w"])) == 3
+    assert bars(shown["1m"]) == []
+    assert shown["1m"].find("p").text == "This method gives its inputs no weights."
+
+
+def test_a_negative_weight_has_another_colour_and_none_runs_out_of_its_cell():
+    part = section(board(codes={5: "1w"}), weights(codes={5: "1w"}, today={"crush": 1.25, "fx": -0.25}))
+    assert bars(figures(part)["1w"]) == [("crush", "width: 100.0%", "125.0%"), ("fx", "width: 25.0%", "-25.0%")]
+    assert [bar.get("class") for bar in figures(part)["1w"].iter("div")] == ["bar", "bar negative"]
+
+
+def test_before_anything_has_matured_there_are_no_numbers():
+    rows = board(published="reference_alone").assign(pinball_gain=None, coverage_80=None, relative_width_80=None)
+    part = section(rows)
+    assert {cell.text for cell in cells(part).values()} == {"?"}
+    text = "".join(part.itertext())
+    assert "nan" not in text.lower()
+    assert text.count("This method gives its inputs no weights.") == len(CODES)
+
+
+def test_a_build_without_methods_says_so():
+    assert html(board().iloc[:0]) == NOTHING
+
+
+def test_what_tables_hold_cannot_become_markup():
+    evil = '<script>alert("1")</script>\' onmouseover=x'
+    rows = board(codes={5: evil}).assign(label=evil, why=evil)
+    text = html(rows, weights(codes={5: evil}, today={evil: 1.0}))
+    assert "<script" not in text
+    assert evil not in text
+    part = ElementTree.fromstring(f"<div>{text}</div>")
+    assert bars(figures(part)[evil])[0][0] == evil
+    assert cells(part)[evil, evil].attrib.keys() <= {"style", "title", "class"}
