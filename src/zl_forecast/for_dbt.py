@@ -12,6 +12,7 @@ from typing import Any
 HOMES = {
     "check_mart": "zl_forecast.validation",
     "check_zl": "zl_forecast.validation",
+    "coherent": "zl_forecast.ensembles.coherence",
     "collect": "zl_forecast.tournament.attributions",
     "coverage_backtests": "zl_forecast.calibration",
     "ensemble_evidence": "zl_forecast.ensembles.evidence",

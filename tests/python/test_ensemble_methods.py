@@ -1,5 +1,8 @@
 """Each ensemble method against an answer that is known: an analytic posterior, planted weights, a planted switch, closed-form moments."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +14,7 @@ from zl_forecast.ensembles import Rows, load_methods
 from zl_forecast.ensembles.bayesian_model_averaging import BayesianModelAveraging, log_prior
 from zl_forecast.ensembles.conformal import Conformal
 from zl_forecast.ensembles.dynamic_model_averaging import DynamicModelAveraging
+from zl_forecast.ensembles.granger_ramanathan import GrangerRamanathan
 from zl_forecast.ensembles.monte_carlo import MonteCarlo, performance_weights, score_correlation
 from zl_forecast.ensembles.quantile_regression_averaging import QuantileRegressionAveraging
 from zl_forecast.errors import TournamentError
@@ -238,15 +242,16 @@ def test_weights_are_exponential_in_relative_loss_and_in_samples():
 
 
 def registry(**changes) -> pd.DataFrame:
+    fallback = {"ensemble_method": "reference_alone", "module": "zl_forecast.ensembles.reference_alone", "over": None}
     row = {"ensemble_method": "mine", "module": "zl_forecast.ensembles.equal_weights", "over": None}
-    return pd.DataFrame([row | changes])
+    return pd.DataFrame([fallback, row | changes])
 
 
 def test_every_row_of_the_seed_names_a_method(pytestconfig):
     seed = pd.read_csv(pytestconfig.rootpath / "seeds" / "ensemble_methods.csv")
     loaded = load_methods(seed)
     assert list(loaded) == seed["ensemble_method"].tolist()
-    assert all(method.__doc__ for method in loaded.values())
+    assert all(registered.method.__doc__ for registered in loaded.values())
 
 
 @pytest.mark.parametrize(
@@ -261,3 +266,67 @@ def test_every_row_of_the_seed_names_a_method(pytestconfig):
 def test_a_row_that_names_what_is_not_there_is_refused_by_name(changes, message):
     with pytest.raises(TournamentError, match=message):
         load_methods(registry(**changes))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("raise ValueError('no licence')", "ValueError: no licence. Mend the module broken_method"),
+        ("import pandas; pandas.no_such_thing", "AttributeError: .*Mend the module broken_method"),
+        ("import not_installed", "No module named 'not_installed'. Mend the module broken_method"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named_with_its_own_error(tmp_path, monkeypatch, source, message):
+    (tmp_path / "broken_method.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_method", raising=False)
+    with pytest.raises(TournamentError, match=message):
+        load_methods(registry(module="broken_method"))
+
+
+def test_a_registry_without_the_fallback_is_refused():
+    with pytest.raises(TournamentError, match="has no method 'reference_alone'"):
+        load_methods(registry().iloc[1:])
+
+
+# ---------- what each docstring claims of overlap, dependence and time
+
+
+def test_a_band_is_compared_with_the_outcome_as_it_was_at_its_origin():
+    # Ninety-nine outcomes far outside have widened the band before the last one of those that were forecast without knowing any of them
+    # becomes known. It lay outside of its own band (1.28), though inside of the band of the day on which it is known.
+    z = np.full(101, 50.0)
+    z[99] = 1.35
+    rows = rows_of(z, 100, reference=(0.0, 1.0), a=(0.0, 1.0))
+    method = Conformal().fit(rows.take(slice(0, 99)))
+    new_day = replace(rows.take(slice(100, 101)), as_of_date=rows.target_date[99:100])
+    before = method.predict(new_day)[0, 5]
+    assert before > 1.35
+    method.update(rows.take(slice(99, 100)))
+    assert method.predict(new_day)[0, 5] > before
+
+
+def test_dynamic_averaging_counts_overlapping_rows_once_a_horizon_and_remembers_in_samples():
+    z = np.random.default_rng(12).normal(0.3, 1, 30)
+    once = rows_of(z, reference=(0.0, 1.0), a=(0.3, 1.0), b=(-0.3, 1.0))
+    many = rows_of(np.repeat(z, 20), horizon=20, reference=(0.0, 1.0), a=(0.3, 1.0), b=(-0.3, 1.0))
+    first, second = (DynamicModelAveraging().fit(rows).weights(rows)[0] for rows in (once, many))
+    assert second == pytest.approx(first, abs=0.02)
+    assert first.max() > 0.5
+
+
+def test_a_common_bias_is_dependence_as_well():
+    rng = np.random.default_rng(13)
+    first, second = 0.3 * rng.standard_normal((2, 2000))
+    rows = rows_of(
+        np.full(2000, 2.0), reference=(first, 1.0), a=(second, 1.0)
+    )  # both miss by two, each with its own noise
+    assert score_correlation(rows)[0, 1] > 0.9
+
+
+def test_the_slope_of_the_regression_combination_is_learnt_on_blocks_that_its_weights_had_not_seen():
+    rng = np.random.default_rng(14)
+    noise = {f"input_{i}": (rng.standard_normal(400), 1.0) for i in range(20)}
+    z = np.convolve(rng.standard_normal(419), np.ones(20) / np.sqrt(20), "valid")
+    rows = rows_of(z, 20, reference=(0.0, 1.0), **noise)
+    assert np.abs(GrangerRamanathan().fit(rows).weights(rows)[0]).sum() < 0.05

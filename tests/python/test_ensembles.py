@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy import stats
 
-from zl_forecast import settings, workers
+from zl_forecast import fingerprint, settings, workers
 from zl_forecast.ensembles import EnsembleMethod, Rows
 from zl_forecast.ensembles.equal_weights import EqualWeights
 from zl_forecast.ensembles.reference_alone import ReferenceAlone
@@ -202,12 +202,87 @@ def _market(seed: int = 13, years: tuple[int, ...] = (2018, 2019, 2020)) -> tupl
     return pd.concat(inputs, ignore_index=True), pd.concat(targets, ignore_index=True)
 
 
+FACTORY = """
+from zl_forecast.ensembles.equal_weights import EqualWeights
+
+
+def make(shift):
+    class Shifted(EqualWeights):
+        def predict(self, rows):
+            return super().predict(rows) + shift
+
+    return Shifted
+"""
+
+
 class _Failing(EnsembleMethod):
     def fit(self, rows):
         raise ValueError("no convergence")
 
     def predict(self, rows):
         raise NotImplementedError
+
+
+class _Unbuildable(EqualWeights):
+    def __init__(self):
+        raise ValueError("no licence")
+
+
+class _Narrow(EqualWeights):
+    def predict(self, rows):
+        return rows.quantiles.mean(axis=1)[:, :3]
+
+
+class _Confused(EqualWeights):
+    def weights(self, rows):
+        return np.full((len(rows), 9), 0.1)
+
+
+class _Undecided(EqualWeights):
+    def weights(self, rows):
+        return np.full((len(rows), len(rows.inputs)), np.nan)
+
+
+class _Unfinished(EnsembleMethod):
+    def predict(self, rows):
+        return rows.quantiles.mean(axis=1)
+
+
+BREAKERS = {
+    _Failing: "ValueError: no convergence",
+    _Unbuildable: "ValueError: no licence",
+    _Narrow: r"ValueError: quantiles of shape \(\d+, 3\), not \(\d+, 7\)",
+    _Confused: r"ValueError: weights of shape \(\d+, 9\), not \(\d+, 3\)",
+    _Undecided: r"ValueError: \d+ rows of weights are not finite",
+    _Unfinished: "TypeError: Can't instantiate abstract class _Unfinished",
+}
+
+
+class _Witness(EqualWeights):
+    """Writes down what it is shown."""
+
+    learns_daily = True
+    seen: list = []  # noqa: RUF012  one list for all blocks
+
+    def fit(self, rows):
+        self._known = [rows]
+        return self
+
+    def update(self, rows):
+        self._known.append(rows)
+
+    def predict(self, rows):
+        type(self).seen.append((rows, list(self._known)))
+        return super().predict(rows)
+
+
+def _outside(monkeypatch, method: type[EnsembleMethod], name: str = "mine") -> pd.DataFrame:
+    """The registry of two controls and a method from a module outside of the package."""
+    module = ModuleType(f"outside_{name}")
+    module.METHOD = method
+    monkeypatch.setitem(sys.modules, f"outside_{name}", module)
+    row = pd.DataFrame({"ensemble_method": [name], "module": [f"outside_{name}"], "over": [None]})
+    return pd.concat([_registry(["reference_alone", "equal_weights"]), row], ignore_index=True)
 
 
 def _registry(methods) -> pd.DataFrame:
@@ -272,7 +347,7 @@ def test_too_few_matured_rows_step_a_method_aside_in_the_first_block_only(foreca
         own = forecasts[forecasts["ensemble_method"] == method]
         first = own["fold_start"] == "2018-01-01"
         assert set(own.loc[first, "status"]) == {"stepped_aside"}
-        assert own.loc[first, "reason"].str.contains("0 matured rows at a horizon, 100 are needed").all()
+        assert own.loc[first, "reason"].str.contains("0 matured rows at this horizon, 100 are needed").all()
         assert own.loc[first, QUANTILES].isna().all(axis=None)
         assert set(own.loc[~first, "status"]) == {"ok"}
 
@@ -317,7 +392,7 @@ def test_a_method_that_feeds_on_one_that_stepped_aside_does_so_too(market, tmp_p
     result, _ = _run(*market, tmp_path, methods)
     own = result[result["ensemble_method"] == "conformal_qra"]
     first = own["fold_start"] == "2018-01-01"
-    assert set(own.loc[first, "reason"]) == {"quantile_regression_averaging has no forecasts in this block"}
+    assert set(own.loc[first, "reason"]) == {"quantile_regression_averaging has no forecast of this row"}
     assert set(own.loc[first, "status"]) == {"stepped_aside"}
     assert set(own.loc[~first, "status"]) == {"ok"}
     assert not own.duplicated(["kind", *KEY]).any()
@@ -420,20 +495,109 @@ def test_an_input_that_says_the_same_every_day_is_one_like_any_other(market, tmp
     assert np.isfinite(later[QUANTILES]).all(axis=None)
 
 
-def test_a_method_that_raises_leaves_failed_rows_with_its_reason_and_the_others_go_on(monkeypatch, market, tmp_path):
-    outside = ModuleType("outside_failing")
-    outside.METHOD = _Failing
-    monkeypatch.setitem(sys.modules, "outside_failing", outside)
-    registry = _registry(["reference_alone", "equal_weights"])
-    failing = pd.DataFrame({"ensemble_method": ["failing"], "module": ["outside_failing"], "over": [None]})
-    result, _ = _run(*market, tmp_path, pd.concat([registry, failing], ignore_index=True))
-    failed = result[(result["ensemble_method"] == "failing") & (result["fold_start"] > "2018-01-01")]
+@pytest.mark.parametrize("method", BREAKERS)
+def test_a_method_that_breaks_its_word_leaves_failed_rows_with_the_reason_and_the_others_go_on(
+    monkeypatch, market, tmp_path, method
+):
+    result, _ = _run(*market, tmp_path, _outside(monkeypatch, method))
+    failed = result[(result["ensemble_method"] == "mine") & (result["fold_start"] > "2018-01-01")]
     assert set(failed["status"]) == {"failed"}
-    assert set(failed["reason"]) == {"ValueError: no convergence"}
+    assert failed["reason"].str.contains(BREAKERS[method]).all()
     assert failed[QUANTILES].isna().all(axis=None)
-    others = result[result["ensemble_method"] != "failing"]
+    assert set(failed["weights"]) == {"{}"}
+    others = result[result["ensemble_method"] != "mine"]
     assert set(others["status"]) == {"ok"}
     assert others[QUANTILES].notna().all(axis=None)
+
+
+def test_a_method_is_shown_every_outcome_once_on_the_day_it_is_known_and_none_of_those_it_forecasts(
+    monkeypatch, market, tmp_path
+):
+    monkeypatch.setattr(_Witness, "seen", [])
+    inputs, targets = market
+    _run(inputs, targets, tmp_path, _outside(monkeypatch, _Witness))
+    history = inputs.loc[(inputs["kind"] == "oof") & (inputs["input"] == "reference"), KEY].merge(targets, on=KEY)
+    assert len(_Witness.seen) > 700
+    for rows, known in _Witness.seen[::25]:
+        assert np.isnan(rows.z).all()
+        assert not rows.quantiles.flags.writeable
+        day = pd.Timestamp(rows.as_of_date[0])
+        due = history[(history["target_date"] <= day) & history["is_matured"]]
+        shown = pd.concat(
+            [pd.DataFrame({"as_of_date": part.as_of_date, "horizon_days": part.horizon_days}) for part in known]
+        )
+        assert not shown.duplicated().any()
+        assert len(shown) == len(due)
+        assert len(shown.merge(due, on=KEY)) == len(due)
+
+
+def test_a_horizon_with_few_matured_rows_does_not_silence_a_method_at_the_others(market, tmp_path):
+    inputs, targets = market
+    longest = targets["horizon_days"] == max(HORIZONS)
+    slow = targets.copy()
+    # the longest horizon's outcomes come a year later
+    slow.loc[longest, "target_date"] = slow.loc[longest, "target_date"] + pd.DateOffset(days=365)
+    result, _ = _run(inputs, slow, tmp_path)
+    for method in FITTED:
+        block = _block(result, "oof", 2019, method)
+        by_horizon = block.groupby("horizon_days")["status"].agg(set)
+        assert by_horizon[min(HORIZONS)] == {"ok"}
+        assert by_horizon[max(HORIZONS)] == {"stepped_aside"}
+        assert block.loc[block["status"] != "ok", "reason"].str.contains("0 matured rows at this horizon").all()
+
+
+def test_an_input_that_exists_now_but_not_in_the_past_takes_part_and_is_told(market, tmp_path):
+    inputs, targets = market
+    new = inputs[(inputs["input"] == "good") & (inputs["kind"] == "live")].assign(input="newcomer")
+    result, _ = _run(pd.concat([inputs, new], ignore_index=True), targets, tmp_path)
+    live = _block(result, "live", 2020, "equal_weights")
+    assert set(live["inputs"]) == {"bad good newcomer reference"}
+    assert live["weights"].map(lambda told: json.loads(told)["newcomer"]).unique().tolist() == [0.25]
+
+
+def test_a_live_block_without_any_history_has_the_methods_that_need_none(market, tmp_path):
+    inputs, targets = market
+    result, _ = _run(inputs[inputs["kind"] == "live"], targets, tmp_path)
+    status = result.groupby("ensemble_method")["status"].agg(set)
+    assert status["equal_weights"] == status["conformal"] == status["reference_alone"] == {"ok"}
+    assert all(status[method] == {"stepped_aside"} for method in FITTED)
+
+
+def test_what_feeds_on_another_rests_on_the_others_inputs(forecasts):
+    assert set(forecasts.loc[forecasts["ensemble_method"] == "conformal", "inputs"]) == {"bad good reference"}
+
+
+def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, tmp_path):
+    inputs, targets = market
+    source = tmp_path / "source"
+    source.mkdir()
+    monkeypatch.syspath_prepend(source)
+    (source / "factory_of_methods.py").write_text(FACTORY)
+    registry = pd.concat(
+        [
+            _registry(["reference_alone"]),
+            pd.DataFrame({"ensemble_method": ["mine"], "module": ["shifting_method"], "over": [None]}),
+        ],
+        ignore_index=True,
+    )
+
+    def run(shift: float, known: pd.DataFrame) -> tuple[float, int]:
+        (source / "shifting_method.py").write_text(f"from factory_of_methods import make\n\nMETHOD = make({shift})\n")
+        for name in ("shifting_method", "factory_of_methods"):
+            sys.modules.pop(name, None)
+        fingerprint.of_code.cache_clear()
+        result, fitted = _run(inputs, known, tmp_path / "data", registry)
+        return _block(result, "live", 2020, "mine")["q50"].mean(), len(fitted)
+
+    first, fitted = run(0.0, targets)
+    assert fitted == 4
+    assert run(0.0, targets) == (first, 0)
+    moved, fitted = run(5.0, targets)
+    assert fitted == 4
+    assert moved > first + 0.5
+    again = targets.copy()
+    again.loc[again["as_of_date"] == "2018-03-01", "z"] += 1
+    assert run(5.0, again)[1] == 3 + 1  # every block that could know it, the first one too: it ends after it
 
 
 def test_a_row_without_reference_is_refused_with_the_way_out(market, tmp_path):

@@ -30,6 +30,16 @@ def test_the_best_of_equals_is_ruled_out_no_more_often_than_stated():
     assert np.mean(rejected) < 0.3  # stated: at most 0.25
 
 
+def test_losses_of_overlapping_targets_do_not_rule_equals_out_more_often():
+    rejected = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        noise = np.stack([np.convolve(rng.standard_normal(619), np.ones(20), "valid") for _ in range(2)], axis=1)
+        table = pd.DataFrame(3 + noise, columns=["reference_alone", "a"])
+        rejected.append(confidence_set(table, horizon=20)["a"] < 1 - evidence.CONFIDENCE)
+    assert np.mean(rejected) < 0.3  # taken for independent, they would be in well over a third
+
+
 def test_methods_with_the_same_losses_share_their_p_value():
     table = losses(300, 2, reference_alone=3, bad=4).assign(
         twin=lambda t: t["reference_alone"], other=lambda t: t["bad"]
@@ -40,13 +50,22 @@ def test_methods_with_the_same_losses_share_their_p_value():
     assert (confidence_set(table[["reference_alone", "twin"]], horizon=1) == 1).all()
 
 
-def test_rows_are_those_that_all_share_and_a_method_with_few_is_not_compared():
+def test_rows_are_those_that_all_share_and_a_method_that_failed_often_is_not_compared():
     table = losses(100, 3, reference_alone=3, a=3, b=3)
     table.loc[:9, "a"] = np.nan  # it failed in a block
-    table.loc[:79, "b"] = np.nan
+    table.loc[:39, "b"] = np.nan
     kept = compared(table)
     assert list(kept.columns) == ["reference_alone", "a"]
     assert len(kept) == 90
+
+
+def test_methods_that_failed_in_different_blocks_do_not_take_all_rows_from_the_others():
+    table = losses(100, 6, reference_alone=3, sound=3, a=3, b=3, c=3, d=3)
+    for number, name in enumerate("abcd"):
+        table.loc[25 * number : 25 * number + 24, name] = np.nan
+    kept = compared(table)
+    assert {"reference_alone", "sound"} < set(kept.columns)
+    assert len(kept) >= 75
 
 
 # ---------- as of each block
@@ -88,6 +107,28 @@ def test_a_block_is_judged_by_what_had_matured_before_it_from_the_second_block_o
     assert not found.duplicated([*BLOCK, "horizon_days", "ensemble_method"]).any()
 
 
+def test_the_set_holds_those_whose_p_value_is_a_quarter_or_more():
+    found = ensemble_evidence(forecasts(gap=0.03))
+    assert (found["is_in_confidence_set"] == (found["mcs_p_value"] >= 0.25)).all()
+
+
+def test_live_rows_and_such_without_an_outcome_say_nothing():
+    known = forecasts()
+    extra = known[(known["kind"] == "oof") & (known["fold_start"] == "2018-01-01")].tail(60)
+    live = extra.assign(kind="live", pinball_pct=99.0)
+    early = pd.Timestamp("2018-06-01")
+    unmatured = known.copy()
+    unmatured.loc[(unmatured["as_of_date"] == early) & (unmatured["kind"] == "oof"), "is_matured"] = False
+    wrong = unmatured.copy()
+    wrong.loc[(wrong["as_of_date"] == early) & (wrong["kind"] == "oof"), "pinball_pct"] = 1e6
+    block = lambda table: table[table["kind"] == "oof"].reset_index(drop=True)  # noqa: E731
+    clean = block(ensemble_evidence(known))
+    with_live = block(ensemble_evidence(pd.concat([known, live])))
+    pd.testing.assert_frame_equal(with_live, clean)
+    pd.testing.assert_frame_equal(block(ensemble_evidence(wrong)), block(ensemble_evidence(unmatured)))
+    assert block(ensemble_evidence(unmatured))["n_compared"].iloc[0] == clean["n_compared"].iloc[0] - 1
+
+
 def test_what_came_later_changes_nothing():
     known = forecasts()
     shaken = known.copy()
@@ -112,12 +153,12 @@ def test_a_method_that_failed_in_its_last_block_is_compared_on_the_rows_it_has()
     table = forecasts()
     table.loc[
         (table["ensemble_method"] == "good")
-        & (table["as_of_date"] >= "2018-10-01")
+        & (table["as_of_date"] >= "2018-11-01")
         & (table["as_of_date"] < "2019-01-01"),
         "status",
     ] = "failed"
     third = ensemble_evidence(table).query("kind == 'oof'").set_index("ensemble_method")
-    assert third["n_compared"].unique().tolist() == [len(pd.bdate_range("2018-01-01", "2018-09-28"))]
+    assert third["n_compared"].unique().tolist() == [len(pd.bdate_range("2018-01-01", "2018-10-31"))]
 
 
 @pytest.mark.parametrize("empty", [True, False])

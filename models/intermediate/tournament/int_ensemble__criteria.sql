@@ -91,11 +91,11 @@ criteria as (
     select
         *,
         1 - pinball_pct / reference_pinball_pct as pinball_gain,
-        (
+        round((
             abs(reference_coverage_50 - 0.5) - abs(coverage_50 - 0.5)
             + abs(reference_coverage_80 - 0.8) - abs(coverage_80 - 0.8)
             + abs(reference_coverage_90 - 0.9) - abs(coverage_90 - 0.9)
-        ) / 3 as coverage_gain,
+        ) / 3, 12) as coverage_gain,  -- rounded: the same coverage is the same gain, to the last digit
         1 - width_80_pct / reference_width_80_pct as sharpness_gain
     from averages
 ),
@@ -152,7 +152,10 @@ final as (
         methods.cost,
         evidence.n_compared,
         evidence.mcs_p_value,
-        coalesce(evidence.is_in_confidence_set, criteria.n_rows is null) as is_in_confidence_set,
+        -- where nothing could be compared nothing is ruled out, nor what is new; a method that failed too often to be compared is
+        coalesce(
+            evidence.is_in_confidence_set, criteria.n_rows is null or was_compared.horizon_days is null
+        ) as is_in_confidence_set,
         evidence.dm_statistic,
         evidence.dm_p_value,
         present.ensemble_method is not null as has_forecasts,
@@ -174,6 +177,10 @@ final as (
         and evidence.fold_start = blocks.fold_start
         and evidence.horizon_days = blocks.horizon_days
         and evidence.ensemble_method = methods.ensemble_method
+    left join (select distinct kind, fold_start, horizon_days from evidence) as was_compared
+        on was_compared.kind = blocks.kind
+        and was_compared.fold_start = blocks.fold_start
+        and was_compared.horizon_days = blocks.horizon_days
     left join present
         on present.kind = blocks.kind
         and present.fold_start = blocks.fold_start

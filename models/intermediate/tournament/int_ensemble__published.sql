@@ -1,82 +1,78 @@
--- The forecasts of the method that stood chosen in each block, in cents/lb: exact transforms of the return quantiles.
--- Horizons are coherent: no quantile lies nearer to its median, in log price, than at a shorter horizon. Each horizon has its own
--- method, and by accident of noise one could promise to know more of the farther day.
--- The history begins with the third block: one to fit on, one to choose on.
+-- The published line in cents/lb: exact transforms of the coherent return quantiles, scored.
 with
-forecasts as (
-    select * from {{ ref('int_ensemble__forecasts') }}
-),
-
-choices as (
-    select * from {{ ref('int_ensemble__choices') }}
-),
-
-chosen as (
-    select forecasts.*
-    from forecasts
-    inner join choices
-        on choices.kind = forecasts.kind
-        and choices.fold_start = forecasts.fold_start
-        and choices.horizon_days = forecasts.horizon_days
-        and choices.ensemble_method = forecasts.ensemble_method
-    where forecasts.kind = 'live' or forecasts.block_number >= 3
-),
-
--- distances from the median, as log returns: the greatest so far, from the shortest horizon on
 coherent as (
     select
         * replace (
-            {% for level in ['05', '10', '25'] -%}
-            q50 - max((q50 - q{{ level }}) * scale) over upto_horizon / scale as q{{ level }},
-            {% endfor -%}
-            {% for level in ['75', '90', '95'] -%}
-            q50 + max((q{{ level }} - q50) * scale) over upto_horizon / scale as q{{ level }}{{ "," if not loop.last }}
-            {% endfor -%}
-        ),
-        greatest(
-            max((q50 - q10) * scale) over upto_horizon - (q50 - q10) * scale,
-            max((q90 - q50) * scale) over upto_horizon - (q90 - q50) * scale
-        ) > 1e-12 as is_widened
-    from chosen
-    window upto_horizon as (partition by kind, fold_start, as_of_date order by horizon_days)
+            as_of_date::date as as_of_date,
+            target_date::date as target_date,
+            fold_start::date as fold_start,
+            trained_until::date as trained_until
+        )
+    from {{ ref('coherent_zl') }}
 ),
 
 scored as (
-    select
-        * exclude (pinball_pct, error_pct, is_inside_50, is_inside_80, is_inside_90, width_pct),
-        {{ row_scores() }}
+    select *, {{ row_scores() }}
     from coherent
 ),
 
-final as (
+priced as (
     select
-        as_of_date,
-        horizon_days,
-        horizon_code,
-        target_date,
-        kind,
-        fold_start,
-        trained_until,
-        ensemble_method,
-        last_price,
+        *,
         {% for level in ['05', '10', '25', '50', '75', '90', '95'] -%}
         last_price * exp(q{{ level }} * scale) as p{{ level }},
         {% endfor -%}
         {% for level in ['10', '50', '90'] -%}
-        last_price * exp(reference_q{{ level }} * scale) as reference_p{{ level }},
+        last_price * exp(reference_q{{ level }} * scale) as reference_p{{ level }}{{ "," if not loop.last }}
         {% endfor -%}
-        prob_up,
-        realised_price,
-        is_matured,
-        pinball_pct,
-        reference_pinball_pct,
-        is_inside_80,
-        share,
-        is_widened,
-        inputs,
-        fingerprint,
-        data_source
     from scored
+),
+
+-- what the forecast of a day is: another choice of methods, or another number at one horizon, is another version of all four
+versions as (
+    select
+        kind,
+        fold_start,
+        as_of_date,
+        md5(string_agg(
+            concat_ws('|', horizon_days, fingerprint, ensemble_method, p05, p10, p25, p50, p75, p90, p95), '|' order by horizon_days
+        )) as model_version
+    from priced
+    group by kind, fold_start, as_of_date
+),
+
+final as (
+    select
+        priced.as_of_date,
+        priced.horizon_days,
+        priced.horizon_code,
+        priced.target_date,
+        priced.kind,
+        priced.fold_start,
+        priced.trained_until,
+        priced.ensemble_method,
+        priced.last_price,
+        priced.p05, priced.p10, priced.p25, priced.p50, priced.p75, priced.p90, priced.p95,
+        priced.reference_p10,
+        priced.reference_p50,
+        priced.reference_p90,
+        priced.prob_up,
+        priced.realised_price,
+        priced.is_matured,
+        priced.pinball_pct,
+        priced.reference_pinball_pct,
+        priced.is_inside_80,
+        priced.share,
+        priced.is_widened,
+        priced.inputs,
+        priced.fingerprint,
+        versions.model_version,
+        priced.data_source
+    from priced
+    inner join versions
+        on versions.kind = priced.kind
+        and versions.fold_start = priced.fold_start
+        and versions.as_of_date = priced.as_of_date
 )
 
 select * from final

@@ -5,7 +5,7 @@ ledger as (
 ),
 
 in_force as (
-    select distinct as_of_date, horizon_days, fingerprint as model_version, data_source
+    select distinct as_of_date, horizon_days, model_version, data_source
     from {{ ref('int_ensemble__published') }}
     where kind = 'live'
     qualify as_of_date = max(as_of_date) over ()

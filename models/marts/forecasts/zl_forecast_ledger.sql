@@ -36,7 +36,7 @@ final as (
         ---------- key
         as_of_date,
         horizon_days,
-        fingerprint as model_version,
+        model_version,
         data_source,
 
         ---------- what is forecast

@@ -100,7 +100,7 @@ final as (
             when standing = 'reference' then format('{} stands above it', published_method)
             when standing = 'not_better' then format('score {:+.4f} is not above {{ var("ensemble_min_gain") }}', score)
             when standing = 'ruled_out' then
-                coalesce(format('out of the confidence set, p {:.2f}', mcs_p_value), 'too few rows to compare: it failed in most blocks')
+                coalesce(format('out of the confidence set, p {:.2f}', mcs_p_value), 'too few rows to compare: it failed too often')
             when standing = 'too_slow' then 'takes more than a minute a block'
             else coalesce(status || ': ' || reason, 'no forecast in the newest block')
         end as why,

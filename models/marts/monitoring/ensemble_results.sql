@@ -17,7 +17,7 @@ final as (
         forecasts.horizon_code,
         forecasts.fold_start,
         forecasts.trained_until,
-        forecasts.ensemble_method = any_value(choices.ensemble_method) as is_published,
+        forecasts.ensemble_method = any_value(choices.ensemble_method) and any_value(forecasts.block_number) >= 3 as is_published,
         any_value(forecasts.status) as status,
         any_value(forecasts.reason) as reason,
         {{ forecast_criteria('forecasts') }},

@@ -1,5 +1,6 @@
 """The ensemble methods: one module each, with a constant METHOD. The registry is seeds/ensemble_methods.csv, whose rows name the modules."""
 
+from dataclasses import dataclass
 from importlib import import_module
 
 import pandas as pd
@@ -7,8 +8,28 @@ import pandas as pd
 from zl_forecast.ensembles.base import EnsembleMethod, Rows
 from zl_forecast.errors import TournamentError
 
+FALLBACK = "reference_alone"  # what is published where nothing stands above it, and what every test is against
 
-def load_methods(registry: pd.DataFrame) -> dict[str, type[EnsembleMethod]]:
+
+@dataclass(frozen=True)
+class Registered:
+    """One row of the registry.
+
+    Attributes
+    ----------
+    method : subclass of EnsembleMethod
+    module : str
+        Where the seed says that it is.
+    over : str, optional
+        The method on whose finished forecasts it works; None where it combines the inputs.
+    """
+
+    method: type[EnsembleMethod]
+    module: str
+    over: str | None
+
+
+def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:
     """The methods of the registry, by name, in its order.
 
     Parameters
@@ -19,28 +40,44 @@ def load_methods(registry: pd.DataFrame) -> dict[str, type[EnsembleMethod]]:
     Raises
     ------
     TournamentError
-        A module cannot be found or has no METHOD, or a method feeds on one that is not there or feeds on another itself.
+        A module cannot be found or imported or has no METHOD, a method feeds on one that is not there or feeds on another itself, or
+        there is no reference_alone.
     """
-    loaded = {}
     first_level = set(registry.loc[registry["over"].isna(), "ensemble_method"])
+    if FALLBACK not in first_level:
+        raise TournamentError(
+            f"seeds/ensemble_methods.csv has no method '{FALLBACK}', which is published where no other is better. Put its row back."
+        )
+    loaded = {}
     for name, module, over in registry[["ensemble_method", "module", "over"]].itertuples(index=False):
         if pd.notna(over) and over not in first_level:
             raise TournamentError(
                 f"ensemble method '{name}' of seeds/ensemble_methods.csv feeds on '{over}'. Name a method there that is in the seed "
                 f"and feeds on none itself: {', '.join(sorted(first_level))}."
             )
-        try:
-            loaded[name] = import_module(module).METHOD
-        except ModuleNotFoundError as error:
-            raise TournamentError(
-                f"ensemble method '{name}' of seeds/ensemble_methods.csv: {error}. Write the module {module}, or correct its name in "
-                "the seed; a module outside of zl_forecast must be on PYTHONPATH or installed."
-            ) from error
-        except AttributeError as error:
-            raise TournamentError(
-                f"ensemble method '{name}': module {module} has no constant METHOD. Add METHOD = <your class>."
-            ) from error
+        loaded[name] = Registered(_method(name, module), module, over if pd.notna(over) else None)
     return loaded
 
 
-__all__ = ["EnsembleMethod", "Rows", "load_methods"]
+def _method(name: str, module: str) -> type[EnsembleMethod]:
+    try:
+        found = import_module(module)
+    except Exception as error:
+        missing = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or "?")
+        way_out = (
+            f"Write the module {module}, or correct its name in the seed; a module outside of zl_forecast must be on PYTHONPATH or "
+            "installed."
+            if missing
+            else f"Mend the module {module}, or take the row out of the seed."
+        )
+        raise TournamentError(
+            f"ensemble method '{name}' of seeds/ensemble_methods.csv: {type(error).__name__}: {error}. {way_out}"
+        ) from error
+    if not hasattr(found, "METHOD"):
+        raise TournamentError(
+            f"ensemble method '{name}': module {module} has no constant METHOD. Add METHOD = <your class>."
+        )
+    return found.METHOD
+
+
+__all__ = ["FALLBACK", "EnsembleMethod", "Registered", "Rows", "load_methods"]

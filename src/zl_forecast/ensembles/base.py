@@ -42,6 +42,10 @@ class Rows:
     target_date: np.ndarray
     z: np.ndarray
 
+    def __post_init__(self) -> None:
+        for values in (self.quantiles, self.z):
+            values.flags.writeable = False  # several methods read the same rows
+
     def __len__(self) -> int:
         return len(self.z)
 

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 
 from zl_forecast import settings
+from zl_forecast.ensembles import FALLBACK
 from zl_forecast.scoring import diebold_mariano
 
-REFERENCE_ALONE = "reference_alone"
 FIRST_BLOCK = 2  # the first block has no matured rows to fit on
 LEAST_SAMPLES = 10  # independent ones below which nothing is ruled out
-LEAST_SHARE_OF_ROWS = 0.5  # of a method that failed now and then; one with fewer is not compared
+LEAST_SHARE_OF_ROWS = (
+    0.75  # that all compared methods have in common; methods that failed too often for it are not compared
+)
 CONFIDENCE = 0.75  # of the set; Hansen, Lunde and Nason report 75 and 90 %
 REPETITIONS = 1_000
 BLOCK = ["kind", "fold_start", "trained_until"]
@@ -74,9 +76,16 @@ def ensemble_evidence(forecasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def compared(losses: pd.DataFrame) -> pd.DataFrame:
-    """The rows that all methods share, of those methods that have most of the rows; array-like of shape (n_rows, n_methods)."""
-    has_most = losses.notna().mean() >= LEAST_SHARE_OF_ROWS
-    return losses.loc[:, has_most].dropna()
+    """The rows that the compared methods share.
+
+    Methods with the fewest rows are left out until the others have `LEAST_SHARE_OF_ROWS` of all rows in common: one that failed in
+    a bad year must not take the year away from the others.
+    """
+    complete = losses.dropna()
+    while len(complete) < LEAST_SHARE_OF_ROWS * len(losses) and losses.shape[1] > 1:
+        losses = losses.drop(columns=losses.drop(columns=FALLBACK).count().idxmin())
+        complete = losses.dropna()
+    return complete
 
 
 def confidence_set(losses: pd.DataFrame, horizon: int) -> pd.Series:
@@ -115,7 +124,7 @@ def _tested(losses: pd.DataFrame, horizon: int) -> pd.DataFrame:
     p_values = confidence_set(losses, horizon) if enough else pd.Series(np.nan, index=losses.columns)
     rows = []
     for name in losses:
-        against = diebold_mariano(losses[name].to_numpy(), losses[REFERENCE_ALONE].to_numpy(), overlap=horizon)
+        against = diebold_mariano(losses[name].to_numpy(), losses[FALLBACK].to_numpy(), overlap=horizon)
         rows.append(
             {
                 "ensemble_method": name,

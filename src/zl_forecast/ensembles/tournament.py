@@ -10,7 +10,7 @@ import pandas as pd
 
 from zl_forecast import artifacts, fingerprint, settings, workers
 from zl_forecast.distribution import probabilities
-from zl_forecast.ensembles import EnsembleMethod, Rows, load_methods
+from zl_forecast.ensembles import EnsembleMethod, Registered, Rows, load_methods
 from zl_forecast.ensembles.base import REFERENCE
 from zl_forecast.ensembles.shrinkage import share_of_combination
 from zl_forecast.errors import TournamentError
@@ -55,7 +55,7 @@ class Block:
     kind: str
     start: pd.Timestamp
     trained_until: pd.Timestamp
-    methods: dict[str, type[EnsembleMethod]]
+    methods: dict[str, Registered]
     history: Rows
     test: Rows
 
@@ -69,7 +69,10 @@ class Block:
             self.kind,
             self.start,
             self.trained_until,
-            {name: fingerprint.of_code(method.__module__) for name, method in self.methods.items()},
+            {
+                name: (own.module, fingerprint.of_code(own.module, own.method.__module__))
+                for name, own in self.methods.items()
+            },
             [(rows.inputs, _of_rows(rows)) for rows in (self.history, self.test)],
             fingerprint.of_code(__name__),
             fingerprint.library_versions(),
@@ -106,35 +109,54 @@ def run_ensembles(inputs: pd.DataFrame, targets: pd.DataFrame, registry: pd.Data
         The registry names what is not there, or the reference lacks rows.
     """
     methods = load_methods(registry)
-    over = registry.dropna(subset="over").set_index("ensemble_method")["over"].to_dict()
     outcome = targets.set_index(KEY)[["z", "target_date"]]
-    first = {name: method for name, method in methods.items() if name not in over}
+    first = {name: own for name, own in methods.items() if own.over is None}
     finished = _pulled_towards_reference(_hold(_blocks(inputs, outcome, first)), inputs, targets)
-    results = [finished]
-    reference = inputs[inputs["input"] == REFERENCE]
-    for name, feeds in over.items():
-        fed = finished[(finished["ensemble_method"] == feeds) & (finished["status"] == "ok")].assign(input=feeds)
-        both = pd.concat([fed[[*fed.columns.intersection(inputs.columns)]], reference], ignore_index=True)
-        covered = pd.MultiIndex.from_frame(both[BLOCK]).isin(pd.MultiIndex.from_frame(fed[BLOCK].drop_duplicates()))
-        raw = _hold(_blocks(both[covered], outcome, {name: methods[name]}))
-        aside = reference.loc[
-            ~pd.MultiIndex.from_frame(reference[BLOCK]).isin(pd.MultiIndex.from_frame(fed[BLOCK].drop_duplicates())),
-            [*BLOCK, *KEY],
-        ].assign(ensemble_method=name, status="stepped_aside", reason=f"{feeds} has no forecasts in this block")
-        results.append(pd.concat([raw, aside], ignore_index=True).assign(share=1.0))
-    table = pd.concat(results, ignore_index=True)
+    second = [_fed(name, own, finished, inputs, outcome) for name, own in methods.items() if own.over is not None]
+    table = pd.concat([finished, *second], ignore_index=True)
     done = table["status"] == "ok"
     chance = probabilities(table.loc[done, QUANTILES].to_numpy(), np.zeros((done.sum(), 1)))[:, 0]
     table.loc[done, "prob_up"] = 1 - chance
     return table.reindex(columns=list(COLUMNS)).astype(COLUMNS)
 
 
+def _fed(
+    name: str, registered: Registered, finished: pd.DataFrame, inputs: pd.DataFrame, outcome: pd.DataFrame
+) -> pd.DataFrame:
+    """A method of the second level, on the finished forecasts of the one that feeds it and the reference of the same rows."""
+    reference = inputs[inputs["input"] == REFERENCE]
+    fed = finished[(finished["ensemble_method"] == registered.over) & (finished["status"] == "ok")]
+    rows = [*BLOCK, *KEY]
+    beside = reference.merge(fed[rows], on=rows)
+    both = pd.concat(
+        [fed.assign(input=registered.over)[inputs.columns.intersection(fed.columns).union(["input"])], beside]
+    )
+    raw = _hold(_blocks(both, outcome, {name: registered})).drop(columns=["inputs", "reason"], errors="ignore")
+    # what it rests on is what its base rests on
+    raw = raw.merge(fed[[*rows, "inputs", "reason"]], on=rows) if len(raw) else raw
+    unfed = reference[rows].merge(fed[rows], on=rows, how="left", indicator=True).query("_merge == 'left_only'")[rows]
+    aside = unfed.assign(
+        ensemble_method=name,
+        status="stepped_aside",
+        reason=f"{registered.over} has no forecast of this row",
+        weights="{}",
+    )
+    return pd.concat([part for part in (raw, aside) if len(part)], ignore_index=True).assign(share=1.0)
+
+
 def forecast_block(block: Block) -> pd.DataFrame:
     """Raw combined quantiles of every method for one block; a method that fails leaves rows with its reason."""
-    train = block.matured(None, np.datetime64(block.trained_until) - np.timedelta64(1, "D"))
-    counts = {horizon: len(own) for horizon, own in train.by_horizon()}
-    few = min(counts.get(int(horizon), 0) for horizon in np.unique(block.test.horizon_days))
-    result = pd.concat([_forecast(name, method(), block, train, few) for name, method in block.methods.items()])
+    train = block.matured(None, _day_before(block.trained_until))
+    matured = {horizon: len(own) for horizon, own in train.by_horizon()}
+    parts = []
+    for name, registered in block.methods.items():
+        needed = settings.MATURED_FOR_ENSEMBLE if registered.method.needs_fit else 0
+        able = np.array([matured.get(int(horizon), 0) >= needed for horizon in block.test.horizon_days])
+        for ready, test in ((True, block.test.take(able)), (False, block.test.take(~able))):
+            if len(test):
+                own = _forecast(registered, block, train, test) if ready else _stepped_aside(test, matured, needed)
+                parts.append(own.assign(ensemble_method=name))
+    result = pd.concat(parts, ignore_index=True)
     result = result.assign(
         kind=block.kind, fold_start=block.start, trained_until=block.trained_until, fingerprint=block.name
     )
@@ -142,58 +164,86 @@ def forecast_block(block: Block) -> pd.DataFrame:
     return result
 
 
-def _forecast(name: str, method: EnsembleMethod, block: Block, train: Rows, few: int) -> pd.DataFrame:
-    """One method's rows of a block."""
-    test = block.test
+def _forecast(registered: Registered, block: Block, train: Rows, test: Rows) -> pd.DataFrame:
+    """One method's rows of a block, at the horizons at which it can be fitted."""
     status, reason = "ok", _stand_ins(test)
-    quantiles = np.full((len(test), len(QUANTILES)), np.nan)
-    weights = None
     started = fitted = scored = time.perf_counter()
-    if method.needs_fit and few < settings.MATURED_FOR_ENSEMBLE:
-        status = "stepped_aside"
-        reason = f"{few} matured rows at a horizon, {settings.MATURED_FOR_ENSEMBLE} are needed"
-    else:
-        try:
-            method.fit(train)
-            fitted = time.perf_counter()
-            quantiles, weights = (
-                _walk(method, block) if method.learns_daily else (method.predict(test), method.weights(test))
-            )
-            scored = time.perf_counter()
-            if not np.isfinite(quantiles).all():
-                raise ValueError(f"{(~np.isfinite(quantiles)).any(axis=1).sum()} rows without a finite forecast")
-        except Exception as error:  # one method less must not stop the forecast; the row says why
-            status, reason, weights = "failed", f"{type(error).__name__}: {error}", None
-            quantiles = np.full((len(test), len(QUANTILES)), np.nan)
+    try:
+        method = registered.method()
+        method.fit(train.take(np.isin(train.horizon_days, test.horizon_days)))
+        fitted = time.perf_counter()
+        walk = _walk if method.learns_daily else _at_once
+        quantiles, weights = walk(method, block, test)
+        scored = time.perf_counter()
+        quantiles, weights = _checked(quantiles, weights, test)
+    except Exception as error:  # one method less must not stop the forecast; the row says why
+        status, reason, weights = "failed", f"{type(error).__name__}: {error}", None
+        quantiles = np.full((len(test), len(QUANTILES)), np.nan)
+    return _table(
+        test,
+        quantiles,
+        weights,
+        status=status,
+        reason=reason,
+        fit_seconds=fitted - started,
+        score_seconds=scored - fitted,
+    )
+
+
+def _stepped_aside(test: Rows, matured: dict[int, int], needed: int) -> pd.DataFrame:
+    counts = [matured.get(int(horizon), 0) for horizon in test.horizon_days]
+    reason = [f"{count} matured rows at this horizon, {needed} are needed" for count in counts]
+    nothing = np.full((len(test), len(QUANTILES)), np.nan)
+    return _table(test, nothing, None, status="stepped_aside", reason=reason, fit_seconds=0.0, score_seconds=0.0)
+
+
+def _table(test: Rows, quantiles: np.ndarray, weights: np.ndarray | None, **columns) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "ensemble_method": name,
             "as_of_date": test.as_of_date,
             "horizon_days": test.horizon_days,
             **dict(zip(QUANTILES, np.sort(quantiles, axis=1).T, strict=True)),
             "weights": _told(weights, test),
             "inputs": " ".join(sorted(np.array(test.inputs)[test.is_present.any(axis=0)])),
-            "fit_seconds": fitted - started,
-            "score_seconds": scored - fitted,
-            "status": status,
-            "reason": reason,
+            **columns,
         }
     )
 
 
-def _walk(method: EnsembleMethod, block: Block) -> tuple[np.ndarray, np.ndarray | None]:
+def _checked(quantiles: np.ndarray, weights: np.ndarray | None, test: Rows) -> tuple[np.ndarray, np.ndarray | None]:
+    """What a method returned, if it is what it owes."""
+    for what, values, width in (("quantiles", quantiles, len(QUANTILES)), ("weights", weights, len(test.inputs))):
+        if what == "weights" and values is None:
+            continue
+        if np.shape(values) != (len(test), width):
+            raise ValueError(f"{what} of shape {np.shape(values)}, not {(len(test), width)}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{(~np.isfinite(values)).any(axis=1).sum()} rows of {what} are not finite")
+    return quantiles, weights
+
+
+def _at_once(method: EnsembleMethod, block: Block, test: Rows) -> tuple[np.ndarray, np.ndarray | None]:
+    return method.predict(test), method.weights(test)
+
+
+def _walk(method: EnsembleMethod, block: Block, test: Rows) -> tuple[np.ndarray, np.ndarray | None]:
     """Session after session: what has become known by its close, then its forecast."""
-    known = np.datetime64(block.trained_until) - np.timedelta64(1, "D")
+    known = _day_before(block.trained_until)
     quantiles, weights = [], []
-    for day in np.unique(block.test.as_of_date):
+    for day in np.unique(test.as_of_date):
         new = block.matured(known, day)
         if len(new):
             method.update(new)
         known = day
-        today = block.test.take(block.test.as_of_date == day)
+        today = test.take(test.as_of_date == day)
         quantiles.append(method.predict(today))
         weights.append(method.weights(today))
     return np.concatenate(quantiles), None if weights[0] is None else np.concatenate(weights)
+
+
+def _day_before(day: pd.Timestamp) -> np.datetime64:
+    """What matured before a day had matured on or before this one."""
+    return np.datetime64(day) - np.timedelta64(1, "D")
 
 
 def _stand_ins(rows: Rows) -> str:
@@ -238,16 +288,17 @@ def _finished(block: Block) -> pd.DataFrame | None:
     return None if folder is None else pd.read_parquet(folder / FORECASTS)
 
 
-def _blocks(inputs: pd.DataFrame, outcome: pd.DataFrame, methods: dict[str, type[EnsembleMethod]]) -> list[Block]:
+def _blocks(inputs: pd.DataFrame, outcome: pd.DataFrame, methods: dict[str, Registered]) -> list[Block]:
     """Oldest first, the live one last."""
     if inputs.empty:
         return []
-    history = _rows(inputs[inputs["kind"] == "oof"], outcome)
+    names = tuple(sorted(inputs["input"].unique()))
+    history = _rows(inputs[inputs["kind"] == "oof"], outcome, names)
     history = history.take(np.lexsort((history.as_of_date, history.horizon_days, history.target_date)))
     history = history.take(~np.isnan(history.z))
     blocks = []
     for (kind, start, until), rows in inputs.groupby(BLOCK):
-        test = _rows(rows, outcome, history.inputs)
+        test = _rows(rows, outcome, names)
         blind = Rows(
             **{**vars(test), "z": np.full(len(test), np.nan)}
         )  # a method has no use for the outcomes of what it forecasts
@@ -256,19 +307,18 @@ def _blocks(inputs: pd.DataFrame, outcome: pd.DataFrame, methods: dict[str, type
     return sorted(blocks, key=lambda block: (block.kind == "live", block.start))
 
 
-def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...] | None = None) -> Rows:
+def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...]) -> Rows:
     """Pivot the inputs. Where an input has no forecast, or one without any width, the reference stands in."""
-    names = names or tuple(sorted(long["input"].unique()))
     key = long[KEY].drop_duplicates().sort_values(KEY, ignore_index=True)
     index = pd.MultiIndex.from_frame(key)
     by_input = {name: part.set_index(KEY)[QUANTILES].reindex(index).to_numpy() for name, part in long.groupby("input")}
-    if REFERENCE not in by_input or np.isnan(by_input[REFERENCE]).any():
+    nothing = np.full((len(key), len(QUANTILES)), np.nan)
+    reference = by_input.get(REFERENCE, nothing)
+    if np.isnan(reference).any():
         raise TournamentError(
             "the reference lacks forecasts for some ensemble rows; rebuild core_zl (dbt build -s core_zl+)"
         )
-    reference = by_input[REFERENCE]
-    own = np.stack([by_input.get(name, np.full_like(reference, np.nan)) for name in names], axis=1)
-    own = np.sort(own, axis=-1)
+    own = np.sort(np.stack([by_input.get(name, nothing) for name in names], axis=1), axis=-1)
     is_present = np.isfinite(own).all(axis=-1) & (own[..., -1] > own[..., 0])
     quantiles = np.where(is_present[..., None], own, reference[:, None, :])
     known = outcome.reindex(index)

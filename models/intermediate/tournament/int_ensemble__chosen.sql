@@ -1,0 +1,51 @@
+-- The forecasts of the method that stood chosen in each block, in scaled units, as that method made them.
+-- The history begins with the third block: one to fit on, one to choose on.
+with
+forecasts as (
+    select * from {{ ref('int_ensemble__forecasts') }}
+),
+
+choices as (
+    select * from {{ ref('int_ensemble__choices') }}
+),
+
+final as (
+    select
+        forecasts.as_of_date,
+        forecasts.horizon_days,
+        forecasts.horizon_code,
+        forecasts.target_date,
+        forecasts.kind,
+        forecasts.fold_start,
+        forecasts.trained_until,
+        forecasts.ensemble_method,
+        forecasts.last_price,
+        forecasts.scale,
+        forecasts.q05,
+        forecasts.q10,
+        forecasts.q25,
+        forecasts.q50,
+        forecasts.q75,
+        forecasts.q90,
+        forecasts.q95,
+        forecasts.z,
+        forecasts.is_matured,
+        forecasts.realised_price,
+        forecasts.reference_q10,
+        forecasts.reference_q50,
+        forecasts.reference_q90,
+        forecasts.reference_pinball_pct,
+        forecasts.share,
+        forecasts.inputs,
+        forecasts.fingerprint,
+        forecasts.data_source
+    from forecasts
+    inner join choices
+        on choices.kind = forecasts.kind
+        and choices.fold_start = forecasts.fold_start
+        and choices.horizon_days = forecasts.horizon_days
+        and choices.ensemble_method = forecasts.ensemble_method
+    where forecasts.kind = 'live' or forecasts.block_number >= 3
+)
+
+select * from final
