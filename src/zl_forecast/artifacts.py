@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from zl_forecast.fingerprint import library_versions
@@ -49,8 +50,9 @@ def write(fingerprint: str, fill: Callable[[Path], None]) -> Path:
     root = artifacts_dir()
     root.mkdir(parents=True, exist_ok=True)
     for left in root.glob(".writing-*"):
-        if time.time() - left.stat().st_mtime > LEFT_BEHIND_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process has finished it in between
+            if time.time() - left.stat().st_mtime > LEFT_BEHIND_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
     try:
         fill(temporary)
