@@ -563,6 +563,14 @@ def test_a_live_block_without_any_history_has_the_methods_that_need_none(market,
     assert all(status[method] == {"stepped_aside"} for method in FITTED)
 
 
+def test_one_that_feeds_on_another_and_fails_says_why_itself(monkeypatch, market, tmp_path):
+    registry = _outside(monkeypatch, _Failing).assign(over=[None, None, "equal_weights"])
+    result, _ = _run(*market, tmp_path, registry)
+    failed = result[(result["ensemble_method"] == "mine") & (result["fold_start"] > "2018-01-01")]
+    assert set(failed["status"]) == {"failed"}
+    assert set(failed["reason"]) == {"ValueError: no convergence"}
+
+
 def test_what_feeds_on_another_rests_on_the_others_inputs(forecasts):
     assert set(forecasts.loc[forecasts["ensemble_method"] == "conformal", "inputs"]) == {"bad good reference"}
 

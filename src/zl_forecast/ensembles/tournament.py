@@ -131,9 +131,11 @@ def _fed(
     both = pd.concat(
         [fed.assign(input=registered.over)[inputs.columns.intersection(fed.columns).union(["input"])], beside]
     )
-    raw = _hold(_blocks(both, outcome, {name: registered})).drop(columns=["inputs", "reason"], errors="ignore")
-    # what it rests on is what its base rests on
-    raw = raw.merge(fed[[*rows, "inputs", "reason"]], on=rows) if len(raw) else raw
+    raw = _hold(_blocks(both, outcome, {name: registered}))
+    if len(raw):
+        raw = raw.merge(fed[[*rows, "inputs", "reason"]], on=rows, suffixes=("_own", ""))
+        # it rests on what its base rests on; where it failed the reason is its own
+        raw["reason"] = raw["reason"].where(raw["status"] == "ok", raw["reason_own"])
     unfed = reference[rows].merge(fed[rows], on=rows, how="left", indicator=True).query("_merge == 'left_only'")[rows]
     aside = unfed.assign(
         ensemble_method=name,
@@ -232,6 +234,7 @@ def _walk(method: EnsembleMethod, block: Block, test: Rows) -> tuple[np.ndarray,
     quantiles, weights = [], []
     for day in np.unique(test.as_of_date):
         new = block.matured(known, day)
+        new = new.take(np.isin(new.horizon_days, test.horizon_days))
         if len(new):
             method.update(new)
         known = day
