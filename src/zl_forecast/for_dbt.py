@@ -1,13 +1,12 @@
 """What the dbt Python models call, found one at a time.
 
-dbt runs several Python models at once in threads. Two threads that import the same large packages at the same moment can block
-each other, which Python answers with a _DeadlockError and dbt with a failed build (seen once in about fifty builds). So the
-models import from here alone: this module imports nothing large itself, and what it hands out it imports under a lock.
+The models import from here alone, since this module imports nothing large itself and hands out what it has under the lock of
+`late_import`: dbt runs models in threads, and two that imported the same large packages at once made builds fail (seen in about one of fifty).
 """
 
-import threading
-from importlib import import_module
 from typing import Any
+
+from zl_forecast.late_import import late_import
 
 HOMES = {
     "check_mart": "zl_forecast.validation",
@@ -27,11 +26,9 @@ HOMES = {
     "sample_paths": "zl_forecast.risk",
     "verdicts": "zl_forecast.verdicts",
 }
-_ONE_AT_A_TIME = threading.Lock()
 
 
 def __getattr__(name: str) -> Any:
     if name not in HOMES:
         raise AttributeError(f"{__name__} has no {name}: add it to HOMES with the module where it is")
-    with _ONE_AT_A_TIME:
-        return getattr(import_module(HOMES[name]), name)
+    return getattr(late_import(HOMES[name]), name)

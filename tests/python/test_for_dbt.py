@@ -52,3 +52,13 @@ def test_all_models_may_import_at_once_in_a_fresh_process():
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "module", ["calendar.py", "ensembles/evidence.py", *(f"validation/{n}.py" for n in ("gate", "suites", "data_docs"))]
+)
+def test_what_runs_in_dbts_threads_imports_late_under_the_one_lock(module):
+    source = (PROJECT / "src" / "zl_forecast" / module).read_text()
+    late = re.findall(r"^ +(?:import \S+|from (\S+) import) ?.*$", source, re.MULTILINE)
+    # parts of a package that has been imported under the lock just before
+    assert all(name.startswith("great_expectations.") for name in late), late

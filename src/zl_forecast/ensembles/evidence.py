@@ -5,6 +5,7 @@ import pandas as pd
 
 from zl_forecast import settings
 from zl_forecast.ensembles import FALLBACK
+from zl_forecast.late_import import late_import
 from zl_forecast.scoring import diebold_mariano
 
 FIRST_BLOCK = 2  # the first block has no matured rows to fit on
@@ -103,15 +104,13 @@ def confidence_set(losses: pd.DataFrame, horizon: int) -> pd.Series:
     Series of n_methods floats
         1 for the best. Methods whose losses are the same in every row have the same.
     """
-    from arch.bootstrap import MCS
-
     twins = {
         name: next(n for n in losses if np.allclose(losses[n], losses[name], rtol=0, atol=1e-12)) for name in losses
     }
     distinct = losses[list(dict.fromkeys(twins.values()))]
     if distinct.shape[1] == 1:
         return pd.Series(1.0, index=losses.columns)
-    test = MCS(
+    test = late_import("arch.bootstrap").MCS(
         distinct, size=1 - CONFIDENCE, reps=REPETITIONS, block_size=min(2 * horizon, len(losses) // 2), method="R",
         bootstrap="stationary", seed=settings.SEED,
     )  # fmt: skip

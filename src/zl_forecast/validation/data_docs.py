@@ -6,7 +6,6 @@ pages as they were.
 
 import os
 import shutil
-import threading
 from contextlib import suppress
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -16,12 +15,12 @@ from pathlib import Path
 import pandas as pd
 
 from zl_forecast import fingerprint
+from zl_forecast.late_import import ONE_AT_A_TIME
 from zl_forecast.paths import data_docs_dir
-from zl_forecast.validation.suites import suites_dir
+from zl_forecast.validation.suites import great_expectations, suites_dir
 
 LAST = "last"  # results of the newest run of each suite
 SITE = Path("uncommitted/data_docs/local_site")
-_LOCK = threading.Lock()  # dbt runs models in threads, and one context serves them all
 _CONTEXTS: dict[Path, object] = {}
 
 
@@ -31,7 +30,8 @@ def run_suite(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
     What a killed build left half-written in the Data Docs folder is thrown away and written again: it holds
     no input.
     """
-    with _LOCK:
+    # dbt runs models in threads, and one context serves them all; besides, GX goes on importing as it runs
+    with ONE_AT_A_TIME:
         try:
             results = _run(frame, suite, as_of)
         except Exception:
@@ -63,16 +63,17 @@ def last_results(suite_name: str, frame: pd.DataFrame, measured: dict) -> Path:
 
 def keep_results(results: pd.DataFrame, last: Path) -> None:
     """Keep the results of a suite's newest run, and of that one only: Data Docs show no other."""
-    last.parent.mkdir(parents=True, exist_ok=True)
-    for older in last.parent.glob(f"{last.stem.rsplit('-', 1)[0]}-*.parquet"):
-        older.unlink(missing_ok=True)
-    temporary = last.with_suffix(f".{os.getpid()}")
-    results.to_parquet(temporary)
-    os.replace(temporary, last)
+    with ONE_AT_A_TIME:  # another thread's run may be throwing the whole folder away
+        last.parent.mkdir(parents=True, exist_ok=True)
+        for older in last.parent.glob(f"{last.stem.rsplit('-', 1)[0]}-*.parquet"):
+            older.unlink(missing_ok=True)
+        temporary = last.with_suffix(f".{os.getpid()}")
+        results.to_parquet(temporary)
+        os.replace(temporary, last)
 
 
 def _run(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
-    import great_expectations as gx
+    gx = great_expectations()
     from great_expectations.checkpoint import UpdateDataDocsAction
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.exceptions import DataContextError
@@ -114,8 +115,7 @@ def _run(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
 
 def _context():
     """One file context per data folder: its index lists the suites of earlier runs too."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the package is imported
-    import great_expectations as gx
+    gx = great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     root = data_docs_dir()
