@@ -10,7 +10,7 @@ export ZL_DATA_DIR ?= $(CURDIR)/data
 # fits run one a core, each with one thread; more threads make them slower
 export OMP_NUM_THREADS := 1
 
-.PHONY: help build tournament test test-full docs lint clean
+.PHONY: help build tournament health test test-full docs lint clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -25,6 +25,9 @@ tournament: $(VENV)/.installed  ## one bucket's tournament with its leaderboard:
 	@start=$$SECONDS; $(BIN)/dbt build --exclude-resource-type unit_test --indirect-selection buildable \
 		--select +leaderboard +feature_attributions +forecast_explanations --vars '{buckets: [$(BUCKET)], preset: $(PRESET)}' $(DBT_FLAGS) \
 		&& $(BIN)/zl leaderboard $(BUCKET) && echo "Tournament time: $$((SECONDS - start)) s"
+
+health: $(VENV)/.installed  ## weekly health of every bucket and of the forecast, as of the last build
+	@$(BIN)/zl health
 
 test: $(VENV)/.installed-test  ## every check in its short form: pytest, dbt data tests, dbt unit tests
 	$(BIN)/pytest -m "not full"

@@ -28,6 +28,7 @@ def model(dbt, session):
             "monitoring.coverage_tests": dbt.ref("coverage_tests"),
             "monitoring.gx_results": dbt.ref("gx_results"),
             "monitoring.model_registry": dbt.ref("model_registry"),
+            "monitoring.model_health": dbt.ref("model_health"),
             "monitoring.verdicts": dbt.ref("verdicts"),
         }
     )

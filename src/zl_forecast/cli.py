@@ -8,6 +8,7 @@ import duckdb
 import pandas as pd
 
 from zl_forecast.errors import ZlForecastError
+from zl_forecast.health import print_health
 from zl_forecast.landing.folder import find_landing, sample_landing
 from zl_forecast.paths import data_docs_dir, serving_dir, warehouse
 from zl_forecast.report import missing_buckets
@@ -30,10 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
         help="a bucket of seeds/buckets.csv: ours by horizon, AutoGluon's; or `ensemble`, which is no bucket: how the inputs were "
         "combined in the last published snapshot, and the published line's own record",
     )
+    commands.add_parser("health", help="print whether each bucket and the forecast is what the tournament promised")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "sample":
             print(sample_landing(chosen.world).path)
+        elif chosen.command == "health":
+            with duckdb.connect(str(_published()), read_only=True) as con:
+                print_health(con)
         elif chosen.command == "leaderboard" and chosen.bucket == "ensemble":
             _ensemble_leaderboard()
         elif chosen.command == "leaderboard":

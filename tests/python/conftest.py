@@ -31,6 +31,9 @@ FEATURES += (
 )  # what needs no training: about 10 s
 
 
+START, END = "2018-01-02", "2023-05-30"  # of the small market: three test years and a live month
+
+
 @dataclass(frozen=True)
 class DbtResult:
     """One dbt command that has ended.
@@ -74,6 +77,27 @@ class DbtResult:
         return {node.rsplit(".", 1)[-1] for node in found}
 
 
+def dbt_command(
+    args, *, landing: Path | None, data_dir: Path, project: Path = PROJECT, **env: str
+) -> tuple[list[str], dict]:
+    """The command line of dbt, and its folder and environment as `subprocess` takes them. Parameters as in `dbt`."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ZL_", "DBT_"))}
+    environment |= {
+        "ZL_DATA_DIR": str(data_dir),
+        "DBT_TARGET_PATH": str(data_dir / "target"),
+        "DBT_LOG_PATH": str(data_dir / "logs"),
+        "DBT_PROFILES_DIR": str(project / "profiles"),
+        "DBT_USE_COLORS": "false",
+        "COLUMNS": "400",
+        **env,
+    }
+    if landing is not None:
+        environment["ZL_LANDING_DIR"] = str(landing)
+    command = [sys.executable, "-Wignore::RuntimeWarning:runpy", "-m", "dbt.cli.main", *args]
+    return command, {"cwd": project, "env": environment}
+
+
 def dbt(
     args,
     *,
@@ -100,25 +124,9 @@ def dbt(
     **env : str
         More environment variables.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    command, settings = dbt_command(args, landing=landing, data_dir=data_dir, project=project, **env)
+    done = subprocess.run(command, **settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
     target = data_dir / "target"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ZL_", "DBT_"))}
-    environment |= {
-        "ZL_DATA_DIR": str(data_dir),
-        "DBT_TARGET_PATH": str(target),
-        "DBT_LOG_PATH": str(data_dir / "logs"),
-        "DBT_PROFILES_DIR": str(project / "profiles"),
-        "DBT_USE_COLORS": "false",
-        "COLUMNS": "400",
-        **env,
-    }
-    if landing is not None:
-        environment["ZL_LANDING_DIR"] = str(landing)
-    done = subprocess.run(
-        [sys.executable, "-Wignore::RuntimeWarning:runpy", "-m", "dbt.cli.main", *args],
-        cwd=project, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900,
-    )  # fmt: skip
     results, manifest = (_json(target / name) for name in ("run_results.json", "manifest.json"))
     results = results.get("results", [])
     status = {result["unique_id"].split(".")[2]: result["status"] for result in results}
@@ -205,6 +213,32 @@ def sample_landing(tmp_path_factory) -> Path:
 def sample_features(features, sample_landing, tmp_path_factory) -> DbtResult:
     """Staging to marts of `sample_landing`, built once. Read only."""
     return features(landing=sample_landing, data_dir=tmp_path_factory.mktemp("sample_features"))
+
+
+@pytest.fixture(scope="session")
+def landing(tmp_path_factory) -> Path:
+    """Files of the small market in a folder of landing files like any other, so that tests can add to it."""
+    folder = tmp_path_factory.mktemp("landing") / "planted"
+    write_landing(simulate("planted", start=START, end=END), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(run_dbt, landing, tmp_path_factory) -> DbtResult:
+    """One whole `dbt build` with all data tests and unit tests: the slowest fixture, about three minutes. Later tests build into it."""
+    return run_dbt(("build",), landing=landing, data_dir=tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="session")
+def serving(built) -> Path:
+    """Folder of the published snapshot of `built`."""
+    return built.data_dir / "serving"
+
+
+def query(serving: Path, sql: str) -> pd.DataFrame:
+    """Rows of a query on a published snapshot."""
+    with duckdb.connect(str(serving / "serving.duckdb"), read_only=True) as con:
+        return con.sql(sql).df()
 
 
 @pytest.fixture(scope="session")

@@ -4,41 +4,17 @@ import json
 import shutil
 import threading
 from collections import deque
-from pathlib import Path
 
 import duckdb
 import pandas as pd
 import pytest
+from conftest import END, START, query
 
 from zl_forecast.calendar import exchange_sessions
 from zl_forecast.sample import simulate, write_landing
 
-START, END, NEXT = "2018-01-02", "2023-05-30", "2023-05-31"  # three test years and a live month
+NEXT = "2023-05-31"
 QUANTILES = ["p05", "p10", "p25", "p50", "p75", "p90", "p95"]
-
-
-@pytest.fixture(scope="module")
-def landing(tmp_path_factory) -> Path:
-    """Files of the simulated market in a folder of landing files like any other, so that tests can add to it."""
-    folder = tmp_path_factory.mktemp("landing") / "planted"
-    write_landing(simulate("planted", start=START, end=END), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def built(run_dbt, landing, tmp_path_factory):
-    """One whole `dbt build` with all data tests and unit tests: the slowest fixture, about three minutes."""
-    return run_dbt(("build",), landing=landing, data_dir=tmp_path_factory.mktemp("built"))
-
-
-@pytest.fixture(scope="module")
-def serving(built) -> Path:
-    return built.data_dir / "serving"
-
-
-def query(serving: Path, sql: str) -> pd.DataFrame:
-    with duckdb.connect(str(serving / "serving.duckdb"), read_only=True) as con:
-        return con.sql(sql).df()
 
 
 def test_build_passes_every_data_test_and_unit_test(built):
@@ -133,6 +109,15 @@ def test_paths_end_in_the_published_quantiles(serving):
 def test_calibration_is_told_of_every_method_and_of_the_published_line(serving, table):
     subjects = set(query(serving, f"select distinct subject from monitoring.{table}")["subject"])
     assert {"published", "reference_alone", "conformal", "stacking"} <= subjects
+
+
+def test_every_bucket_and_the_published_line_has_a_state_of_health_at_every_horizon(serving):
+    health = query(serving, "from monitoring.model_health where is_newest")
+    assert len(health) == (8 + 1) * 4
+    assert (
+        health["state"].isin(["healthy", "watch"]).all()
+    )  # a history of three years is not judged, and nothing has expired
+    assert health["reason"].str.len().gt(10).all()
 
 
 def test_every_bucket_and_horizon_has_a_winner_with_a_verdict(serving):

@@ -80,3 +80,9 @@ def test_only_the_agreed_folders_are_at_the_top():
         "profiles",
         "src",
     }
+
+
+def test_the_ensemble_methods_are_those_of_the_seed():
+    seed = pd.read_csv(PROJECT / "seeds/ensemble_methods.csv")["ensemble_method"]
+    table = README.split("| method | what it does |")[1].split("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, flags=re.M)) == sorted(seed)

@@ -1,0 +1,57 @@
+-- How far a bucket's features have moved: mean of the last 63 sessions minus mean of all sessions before, in standard deviations of
+-- those. One row a bucket and session; the feature that moved most, and the share that moved by more than two.
+{% set recent = 63 %}
+{% set min_before = 252 %}
+{% set bound = 2 %}
+with
+features as (
+    {% for bucket in var('buckets') -%}
+    select '{{ bucket }}' as bucket, as_of_date, feature, feature_value
+    -- a null keeps its session's place in the windows
+    from (
+        select as_of_date, columns(* exclude (as_of_date, latest_input_on))::double
+        from {{ ref('mart_' ~ bucket ~ '__daily') }}
+    )
+    unpivot include nulls (feature_value for feature in (columns(* exclude (as_of_date))))
+    {{ "union all" if not loop.last }}
+    {% endfor %}
+),
+
+windows as (
+    select
+        bucket,
+        as_of_date,
+        feature,
+        avg(feature_value) over recent as recent_mean,
+        avg(feature_value) over before as before_mean,
+        stddev_samp(feature_value) over before as before_sd,
+        count(feature_value) over before as n_before
+    from features
+    window
+        recent as (partition by bucket, feature order by as_of_date rows between {{ recent - 1 }} preceding and current row),
+        before as (partition by bucket, feature order by as_of_date rows between unbounded preceding and {{ recent }} preceding)
+),
+
+shifts as (
+    select
+        bucket,
+        as_of_date,
+        feature,
+        -- a feature that never moved before has no scale
+        case when n_before >= {{ min_before }} and before_sd > 1e-9 * greatest(1, abs(before_mean))
+            then (recent_mean - before_mean) / before_sd end as shift
+    from windows
+),
+
+final as (
+    select
+        bucket,
+        as_of_date,
+        arg_max(shift, (abs(shift), feature)) as largest_shift,
+        arg_max(feature, (abs(shift), feature)) filter (where shift is not null) as largest_shift_feature,
+        avg((abs(shift) > {{ bound }})::int) as share_beyond
+    from shifts
+    group by bucket, as_of_date
+)
+
+select * from final

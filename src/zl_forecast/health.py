@@ -1,0 +1,102 @@
+"""Model health: the sequential test in NumPy, and what `zl health` prints.
+
+Health itself is computed in SQL (models/intermediate/health, models/marts/monitoring/model_health.sql). The test is here a second time
+because thresholds need thousands of simulated histories, and so that two engines have to agree.
+"""
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from zl_forecast.errors import ZlForecastError
+
+MIN_PROMISE_WEEKS = 104  # as in int_health__weeks.sql
+
+
+def page_cusum(x: np.ndarray, allowance: float) -> np.ndarray:
+    """One-sided cumulative sum, evidence that the mean of x has risen: C_t - min(0, C_1 ... C_t), C the running sum of x - allowance.
+
+    It is never below zero, falls by the allowance in a period that is as expected, and rises by what a period is worse than that.
+    Source: Page (1954), Biometrika 41, 100-115.
+
+    Parameters
+    ----------
+    x : array of shape (..., n_periods)
+        Standardised, oldest first; zero where all is as expected. A NaN changes nothing.
+    allowance : float
+        What x may exceed zero by, on average, before evidence piles up.
+
+    Returns
+    -------
+    array of shape (..., n_periods)
+    """
+    total = np.cumsum(np.where(np.isnan(x), 0.0, x - allowance), axis=-1)
+    return total - np.minimum(np.minimum.accumulate(total, axis=-1), 0.0)
+
+
+def print_health(con: duckdb.DuckDBPyConnection) -> None:
+    """Print state, gain against promise, coverage and drift of every subject and horizon in the newest week, and what to do next.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        The published snapshot, with monitoring.model_health.
+
+    Raises
+    ------
+    ZlForecastError
+        Where the snapshot is older than the table, or the table is empty.
+    """
+    try:
+        rows = con.sql(
+            "from monitoring.model_health where is_newest order by subject = 'published', subject, horizon_days"
+        ).df()
+    except duckdb.CatalogException as error:
+        raise ZlForecastError(
+            "the snapshot was published before there was a health table. Run `make build` (or `dbt build`)."
+        ) from error
+    if rows.empty:
+        raise ZlForecastError("monitoring.model_health is empty: nothing was forecast. Run `make build`.")
+    newest, source = rows["week_ending"].max(), rows["data_source"].iloc[0]
+    print(f"\nModel health, week to {newest:%Y-%m-%d}, {source} data: is the loss what the tournament had promised?\n")
+    print(
+        "subject     horizon  state     since       gain / promised  80% coverage  statistic (watch, degraded)  drift  why"
+    )
+    for row in rows.itertuples():
+        statistic = f"{_told(row.statistic, '.1f')} ({_told(row.watch_at, '.1f')}, {_told(row.degraded_at, '.1f')})"
+        print(
+            f"{row.subject:11} {row.horizon_code:7}  {row.state:8}  {row.state_since:%Y-%m-%d}  "
+            f"{_told(row.pinball_gain, '+z.1%'):>6} / {_told(row.promised_gain, '+z.1%'):<6}  "
+            f"{_told(row.coverage_80, '.0%'):>12}  {statistic:>27}  {_told(row.share_beyond, '.0%'):>5}  {row.reason}"
+        )
+    print(
+        "\ngain: share by which the pinball loss of the last 26 weeks lies below the reference's; promised: the same, as measured before "
+        "the block.\nstatistic: evidence that losses exceed the promise. drift: share of features whose mean of 63 sessions has moved by "
+        "more than two standard deviations.\nAt 3m and 6m the test finds few breaks within a year: `healthy` says little there.\n"
+    )
+    print(_next_step(rows))
+
+
+def _next_step(rows: pd.DataFrame) -> str:
+    bad = {state: rows[rows["state"] == state] for state in ("expired", "degraded", "watch")}
+    if len(bad["expired"]):
+        return (
+            f"Next: {_names(bad['expired'])} without a fresh model. Run `make build`; if it stays, monitoring.gx_results and "
+            "monitoring.tournament_results say why there is no forecast."
+        )
+    if len(bad["degraded"]):
+        subject = bad["degraded"]["subject"].iloc[0]
+        look = "zl leaderboard ensemble" if subject == "published" else f"zl leaderboard {subject}"
+        return f"Next: look at {_names(bad['degraded'])} (`{look}`) and use its forecasts with care until it is chosen or fitted anew."
+    if len(bad["watch"]):
+        return f"Next: look again next week at {_names(bad['watch'])}."
+    return "Next: nothing to do. The history is in monitoring.model_health."
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return ", ".join(f"{row.subject} {row.horizon_code}" for row in rows.itertuples())
+
+
+def _told(value: float | None, form: str) -> str:
+    """The number in the given format; a dash where there is none."""
+    return "-" if pd.isna(value) else format(value, form)

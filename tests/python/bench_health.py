@@ -1,0 +1,296 @@
+"""Benchmark, not a test: thresholds of the health test, its false alarms, and how soon it finds a break, on simulated markets.
+
+python tests/python/bench_health.py [histories]      histories a world, 4,000 unless told otherwise: two to three minutes on one core
+
+It prints seeds/health_thresholds.csv and the two tables behind DECISIONS.md. tests/python/test_health.py repeats them smaller.
+"""
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy.signal import lfilter
+from scipy.stats import norm
+
+from zl_forecast import settings
+from zl_forecast.health import MIN_PROMISE_WEEKS, page_cusum
+
+HORIZONS = (5, 20, 60, 120)
+WEEK, YEAR = 5, 260  # sessions
+FIRST_TRAIN = 520  # two years before the first block
+WARM_UP, JUDGED = 3, 5  # blocks, a year each: promises rest on at least three, false alarms are counted over five
+N_BLOCKS = WARM_UP + JUDGED
+N_ROWS = FIRST_TRAIN + N_BLOCKS * YEAR
+BREAK_AT = FIRST_TRAIN + (WARM_UP + 1) * YEAR + 50  # session: ten weeks into the second judged year
+ALLOWANCE = 0.25
+SPREAD_FLOOR = {5: 0.01, 20: 0.03, 60: 0.04, 120: 0.04}  # of the reference's 80 % band
+SIGNALS = (0.93, 0.93, 0.98, 0.98, 0.99)  # decay of what each family looks at: the driver, and four that tell nothing
+RATES = {"watch_at": 0.30, "degraded_at": 0.10}  # histories with a false alarm within the judged years, at most
+
+
+@dataclass(frozen=True)
+class World:
+    """A market: what drives it and how its noise is distributed.
+
+    Attributes
+    ----------
+    strength : float
+        Drift a session in units of daily volatility, per standard deviation of the driver; 0.25 is `energy` of the sample.
+    degrees_of_freedom : float
+        Of Student's t; infinite is Gaussian.
+    volatility_shock : float
+        Standard deviation of the daily shock to log volatility, whose half-life is two months.
+    """
+
+    strength: float
+    degrees_of_freedom: float = np.inf
+    volatility_shock: float = 0.0
+
+
+WORLDS = {
+    "gaussian, no driver": World(0.0),
+    "gaussian, driver": World(0.25),
+    "t5 and changing volatility, no driver": World(0.0, 5, 0.08),
+    "t5 and changing volatility, driver": World(0.25, 5, 0.08),
+}
+WITH_DRIVER = [name for name, world in WORLDS.items() if world.strength]
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Out-of-sample forecasts of one horizon, in percent of price; a column a session, losses NaN before the first block.
+
+    Attributes
+    ----------
+    horizon : int
+    loss : array of shape (n_families, n_histories, N_ROWS)
+    reference_loss, scale : arrays of shape (n_histories, N_ROWS)
+        The reference's 80 % band is that of a standard normal in units of scale.
+    """
+
+    horizon: int
+    loss: np.ndarray
+    reference_loss: np.ndarray
+    scale: np.ndarray
+
+
+@dataclass(frozen=True)
+class Weeks:
+    """What int_health__weeks holds of one horizon.
+
+    Attributes
+    ----------
+    x : array of shape (n_histories, n_weeks)
+        Standardised excess loss; NaN where nothing matured or the promise rests on too little. Week 0 begins with session 0.
+    block : array of shape (n_weeks,)
+        Block of the rows that matured; -1 where none did.
+    promised : array of shape (n_histories, N_BLOCKS)
+        Gain of the champion on the reference, measured before each block; NaN in the first.
+    champion : array of shape (n_histories, N_BLOCKS)
+        Family with the best gain before the block, the first one in the first block; -1 is the reference, where no gain was above zero.
+    """
+
+    x: np.ndarray
+    block: np.ndarray
+    promised: np.ndarray
+    champion: np.ndarray
+
+    @cached_property
+    def statistic(self) -> np.ndarray:
+        """The CUSUM, begun anew with every block; shape of x."""
+        out = np.zeros_like(self.x)
+        for block in range(N_BLOCKS):
+            own = self.block == block
+            out[:, own] = page_cusum(self.x[:, own], ALLOWANCE)
+        return out
+
+    def highest(self) -> np.ndarray:
+        """The highest statistic of each history over the judged years; shape (n_histories,)."""
+        return self.statistic[:, self.block >= WARM_UP].max(axis=1)
+
+    def delays(self, threshold: float) -> np.ndarray:
+        """Weeks from the break to the first alarm, 1 for the week of the break itself; infinite where there is none."""
+        first = BREAK_AT // WEEK
+        alarm = (self.statistic >= threshold) & (self.block >= WARM_UP)
+        alarm[:, :first] = False
+        return np.where(alarm.any(axis=1), alarm.argmax(axis=1) - first + 1.0, np.inf)
+
+
+def simulated(world: World, n: int, seed: int, break_at: int | None = None) -> dict[int, Forecasts]:
+    """Forecasts of honest families, refitted once a year, beside those of the reference.
+
+    The driver is an AR(1) with the sample's decay. A family regresses the scaled return on its signal (the first on the driver, the
+    others on AR(1)s that tell nothing) over all that had matured before the block, and states normal quantiles around the fit; the
+    reference states them around the last price. All scale by the same EWMA volatility. Several families, because the promise of the
+    best of them is flattered by luck, as in the tournament.
+
+    Parameters
+    ----------
+    world : World
+    n : int
+        Histories.
+    seed : int
+    break_at : int, optional
+        Session from which on the driver's sign is flipped.
+
+    Returns
+    -------
+    dict of horizon to Forecasts
+    """
+    rng = np.random.default_rng(seed)
+    warm = 250  # sessions, so that volatility and driver have settled
+    shape = (n, warm + N_ROWS + max(HORIZONS))
+    signals = [lfilter([np.sqrt(1 - phi**2)], [1, -phi], rng.standard_normal(shape)) for phi in SIGNALS]
+    freedom = world.degrees_of_freedom
+    noise = (
+        rng.standard_t(freedom, shape) * np.sqrt(1 - 2 / freedom)
+        if np.isfinite(freedom)
+        else rng.standard_normal(shape)
+    )
+    log_volatility = lfilter([world.volatility_shock], [1, -(0.5 ** (1 / 42))], rng.standard_normal(shape))
+    sign = np.ones(shape[1])
+    if break_at is not None:
+        sign[warm + break_at :] = -1
+    drift = world.strength * np.pad(signals[0], ((0, 0), (1, 0)))[:, :-1] * sign  # known a session before
+    returns = 0.015 * np.exp(log_volatility) * (drift + noise)
+    start = np.full((n, 1), 0.97 * 0.015**2)
+    sigma = np.sqrt(lfilter([0.03], [1, -0.97], returns**2, zi=start)[0])[:, warm : warm + N_ROWS]
+    price = np.cumsum(returns, axis=1)[:, warm:]
+    signals = [signal[:, warm : warm + N_ROWS] for signal in signals]
+    return {horizon: _forecasts(price, sigma, signals, horizon) for horizon in HORIZONS}
+
+
+def _forecasts(price: np.ndarray, sigma: np.ndarray, signals: list[np.ndarray], horizon: int) -> Forecasts:
+    unit = sigma * np.sqrt(horizon)
+    z = (price[:, horizon : N_ROWS + horizon] - price[:, :N_ROWS]) / unit
+    loss = np.full((len(signals), *z.shape), np.nan)
+    for family, signal in enumerate(signals):
+        for start in block_starts():
+            train = slice(0, start - settings.EMBARGO_SESSIONS - horizon)
+            x, y = signal[:, train], z[:, train]
+            slope = (x * y).sum(axis=1, keepdims=True) / (x**2).sum(axis=1, keepdims=True)
+            spread = (y - slope * x).std(axis=1, keepdims=True)
+            own = slice(start, start + YEAR)
+            loss[family, :, own] = _normal_pinball(z[:, own], slope * signal[:, own], spread)
+    return Forecasts(horizon, 100 * unit * loss, 100 * unit * _normal_pinball(z, 0.0, 1.0), 100 * unit)
+
+
+def _normal_pinball(z: np.ndarray, centre, spread) -> np.ndarray:
+    """Mean pinball loss of normal P10, P50 and P90, in units of scale."""
+    errors = {level: z - (centre + spread * norm.ppf(level)) for level in settings.SCORED_LEVELS}
+    return sum(np.maximum(level * e, (level - 1) * e) for level, e in errors.items()) / len(errors)
+
+
+def block_starts() -> np.ndarray:
+    """First session of each block; shape (N_BLOCKS,)."""
+    return FIRST_TRAIN + YEAR * np.arange(N_BLOCKS)
+
+
+def weekly(forecasts: Forecasts) -> Weeks:
+    """The second implementation of int_health__promises and int_health__weeks up to the CUSUM."""
+    reference_loss = forecasts.reference_loss
+    n = len(reference_loss)
+    width = 2 * norm.ppf(0.9) * forecasts.scale
+    origin = np.arange(N_ROWS)
+    week = (origin + forecasts.horizon) // WEEK  # in which the target is reached
+    x = np.full((n, (N_ROWS + max(HORIZONS)) // WEEK), np.nan)
+    block = np.full(x.shape[1], -1)
+    promised, champion = np.full((n, N_BLOCKS), np.nan), np.zeros((n, N_BLOCKS), int)
+    for number, start in enumerate(block_starts()):
+        own = (origin >= start) & (origin < start + YEAR)
+        past = (origin >= FIRST_TRAIN) & (origin + forecasts.horizon < start - settings.EMBARGO_SESSIONS)
+        block[np.unique(week[own])] = number
+        if not past.any():
+            continue
+        gains = 1 - forecasts.loss[:, :, past].sum(axis=2) / reference_loss[:, past].sum(axis=1)
+        best = gains.argmax(axis=0)
+        champion[:, number] = np.where(gains.max(axis=0) > 0, best, -1)
+        promised[:, number] = gains.max(axis=0).clip(min=0)
+        if len(np.unique(week[past])) < MIN_PROMISE_WEEKS:
+            continue
+        loss = forecasts.loss[best, np.arange(n)]
+        loss = np.where(champion[:, [number]] >= 0, loss, reference_loss)
+        excess = (loss - (1 - promised[:, [number]]) * reference_loss) / width
+        spread = _weekly_mean(excess[:, past], week[past]).std(axis=1, ddof=1, keepdims=True)
+        x[:, np.unique(week[own])] = _weekly_mean(excess[:, own], week[own]) / np.maximum(
+            spread, SPREAD_FLOOR[forecasts.horizon]
+        )
+    return Weeks(x, block, promised, champion)
+
+
+def _weekly_mean(values: np.ndarray, week: np.ndarray) -> np.ndarray:
+    """Mean over the columns of each week; shape (n, n_weeks)."""
+    first = np.flatnonzero(np.diff(week, prepend=week[0] - 1))
+    return np.add.reduceat(values, first, axis=1) / np.diff(first, append=values.shape[1])
+
+
+def health(world: str, n: int, seed: int, break_at: int | None = None) -> dict[int, Weeks]:
+    """`weekly` of `simulated`, by horizon; in parts, to spare memory."""
+    parts = [
+        {horizon: weekly(f) for horizon, f in simulated(WORLDS[world], size, part_seed, break_at).items()}
+        for size, part_seed in zip(
+            np.diff([*range(0, n, 250), n]), np.random.SeedSequence(seed).generate_state(-(-n // 250)), strict=True
+        )
+    ]
+    return {
+        horizon: Weeks(
+            np.concatenate([part[horizon].x for part in parts]),
+            parts[0][horizon].block,
+            np.concatenate([part[horizon].promised for part in parts]),
+            np.concatenate([part[horizon].champion for part in parts]),
+        )
+        for horizon in HORIZONS
+    }
+
+
+def main() -> None:
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
+    seed = settings.SEED
+    highest = {world: {h: weeks.highest() for h, weeks in health(world, n, seed).items()} for world in WORLDS}
+    # of the worlds the one with most false alarms decides; three standard errors of the simulation below the stated rate, rounded up
+    aimed_at = {name: rate - 3 * np.sqrt(rate * (1 - rate) / n) for name, rate in RATES.items()}
+    thresholds = pd.DataFrame(
+        [
+            {
+                "horizon_days": horizon,
+                "spread_floor": SPREAD_FLOOR[horizon],
+                "allowance": ALLOWANCE,
+                **{
+                    name: np.ceil(
+                        10 * max(np.quantile(highest[world][horizon], 1 - aimed_at[name]) for world in WORLDS)
+                    )
+                    / 10
+                    for name in RATES
+                },
+                "watch_false_alarms": RATES["watch_at"],
+                "degraded_false_alarms": RATES["degraded_at"],
+                "years": JUDGED,
+            }
+            for horizon in HORIZONS
+        ]
+    )
+    print("seeds/health_thresholds.csv\n" + thresholds.to_csv(index=False))
+    print(f"False alarms within {JUDGED} years, other histories: share with a watch / a degraded")
+    for world in WORLDS:
+        fresh = {h: weeks.highest() for h, weeks in health(world, n, seed + 1).items()}
+        rates = [
+            f"{row.horizon_days}: {np.mean(fresh[row.horizon_days] >= row.watch_at):.1%} / "
+            f"{np.mean(fresh[row.horizon_days] >= row.degraded_at):.1%}"
+            for row in thresholds.itertuples()
+        ]
+        print(f"  {world:40}" + "   ".join(rates))
+    print("\nWeeks from the driver's flip to the alarm: median, 9 of 10; share found within 26, 52, 104 weeks")
+    for world in WITH_DRIVER:
+        broken = health(world, n, seed + 2, BREAK_AT)
+        for row in thresholds.itertuples():
+            for name in RATES:
+                found = broken[row.horizon_days].delays(getattr(row, name))
+                median, most = np.sort(found)[[len(found) // 2, 9 * len(found) // 10]]
+                within = ", ".join(f"{np.mean(found <= limit):.0%}" for limit in (26, 52, 104))
+                print(f"  {world:36} {row.horizon_days:4} {name:12} {median:5.0f} {most:5.0f}   {within}")
+
+
+if __name__ == "__main__":
+    main()

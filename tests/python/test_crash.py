@@ -1,0 +1,87 @@
+"""Killed at any moment: the snapshot stays readable, the next build finishes, and nothing is there twice or half."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+
+import pandas as pd
+import pytest
+from conftest import DbtResult, dbt_command, query
+
+from zl_forecast.sample import simulate, write_landing
+
+NEW_MONTH = "2023-06-01"  # a session with everything to do: new models of every family, scores, ensembles, a snapshot
+BUILD = ("build", "--exclude-resource-type", "unit_test")
+LEDGER_KEY = ["as_of_date", "horizon_days", "model_version", "data_source"]
+
+
+def killed(landing, data_dir, after: float, whole_group: bool) -> bool:
+    """Run a build and kill it `after` seconds, with its workers or alone; whether it was still running."""
+    command, settings = dbt_command(BUILD, landing=landing, data_dir=data_dir)
+    process = subprocess.Popen(
+        command, **settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        process.wait(timeout=after)
+        return False
+    except subprocess.TimeoutExpired:
+        if whole_group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+        return True
+
+
+@pytest.fixture(scope="module")
+def new_month(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("landing") / "new_month"
+    write_landing(simulate("planted", start="2018-01-02", end=NEW_MONTH), folder)
+    return folder
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.full)])
+def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResult, new_month, tmp_path, kills):
+    data_dir = tmp_path / "data"
+    shutil.copytree(built.data_dir, data_dir, symlinks=True)
+    before = query(data_dir / "serving", "from forecasts.zl_forecast_ledger")
+    rng = random.Random(kills)
+    hit = 0
+    for number in range(kills):
+        hit += killed(new_month, data_dir, after=rng.uniform(4, 45), whole_group=number % 2 == 0)
+        assert (
+            len(query(data_dir / "serving", "from forecasts.zl_forecast")) == 4
+        )  # whichever snapshot is out, it is whole
+    assert hit > 0.5 * kills
+    finished = run_dbt(BUILD, landing=new_month, data_dir=data_dir)
+    assert set(finished.status.values()) <= {"success", "pass", "no-op"}
+
+    forecast = query(data_dir / "serving", "from forecasts.zl_forecast")
+    assert forecast["as_of_date"].eq(pd.Timestamp(NEW_MONTH)).all()
+    ledger = query(data_dir / "serving", "from forecasts.zl_forecast_ledger")
+    assert not ledger.duplicated(LEDGER_KEY).any()
+    assert (ledger["as_of_date"] == pd.Timestamp(NEW_MONTH)).sum() == 4
+    pd.testing.assert_frame_equal(
+        ledger.merge(before[LEDGER_KEY], on=LEDGER_KEY).sort_values(LEDGER_KEY, ignore_index=True),
+        before.sort_values(LEDGER_KEY, ignore_index=True),
+    )
+    in_force = query(data_dir / "serving", "select artifact_id from monitoring.model_registry where is_in_force")
+    assert len(in_force) > 40
+    assert all((data_dir / "artifacts" / name / "manifest.json").exists() for name in in_force["artifact_id"])
+
+
+@pytest.mark.full
+def test_what_was_interrupted_says_the_same_as_what_was_not(run_dbt, built, new_month, tmp_path):
+    tables = []
+    for name, kill_after in (("whole", None), ("interrupted", 20)):
+        data_dir = tmp_path / name
+        shutil.copytree(built.data_dir, data_dir, symlinks=True)
+        if kill_after:
+            assert killed(new_month, data_dir, after=kill_after, whole_group=True)
+        run_dbt(BUILD, landing=new_month, data_dir=data_dir)
+        tables.append(
+            query(data_dir / "serving", "select * exclude (made_at) from forecasts.zl_forecast order by horizon_days")
+        )
+    pd.testing.assert_frame_equal(*tables)
