@@ -50,7 +50,7 @@ def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResul
     rng = random.Random(kills)
     hit = 0
     for number in range(kills):
-        hit += killed(new_month, data_dir, after=rng.uniform(4, 45), whole_group=number % 2 == 0)
+        hit += killed(new_month, data_dir, after=rng.uniform(4, 40), whole_group=number % 2 == 0)
         assert (
             len(query(data_dir / "serving", "from forecasts.zl_forecast")) == 4
         )  # whichever snapshot is out, it is whole

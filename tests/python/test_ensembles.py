@@ -398,28 +398,33 @@ def test_a_method_that_feeds_on_one_that_stepped_aside_does_so_too(market, tmp_p
     assert not own.duplicated(["kind", *KEY]).any()
 
 
-@pytest.mark.parametrize("method", sorted(pd.read_csv(PROJECT / "seeds/ensemble_methods.csv")["ensemble_method"]))
-def test_no_forecast_of_any_method_depends_on_an_outcome_that_lay_ahead_of_its_origin(method, tmp_path):
-    # three quarters of the last year: outcomes from 2020-07-01 on are replaced
-    inputs, targets = _market()
-    over = _registry([method])["over"].iloc[0]
-    methods = ["reference_alone", *([over] if pd.notna(over) and over != "reference_alone" else []), method]
-    methods = list(dict.fromkeys(methods))
-    cut = pd.Timestamp("2020-07-01")
+CUT = pd.Timestamp("2020-07-01")
+
+
+@pytest.fixture(scope="module")
+def before_and_after(market, tmp_path_factory):
+    """All methods of the seed, with the outcomes as they were and with those from CUT on replaced."""
+    inputs, targets = market
     shaken = targets.copy()
-    late = shaken["target_date"] >= cut
+    late = shaken["target_date"] >= CUT
     shaken.loc[late, "z"] = -4 * shaken.loc[late, "z"] + 2
+    registry = pd.read_csv(PROJECT / "seeds" / "ensemble_methods.csv")
+    return [_run(inputs, known, tmp_path_factory.mktemp("shaken"), registry)[0] for known in (targets, shaken)]
+
+
+@pytest.mark.parametrize("method", pd.read_csv(PROJECT / "seeds/ensemble_methods.csv")["ensemble_method"])
+def test_no_forecast_of_any_method_depends_on_an_outcome_that_lay_ahead_of_its_origin(before_and_after, method):
     before, after = (
-        result[result["ensemble_method"] == method]
-        for result, _ in (_run(inputs, known, tmp_path / str(i), methods) for i, known in enumerate((targets, shaken)))
+        table[table["ensemble_method"] == method].sort_values(["kind", *KEY], ignore_index=True)
+        for table in before_and_after
     )
     columns = ["kind", *KEY, *QUANTILES, "prob_up", "share", "weights", "status"]
     # a live block begins in December and may know all that came before it
-    blind = (before["as_of_date"] < cut) & (before["kind"] == "oof")
-    pd.testing.assert_frame_equal(before.loc[blind, columns], after.loc[blind.to_numpy(), columns], check_exact=True)
+    blind = (before["as_of_date"] < CUT) & (before["kind"] == "oof")
+    pd.testing.assert_frame_equal(before.loc[blind, columns], after.loc[blind, columns], check_exact=True)
     if method != "reference_alone":
         live = before["kind"] == "live"
-        assert not before.loc[live, QUANTILES].equals(after.loc[live.to_numpy(), QUANTILES])  # it was felt in the end
+        assert not before.loc[live, QUANTILES].equals(after.loc[live, QUANTILES])  # it was felt in the end
 
 
 def test_what_had_not_matured_before_a_blocks_fit_changes_nothing_in_it(market, forecasts, tmp_path):
@@ -460,20 +465,28 @@ def test_a_second_call_fits_nothing_and_says_the_same(market, forecasts, folder)
     pd.testing.assert_frame_equal(again, forecasts)
 
 
+@pytest.fixture(scope="module")
+def stood_in(market, tmp_path_factory):
+    """The tournament where `good` says in the live block what the reference says."""
+    inputs, targets = market
+    inputs = inputs.copy()
+    lost = ((inputs["input"] == "good") & (inputs["kind"] == "live")).to_numpy()
+    inputs.loc[lost, QUANTILES] = np.tile(1.1 * NORMAL, (lost.sum(), 1))
+    return _run(inputs, targets, tmp_path_factory.mktemp("stood_in"))[0]
+
+
 @pytest.mark.parametrize("what", ["missing", "nan", "infinite", "without width"])
-def test_where_an_input_has_no_forecast_the_reference_stands_in_and_the_row_says_so(market, tmp_path, what):
+def test_where_an_input_has_no_forecast_the_reference_stands_in_and_the_row_says_so(market, stood_in, tmp_path, what):
     inputs, targets = market
     lost = ((inputs["input"] == "good") & (inputs["kind"] == "live")).to_numpy()
-    broken, stood_in = inputs.copy(), inputs.copy()
+    broken = inputs.copy()
     if what == "missing":
         broken = inputs[~lost]
     else:
         broken.loc[lost, QUANTILES] = {"nan": np.nan, "infinite": np.inf, "without width": 0.7}[what]
-    stood_in.loc[lost, QUANTILES] = np.tile(1.1 * NORMAL, (lost.sum(), 1))  # what the reference says
-    without, _ = _run(broken, targets, tmp_path / "broken")
-    expected, _ = _run(stood_in, targets, tmp_path / "expected")
+    without, _ = _run(broken, targets, tmp_path)
     columns = ["ensemble_method", "kind", *KEY, *QUANTILES]
-    pd.testing.assert_frame_equal(without[columns], expected[columns])
+    pd.testing.assert_frame_equal(without[columns], stood_in[columns])
     live = _block(without, "live", 2020, "weighted_ensemble")
     assert np.isfinite(live[QUANTILES]).all(axis=None)
     assert set(live["reason"]) == {f"the reference stands in for good ({len(live)} of {len(live)} rows)"}
