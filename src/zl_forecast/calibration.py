@@ -8,11 +8,8 @@ import pandas as pd
 from scipy.special import xlog1py, xlogy
 from scipy.stats import chi2
 
-BANDS = {
-    50: "is_inside_50",
-    80: "is_inside_80",
-    90: "is_inside_90",
-}  # nominal percent to column of int_ensemble__outcomes
+# nominal percent to column of int_ensemble__outcomes
+BANDS = {50: "is_inside_50", 80: "is_inside_80", 90: "is_inside_90"}
 DEGREES_OF_FREEDOM = {"coverage": 1, "independence": 1, "conditional_coverage": 2}
 # not in settings.py: the name of every finished fit depends on that file, and these two change no fit
 LEVEL = 0.05

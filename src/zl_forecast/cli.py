@@ -8,7 +8,7 @@ import duckdb
 import pandas as pd
 
 from zl_forecast.errors import ZlForecastError
-from zl_forecast.health import print_health
+from zl_forecast.health import print_health, told
 from zl_forecast.landing.folder import find_landing, sample_landing
 from zl_forecast.paths import data_docs_dir, serving_dir, warehouse
 from zl_forecast.report import missing_buckets
@@ -59,11 +59,6 @@ def _published() -> Path:
     return database
 
 
-def _told(value: float | None, form: str) -> str:
-    """The number in the given format; a dash where there is none."""
-    return "-" if pd.isna(value) else format(value, form)
-
-
 def _summary() -> None:
     database = _published()
     with duckdb.connect(str(database), read_only=True) as con:
@@ -86,8 +81,8 @@ def _summary() -> None:
     print("horizon  target       P10     P50     P90     up   verdict    pinball skill  80% coverage  method")
     for code, target, _, p10, p50, p90, up, verdict, skill, coverage, method, *_ in rows:
         print(
-            f"{code:7}  {target}  {p10:6.2f}  {p50:6.2f}  {p90:6.2f}  {up:4.0%}   {verdict:9}  {_told(skill, '+z.1%'):>12}  "
-            f"{_told(coverage, '.0%'):>12}  {method}"
+            f"{code:7}  {target}  {p10:6.2f}  {p50:6.2f}  {p90:6.2f}  {up:4.0%}   {verdict:9}  {told(skill, '+z.1%'):>12}  "
+            f"{told(coverage, '.0%'):>12}  {method}"
         )
     if too_few:
         print(f"\n{too_few}")
@@ -140,12 +135,12 @@ def _ensemble_leaderboard() -> None:
             "width    fit s  score s  p (MCS)  p (DM)  share  why"
         )
         for row in own.itertuples():
-            covers = "/".join(_told(share, ".0%") for share in (row.coverage_50, row.coverage_80, row.coverage_90))
+            covers = "/".join(told(share, ".0%") for share in (row.coverage_50, row.coverage_80, row.coverage_90))
             print(
-                f"{row.place:5}  {row.ensemble_method:{width}}  {_told(row.score, '+z.4f'):>7}  {_told(row.pinball_gain, '+z.2%'):>7}"
-                f"  {covers:>17}  {_told(row.relative_width_80, '.2f'):>5}  {_told(row.fit_seconds, '.2f'):>7}"
-                f"  {_told(row.score_seconds, '.2f'):>7}  {_told(row.mcs_p_value, '.2f'):>7}  {_told(row.dm_p_value, '.3f'):>6}"
-                f"  {_told(row.share, '.0%'):>5}  {row.why}"
+                f"{row.place:5}  {row.ensemble_method:{width}}  {told(row.score, '+z.4f'):>7}  {told(row.pinball_gain, '+z.2%'):>7}"
+                f"  {covers:>17}  {told(row.relative_width_80, '.2f'):>5}  {told(row.fit_seconds, '.2f'):>7}"
+                f"  {told(row.score_seconds, '.2f'):>7}  {told(row.mcs_p_value, '.2f'):>7}  {told(row.dm_p_value, '.3f'):>6}"
+                f"  {told(row.share, '.0%'):>5}  {row.why}"
             )
         print(f"{'':7}Published line, out of sample: {_record(records[records['horizon_days'] == days])}")
     print(
@@ -163,9 +158,9 @@ def _record(records: pd.DataFrame) -> str:
         return "nothing has matured yet, so no skill has been shown"
     line = records.iloc[0]
     return (
-        f"{line['n_rows']} forecasts, pinball skill {_told(line['pinball_skill'], '+z.1%')}, coverage of the 80 % band "
-        f"{_told(line['coverage_80'], '.0%')}, of the 90 % band {_told(line['coverage_90'], '.0%')}, p "
-        f"{_told(line['p_value'], '.3f')}: {line['verdict']}"
+        f"{line['n_rows']} forecasts, pinball skill {told(line['pinball_skill'], '+z.1%')}, coverage of the 80 % band "
+        f"{told(line['coverage_80'], '.0%')}, of the 90 % band {told(line['coverage_90'], '.0%')}, p "
+        f"{told(line['p_value'], '.3f')}: {line['verdict']}"
     )
 
 

@@ -63,11 +63,11 @@ def print_health(con: duckdb.DuckDBPyConnection) -> None:
         "subject     horizon  state     since       gain / promised  80% coverage  statistic (watch, degraded)  drift  why"
     )
     for row in rows.itertuples():
-        statistic = f"{_told(row.statistic, '.1f')} ({_told(row.watch_at, '.1f')}, {_told(row.degraded_at, '.1f')})"
+        statistic = f"{told(row.statistic, '.1f')} ({told(row.watch_at, '.1f')}, {told(row.degraded_at, '.1f')})"
         print(
             f"{row.subject:11} {row.horizon_code:7}  {row.state:8}  {row.state_since:%Y-%m-%d}  "
-            f"{_told(row.pinball_gain, '+z.1%'):>6} / {_told(row.promised_gain, '+z.1%'):<6}  "
-            f"{_told(row.coverage_80, '.0%'):>12}  {statistic:>27}  {_told(row.share_beyond, '.0%'):>5}  {row.reason}"
+            f"{told(row.pinball_gain, '+z.1%'):>6} / {told(row.promised_gain, '+z.1%'):<6}  "
+            f"{told(row.coverage_80, '.0%'):>12}  {statistic:>27}  {told(row.share_beyond, '.0%'):>5}  {row.reason}"
         )
     print(
         "\ngain: share by which the pinball loss of the last 26 weeks lies below the reference's; promised: the same, as measured before "
@@ -97,6 +97,6 @@ def _names(rows: pd.DataFrame) -> str:
     return ", ".join(f"{row.subject} {row.horizon_code}" for row in rows.itertuples())
 
 
-def _told(value: float | None, form: str) -> str:
+def told(value: float | None, form: str) -> str:
     """The number in the given format; a dash where there is none."""
     return "-" if pd.isna(value) else format(value, form)

@@ -85,7 +85,8 @@ class EnsembleMethod(ABC):
     """A way to combine the inputs.
 
     `fit` sees the out-of-fold rows that had matured before a block. A method that learns on, day by day, says so: then `update` is
-    called before each session of the block with the rows that have matured since, and `predict` with that session's rows alone.
+    called at each session of the block with the rows that have matured since, those of its own close among them, and `predict` with
+    that session's rows alone. Rows come in the order in which they matured; those to be forecast have no outcome.
     """
 
     needs_fit: bool = True  # False: the method has nothing to learn and competes from the first block on
@@ -125,8 +126,8 @@ class WeightedMethod(EnsembleMethod):
         return np.einsum("ni,nil->nl", self.weights(rows), rows.quantiles)
 
 
-class MixtureMethod(WeightedMethod):
-    """A method whose forecast is the mixture of the inputs' distributions: wider than their mean where they disagree."""
+class MixtureMethod(EnsembleMethod):
+    """A method with weights whose forecast is the mixture of the inputs' distributions: wider than their mean where they disagree."""
 
     def predict(self, rows: Rows) -> np.ndarray:
         return mixture_quantiles(rows.quantiles, self.weights(rows))

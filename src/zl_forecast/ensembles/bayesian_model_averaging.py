@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import softmax
 
 from zl_forecast.distribution import log_densities
-from zl_forecast.ensembles.base import REFERENCE, MixtureMethod, Rows
+from zl_forecast.ensembles.base import REFERENCE, MixtureMethod, Rows, WeightedMethod
 
 PRIOR_OF_REFERENCE = 0.5
 
@@ -50,7 +50,7 @@ def posterior(rows: Rows, horizon: int) -> np.ndarray:
     return softmax(log_prior(rows.inputs) + log_likelihoods(rows).sum(axis=0) / horizon)
 
 
-class BayesianModelAveraging(MixtureMethod):
+class BayesianModelAveraging(MixtureMethod, WeightedMethod):
     """Posterior probabilities as of the block's beginning."""
 
     def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:

@@ -29,8 +29,8 @@ class DynamicModelAveraging(MixtureMethod):
         self.update(rows)
         return self
 
-    def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:
-        """Log probabilities after further rows of one horizon."""
+    def _log_after(self, rows: Rows, horizon: int) -> np.ndarray:
+        """Log probabilities after further rows of one horizon, array of shape (n_inputs,)."""
         alpha = 1 - 1 / (MEMORY_SAMPLES * horizon)
         log = self._log.get(horizon, self._prior)
         for likelihood in log_likelihoods(rows) / horizon:
@@ -39,7 +39,7 @@ class DynamicModelAveraging(MixtureMethod):
         return log
 
     def update(self, rows: Rows) -> None:
-        self._log |= {horizon: self.fit_horizon(own, horizon) for horizon, own in rows.by_horizon()}
+        self._log |= {horizon: self._log_after(own, horizon) for horizon, own in rows.by_horizon()}
 
     def weights(self, rows: Rows) -> np.ndarray:
         return np.exp([self._log.get(int(horizon), self._prior) for horizon in rows.horizon_days])

@@ -10,9 +10,7 @@ from zl_forecast.scoring import diebold_mariano
 
 FIRST_BLOCK = 2  # the first block has no matured rows to fit on
 LEAST_SAMPLES = 10  # independent ones below which nothing is ruled out
-LEAST_SHARE_OF_ROWS = (
-    0.75  # that all compared methods have in common; methods that failed too often for it are not compared
-)
+LEAST_SHARE_OF_ROWS = 0.75  # common to all compared methods; one that failed too often for it is not compared
 CONFIDENCE = 0.75  # of the set; Hansen, Lunde and Nason report 75 and 90 %
 REPETITIONS = 1_000
 BLOCK = ["kind", "fold_start", "trained_until"]

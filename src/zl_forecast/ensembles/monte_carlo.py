@@ -7,6 +7,8 @@ as many samples as do not overlap behind them.
 Sources: Winkler (1981), Management Science 27, 479-488 (dependent experts); weights as in Vovk (1990), COLT 3, 371-383.
 """
 
+from typing import Self
+
 import numpy as np
 from scipy.special import softmax
 
@@ -35,20 +37,25 @@ def score_correlation(rows: Rows) -> np.ndarray:
 class MonteCarlo(WeightedMethod):
     """Quantiles of the weighted mean over paths; the same draws in every row, so rows differ by their forecasts alone."""
 
+    def fit(self, rows: Rows) -> Self:
+        self._draws: dict[
+            int, np.ndarray
+        ] = {}  # normal scores of the paths by horizon, arrays of shape (PATHS, n_inputs)
+        return super().fit(rows)
+
     def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:
-        self._roots = getattr(self, "_roots", {})
         eigenvalues, vectors = np.linalg.eigh(score_correlation(rows))
         root = vectors * np.sqrt(np.maximum(eigenvalues, 0))
         draws = np.random.default_rng(settings.SEED).standard_normal((PATHS // 2, len(rows.inputs))) @ root.T
         draws = np.concatenate([draws, -draws])
-        self._roots[horizon] = draws / np.maximum(draws.std(axis=0), 1e-9)
+        self._draws[horizon] = draws / np.maximum(draws.std(axis=0), 1e-9)
         return performance_weights(rows, horizon)
 
     def predict(self, rows: Rows) -> np.ndarray:
         result = np.empty((len(rows), len(settings.QUANTILE_LEVELS)))
         weights = self.weights(rows)
         for i, horizon in enumerate(rows.horizon_days):
-            paths = values(rows.quantiles[i], self._roots[horizon].T)
+            paths = values(rows.quantiles[i], self._draws[horizon].T)
             result[i] = np.quantile(weights[i] @ paths, settings.QUANTILE_LEVELS)
         return result
 
