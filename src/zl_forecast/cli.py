@@ -1,6 +1,7 @@
 """The `zl` command: what a person wants to see or do outside of dbt."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -45,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
             _leaderboard(chosen.bucket)
         else:
             _summary()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `zl summary | head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it ends
     except ZlForecastError as error:
         print(f"zl: {error}", file=sys.stderr)
         return 1

@@ -1,14 +1,17 @@
 """The whole build, as a user runs it: on a small simulated market, then again, a day later, with a bad bucket, with bad files."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections import deque
 
 import duckdb
 import pandas as pd
 import pytest
-from conftest import END, START, query
+from conftest import END, PROJECT, START, query
 
 from zl_forecast.calendar import exchange_sessions
 from zl_forecast.sample import simulate, write_landing
@@ -178,6 +181,19 @@ def test_contracts_guard_what_bi_reads(built):
     published = [n for n in built.manifest["nodes"].values() if n["schema"] in ("forecasts", "monitoring")]
     loose = {n["name"] for n in published if n["resource_type"] == "model" and not n["config"]["contract"]["enforced"]}
     assert loose <= {"published_snapshot"}  # a Python model: contracts on those are a dbt parse error
+
+
+@pytest.mark.parametrize("command", [("summary",), ("leaderboard", "ensemble"), ("health",)])
+def test_a_reader_that_stops_reading_makes_no_traceback(built, command):
+    environment = {**os.environ, "ZL_DATA_DIR": str(built.data_dir)}
+    reader, writer = os.pipe()
+    os.close(reader)
+    zl = subprocess.run(
+        [sys.executable, "-m", "zl_forecast.cli", *command],
+        env=environment, cwd=PROJECT, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60,
+    )  # fmt: skip
+    os.close(writer)
+    assert (zl.returncode, zl.stderr) == (0, "")
 
 
 def test_report_page_says_that_the_market_is_simulated(serving):
