@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DBT_FLAGS ?=
 PRESET ?= full
+STEP ?= week
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export ZL_DATA_DIR ?= $(CURDIR)/data
 # fits run one a core, each with one thread; more threads make them slower
 export OMP_NUM_THREADS := 1
 
-.PHONY: help build tournament health test test-full docs lint clean
+.PHONY: help build plan retournament tournament health test test-full replay docs lint clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -19,12 +20,25 @@ help:  ## this list
 build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
 	@start=$$SECONDS; $(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(BIN)/zl summary && echo "Build time: $$((SECONDS - start)) s"
 
-# Nothing is published and the ledger stays as it is; the warehouse holds this one bucket until the next `make build`.
+plan: $(VENV)/.installed  ## what the next `make build` would do with each bucket, and why; nothing is trained
+	@$(BIN)/dbt build --quiet --exclude-resource-type unit_test --indirect-selection buildable --select +run_plan $(DBT_FLAGS) && $(BIN)/zl plan
+
+retournament: $(VENV)/.installed  ## monthly: families and methods of all buckets chosen and fitted anew as of the newest session
+	@$(MAKE) build DBT_FLAGS="--vars 'tournament: always' $(DBT_FLAGS)"
+
+# Nothing is published and the ledger stays as it is; the warehouse holds this one bucket until the next `make build`. A re-tournament that
+# is due (monitoring.run_plan) is held and on record as in any build.
 tournament: $(VENV)/.installed  ## one bucket's tournament with its leaderboard: make tournament BUCKET=crush [PRESET=quick]
 	@test -n "$(BUCKET)" || { echo "Name a bucket of seeds/buckets.csv: make tournament BUCKET=crush"; exit 1; }
 	@start=$$SECONDS; $(BIN)/dbt build --exclude-resource-type unit_test --indirect-selection buildable \
 		--select +leaderboard +feature_attributions +forecast_explanations --vars '{buckets: [$(BUCKET)], preset: $(PRESET)}' $(DBT_FLAGS) \
 		&& $(BIN)/zl leaderboard $(BUCKET) && echo "Tournament time: $$((SECONDS - start)) s"
+
+# In a folder of its own, data/replay/...: the ledger and the warehouse of `make build` stay as they are. PRESET only where it is named.
+replay: $(VENV)/.installed  ## the past as if live: make replay FROM=2019-01-01 TO=2021-12-31 [STEP=week] [BUCKETS=crush,energy] [PRESET=quick]
+	@test -n "$(FROM)" -a -n "$(TO)" || { echo "Say from when to when: make replay FROM=2019-01-01 TO=2021-12-31 [STEP=day, week or month]"; exit 1; }
+	@$(BIN)/zl replay --from $(FROM) --to $(TO) --step $(STEP) $(if $(BUCKETS),--buckets $(BUCKETS)) \
+		$(if $(filter file,$(origin PRESET)),,--preset $(PRESET))
 
 health: $(VENV)/.installed  ## weekly health of every bucket and of the forecast, as of the last build
 	@$(BIN)/zl health

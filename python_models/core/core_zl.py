@@ -5,6 +5,6 @@ from zl_forecast.for_dbt import run_core
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    prices = dbt.ref("int_prices__daily").filter("symbol = 'zl'").select("as_of_date, close").df()
+    prices = dbt.ref("int_prices__daily").filter("symbol = 'zl'").select("as_of_date, close")
     dbt.ref("gate_zl")  # nothing is forecast from prices that failed the gate
-    return run_core(prices, dbt.ref("int_targets__daily").df())
+    return run_core(prices, dbt.ref("int_targets__daily"), dbt.ref("run_plan").select("live_from").distinct())

@@ -5,4 +5,4 @@ from zl_forecast.for_dbt import coherent
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return coherent(dbt.ref("int_ensemble__chosen").df())
+    return coherent(dbt.ref("int_ensemble__chosen"))

@@ -5,4 +5,4 @@ from zl_forecast.for_dbt import coverage_backtests
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return coverage_backtests(dbt.ref("int_ensemble__outcomes").df())
+    return coverage_backtests(dbt.ref("int_ensemble__outcomes"))

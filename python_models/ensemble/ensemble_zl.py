@@ -5,6 +5,4 @@ from zl_forecast.for_dbt import run_ensembles
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return run_ensembles(
-        dbt.ref("int_ensemble__inputs").df(), dbt.ref("int_targets__daily").df(), dbt.ref("ensemble_methods").df()
-    )
+    return run_ensembles(dbt.ref("int_ensemble__inputs"), dbt.ref("int_targets__daily"), dbt.ref("ensemble_methods"))

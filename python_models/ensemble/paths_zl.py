@@ -5,4 +5,4 @@ from zl_forecast.for_dbt import sample_paths
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return sample_paths(dbt.ref("zl_forecast").df())
+    return sample_paths(dbt.ref("zl_forecast"))

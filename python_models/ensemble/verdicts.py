@@ -5,4 +5,4 @@ from zl_forecast.for_dbt import verdicts
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return verdicts(dbt.ref("int_ensemble__inputs").df(), dbt.ref("int_ensemble__published").df())
+    return verdicts(dbt.ref("int_ensemble__inputs"), dbt.ref("int_ensemble__published"))

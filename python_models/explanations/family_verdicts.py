@@ -8,4 +8,4 @@ def model(dbt, session):
     tested = dbt.ref("int_tournament__forecasts").filter(
         "bucket <> 'core' and kind = 'oof' and is_matured and status = 'ok'"
     )
-    return family_verdicts(tested.select("bucket, family, as_of_date, horizon_days, pinball_pct").df())
+    return family_verdicts(tested.select("bucket, family, as_of_date, horizon_days, pinball_pct"))

@@ -13,6 +13,7 @@ def model(dbt, session):
             "forecasts.zl_backtest": dbt.ref("zl_backtest"),
             "forecasts.zl_risk": dbt.ref("zl_risk"),
             "forecasts.zl_paths": dbt.ref("zl_paths"),
+            "forecasts.bucket_forecast_ledger": dbt.ref("bucket_forecast_ledger"),
             "forecasts.specialist_forecasts": dbt.ref("specialist_forecasts"),
             "monitoring.tournament_results": dbt.ref("tournament_results"),
             "monitoring.bucket_winners": dbt.ref("bucket_winners"),
@@ -29,6 +30,10 @@ def model(dbt, session):
             "monitoring.gx_results": dbt.ref("gx_results"),
             "monitoring.model_registry": dbt.ref("model_registry"),
             "monitoring.model_health": dbt.ref("model_health"),
+            "monitoring.run_plan": dbt.ref("run_plan"),
+            "monitoring.run_history": dbt.ref("run_history"),
+            "monitoring.promotions": dbt.ref("promotions"),
+            "monitoring.degradations": dbt.ref("degradations"),
             "monitoring.verdicts": dbt.ref("verdicts"),
         }
     )

@@ -1,6 +1,6 @@
 """Tournament of the china bucket. The work is in zl_forecast.tournament."""
 
-from zl_forecast.for_dbt import is_quarantined, run_specialist
+from zl_forecast.for_dbt import plan_of, run_specialist
 
 
 def model(dbt, session):
@@ -13,6 +13,6 @@ def model(dbt, session):
         buckets=dbt.ref("buckets").df(),
         families=dbt.ref("families").df(),
         preset=dbt.config.meta_get("preset"),
+        plan=plan_of("china", dbt.ref("run_plan").df()),
         executor=dbt.config.meta_get("executor"),
-        quarantined=is_quarantined(dbt.ref("gate_china").df()),
     )

@@ -12,7 +12,7 @@ from zl_forecast.errors import ZlForecastError
 from zl_forecast.health import print_health, told
 from zl_forecast.landing.folder import find_landing, sample_landing
 from zl_forecast.paths import data_docs_dir, serving_dir, warehouse
-from zl_forecast.report import missing_buckets
+from zl_forecast.report import fallbacks_in_force, missing_buckets
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("summary", help="print the newest forecasts, where they are and what to do next")
     sample = commands.add_parser("sample", help="simulate a market and print the folder of its landing files")
-    sample.add_argument("--world", default="planted", help="planted or random_walk")
+    sample.add_argument(
+        "--world", default="planted", help="planted, random_walk or broken (planted until 2022, when a driver turns)"
+    )
     board = commands.add_parser(
         "leaderboard", help="print a bucket's leaderboards, or the ensemble's: methods by horizon with the reasons"
     )
@@ -32,11 +34,30 @@ def main(arguments: list[str] | None = None) -> int:
         help="a bucket of seeds/buckets.csv: ours by horizon, AutoGluon's; or `ensemble`, which is no bucket: how the inputs were "
         "combined in the last published snapshot, and the published line's own record",
     )
+    commands.add_parser(
+        "plan", help="print what the last build, or `make plan`, decided to do with each bucket, and why"
+    )
     commands.add_parser("health", help="print whether each bucket and the forecast is what the tournament promised")
+    past = commands.add_parser(
+        "replay",
+        help="walk through past data as if live, in a folder of its own, and report what was done and how good it was",
+    )
+    past.add_argument("--from", dest="start", required=True, metavar="DATE", help="first day, YYYY-MM-DD")
+    past.add_argument("--to", dest="end", required=True, metavar="DATE", help="last day")
+    past.add_argument("--step", default="week", help="day, week or month: the last session of each is a step")
+    past.add_argument("--buckets", default="", help="names in seeds/buckets.csv, separated by commas; all unless given")
+    past.add_argument("--preset", choices=("quick", "standard", "full"), help="which families compete")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "sample":
             print(sample_landing(chosen.world).path)
+        elif chosen.command == "replay":
+            from zl_forecast.replay import replay  # only this command needs it
+
+            buckets = tuple(bucket.strip() for bucket in chosen.buckets.split(",") if bucket.strip())
+            replay(chosen.start, chosen.end, chosen.step, buckets, chosen.preset)
+        elif chosen.command == "plan":
+            _plan()
         elif chosen.command == "health":
             with duckdb.connect(str(_published()), read_only=True) as con:
                 print_health(con)
@@ -80,6 +101,14 @@ def _summary() -> None:
             ).fetchall()
         ]
         too_few = missing_buckets(con)
+        fallback = fallbacks_in_force(con)
+        renewed = con.execute(
+            """
+            select string_agg(bucket, ', ' order by bucket), trigger from monitoring.run_history
+            where (as_of_date, data_source) in (select (as_of_date, data_source) from forecasts.zl_forecast)
+            group by trigger order by trigger
+            """
+        ).fetchall()
     as_of, source, regime, last = rows[0][11], rows[0][12], rows[0][13], rows[0][2]
     print(f"\nSoybean oil (CBOT ZL), cents/lb, as of {as_of}: last {last:.2f}, regime {regime}, {source} data\n")
     print("horizon  target       P10     P50     P90     up   verdict    pinball skill  80% coverage  method")
@@ -87,6 +116,12 @@ def _summary() -> None:
         print(
             f"{code:7}  {target}  {p10:6.2f}  {p50:6.2f}  {p90:6.2f}  {up:4.0%}   {verdict:9}  {told(skill, '+z.1%'):>12}  "
             f"{told(coverage, '.0%'):>12}  {method}"
+        )
+    if fallback:
+        print(f"\n{fallback}")
+    for buckets, trigger in renewed:
+        print(
+            f"\nChosen and fitted anew for {as_of} ({trigger}): {buckets}. See monitoring.run_history, monitoring.promotions."
         )
     if too_few:
         print(f"\n{too_few}")
@@ -99,6 +134,30 @@ def _summary() -> None:
     print(
         f"\nRead on: {serving_dir() / 'report.html'} (page), {database} (for BI: schemas forecasts, monitoring),"
         f"\n         {data_docs_dir()} (data quality), `make docs` (lineage). Landing: {find_landing().path}"
+    )
+
+
+def _plan() -> None:
+    way_out = "Run `make plan`."
+    if not warehouse().exists():
+        raise ZlForecastError(f"there is no warehouse {warehouse()} yet. {way_out}")
+    try:
+        con = duckdb.connect(str(warehouse()), read_only=True)
+    except duckdb.IOException as error:
+        raise ZlForecastError(f"{warehouse()} is in use: a build is running. Try again when it has ended.") from error
+    with con:
+        try:
+            rows = con.execute(
+                "select bucket, action, coalesce(trigger, ''), n_to_train, reason, as_of_date from monitoring.run_plan order by bucket"
+            ).fetchall()
+        except duckdb.CatalogException as error:
+            raise ZlForecastError(f"{warehouse()} has no plan. {way_out}") from error
+    print(f"\nPlan as of {rows[0][5]}\n\nbucket      action        trigger           to train  reason")
+    for bucket, action, trigger, n_to_train, reason, _ in rows:
+        print(f"{bucket:10}  {action:12}  {trigger:16}  {n_to_train:8}  {reason}")
+    fits = sum(row[3] for row in rows)
+    print(
+        f"\nNext: `make build`{f' ({fits} fits)' if fits else ''}. To override: make build DBT_FLAGS=\"--vars 'tournament: never'\" (or always)."
     )
 
 

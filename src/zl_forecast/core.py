@@ -6,7 +6,8 @@ block, forecasts from all of them. That is `TimeSeriesPredictor.backtest_predict
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,13 @@ MODELS = {
 
 @dataclass(frozen=True)
 class CoreTask:
-    """One block: log prices up to its end, and the position of each origin in them."""
+    """One block: log prices up to its end, and the position of each origin in them.
+
+    Attributes
+    ----------
+    known : DataFrame
+        What was forecast before, of any origin of the block; the others are left to do.
+    """
 
     fold: Fold
     models: dict
@@ -36,26 +43,35 @@ class CoreTask:
     first_origin: int
     origins: tuple[int, ...]
     steps: tuple[int, ...]
+    known: pd.DataFrame | None = None
 
     def __str__(self) -> str:
         return f"core {self.fold.kind} {self.fold.start:%Y-%m}"
 
-    @property
+    @cached_property
     def name(self) -> str:
+        """Of all that the fitted models depend on."""
         return fingerprint.combine(
             "core",
             self.fold.kind,  # in January the live block starts with the year's
             self.fold.start,
             self.models,
-            self.log_prices.tobytes(),
-            self.origins,
+            self.log_prices[: self.first_origin].tobytes(),
             self.steps,
             fingerprint.of_code(__name__),
             fingerprint.library_versions(),
         )
 
+    def context(self, origin: int) -> np.ndarray:
+        """The log prices that a forecast from this origin is made from."""
+        return self.log_prices[max(0, origin - CONTEXT_SESSIONS + 1) : origin + 1]
 
-def run_core(prices: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
+    def contexts(self, origins) -> pd.Series:
+        """Hash of each origin's context, by origin."""
+        return pd.Series({o: fingerprint.combine(self.context(o).tobytes()) for o in origins}, dtype=object)
+
+
+def run_core(prices: pd.DataFrame, targets: pd.DataFrame, run_plan: pd.DataFrame) -> pd.DataFrame:
     """Out-of-fold and live forecasts of the core and of the reference.
 
     Parameters
@@ -64,6 +80,8 @@ def run_core(prices: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
         as_of_date and close (cents/lb) of ZL, one row a session.
     targets : DataFrame
         int_targets__daily.
+    run_plan : DataFrame
+        live_from of each bucket. The core's live block begins with the newest of them, as the ensemble's does.
 
     Returns
     -------
@@ -75,7 +93,8 @@ def run_core(prices: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
     position = pd.Series(prices.index, index=prices["as_of_date"])
     targets = targets.sort_values(KEY, ignore_index=True)
     steps = tuple(int(h) for h in sorted(targets["horizon_days"].unique()))
-    folds = walk_forward(pd.DatetimeIndex(targets["as_of_date"].drop_duplicates()))
+    newest = run_plan["live_from"].max()
+    folds = walk_forward(pd.DatetimeIndex(targets["as_of_date"].drop_duplicates()), pd.Timestamp(newest))
 
     tasks, tests = [], []
     for fold in folds:
@@ -83,14 +102,18 @@ def run_core(prices: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
         origins = tuple(position[test["as_of_date"].drop_duplicates()])
         tasks.append(CoreTask(fold, MODELS, log_prices[: origins[-1] + 1], origins[0], origins, steps))
         tests.append(test)
-    paths = {id(task): _finished(task) for task in tasks}
-    to_fit = [task for task in tasks if paths[id(task)] is None]
+    tasks = [replace(task, known=_known(task)) for task in tasks]
+    paths = {str(task): task.known for task in tasks}
+    to_fit = [task for task in tasks if not set(task.origins) <= set(task.known["origin"])]
     for task, path in workers.run(forecast_block, to_fit):
-        paths[id(task)] = _failed(task, path.reason) if isinstance(path, workers.Lost) else path
+        paths[str(task)] = _failed(task, path.reason) if isinstance(path, workers.Lost) else path
 
     frames = []
     for task, test in zip(tasks, tests, strict=True):
-        path = paths[id(task)].assign(as_of_date=lambda p: prices["as_of_date"].to_numpy()[p["origin"]])
+        path = paths[str(task)]
+        path = path[path["origin"].isin(task.origins)].assign(
+            as_of_date=lambda p: prices["as_of_date"].to_numpy()[p["origin"]]
+        )
         scaled = test[[*KEY, "scale"]].merge(path, on=KEY)
         scaled[list(settings.QUANTILE_COLUMNS)] = scaled[list(settings.QUANTILE_COLUMNS)].div(scaled["scale"], axis=0)
         train = targets[task.fold.train_rows(targets)]
@@ -100,20 +123,31 @@ def run_core(prices: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
 
 
 def forecast_block(task: CoreTask) -> pd.DataFrame:
-    """Fit on the prices before the block, forecast from each of its origins, store the result.
+    """Fit on the prices before the block, forecast from each of its origins that is not known yet, store the result.
 
     Returns
     -------
     DataFrame
         origin, horizon_days, q05 ... q95 of the log return from the origin, fit_seconds, score_seconds.
     """
+    new = tuple(sorted(set(task.origins) - set(task.known["origin"])))
     try:
-        frame = _forecast(task)
+        frame = _forecast(replace(task, origins=new))
     except Exception as error:  # the core is one input of the ensemble; the rows say why it is missing
         reason = f"{type(error).__name__}: {error}"
         print(f"{task} failed: {reason}", flush=True)
         return _failed(task, reason)
-    artifacts.write(task.name, lambda folder: frame.to_parquet(folder / FORECASTS))
+    contexts = task.contexts(new)
+    frame = pd.concat([task.known, frame.assign(context=frame["origin"].map(contexts))], ignore_index=True)
+    artifacts.write(
+        task.name,
+        lambda folder: frame.to_parquet(folder / FORECASTS),
+        bucket="core",
+        family="autogluon_timeseries",
+        kind=task.fold.kind,
+        fold_start=task.fold.start.date(),
+        trained_until=task.fold.start.date(),
+    )
     return frame
 
 
@@ -167,9 +201,15 @@ def _forecast(task: CoreTask) -> pd.DataFrame:
     )
 
 
-def _finished(task: CoreTask) -> pd.DataFrame | None:
+def _known(task: CoreTask) -> pd.DataFrame:
+    """Stored forecasts of the block whose contexts are still what they were."""
     folder = artifacts.find(task.name)
-    return None if folder is None else pd.read_parquet(folder / FORECASTS)
+    if folder is None:
+        return pd.DataFrame({"origin": pd.Series(dtype="int64")})
+    stored = pd.read_parquet(folder / FORECASTS)
+    stored = stored[stored["origin"] < len(task.log_prices)]  # what lies beyond was forecast from other data
+    contexts = task.contexts(stored["origin"].unique())
+    return stored[stored["context"] == stored["origin"].map(contexts)]
 
 
 def _items(log_prices: np.ndarray, origins, length: int):

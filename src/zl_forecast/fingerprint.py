@@ -9,10 +9,15 @@ from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 
 PACKAGE = "zl_forecast"
+# They keep, name and move results and make none: a change to them is no reason to fit anything anew.
+MAKE_NO_RESULTS = {
+    f"{PACKAGE}.{name}" for name in ("artifacts", "errors", "fingerprint", "late_import", "paths", "workers")
+}
 LIBRARIES = (
     "autogluon.tabular",
     "autogluon.timeseries",
@@ -39,9 +44,17 @@ def of_frame(frame: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def row_hashes(frame: pd.DataFrame) -> np.ndarray:
-    """Hash of each row's values, array of shape (n_rows,)."""
-    return pd.util.hash_pandas_object(frame, index=False).to_numpy(np.uint64)
+def of_relation(relation: duckdb.DuckDBPyRelation) -> str:
+    """Hash of column names, types and rows of a relation, in whatever order: DuckDB's own hash, without a data frame."""
+    columns = ", ".join('"' + name.replace('"', '""') + '"' for name in relation.columns)
+    rows = relation.aggregate(f"count(*), sum(hash({columns})::hugeint), bit_xor(hash({columns}))").fetchone()
+    return combine(relation.columns, list(map(str, relation.types)), rows)
+
+
+def with_row_hash(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
+    """The frame with `row_hash`, the hash of each row's values in some columns (default: all); once, for all parts of the frame."""
+    hashes = pd.util.hash_pandas_object(frame if columns is None else frame[columns], index=False)
+    return frame.assign(row_hash=hashes.to_numpy(np.uint64))
 
 
 @cache
@@ -63,7 +76,7 @@ def of_code(*modules: str) -> str:
     todo = list(modules)
     while todo:
         name = todo.pop()
-        if name in sources or not _is_followed(name.split(".")[0], own):
+        if name in sources or name in MAKE_NO_RESULTS or not _is_followed(name.split(".")[0], own):
             continue
         origin = _origin(name)
         if origin is None:

@@ -46,6 +46,9 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
     too_few = missing_buckets(con)
     if too_few:
         banner += f'<p class="warn">{escape(too_few)}</p>'
+    fallback = fallbacks_in_force(con)
+    if fallback:
+        banner += f'<p class="warn">{escape(fallback)}</p>'
     forecast_rows = "".join(
         f"<tr><td>{escape(r.horizon_code)}</td><td>{r.target_date:%Y-%m-%d}</td><td>{r.p10:.2f}</td><td><b>{r.p50:.2f}</b></td>"
         f"<td>{r.p90:.2f}</td><td>{r.prob_up:.0%}</td><td>{r.reference_p10:.2f} to {r.reference_p90:.2f}</td>"
@@ -129,6 +132,16 @@ def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
         f"Only {len(fewest)} of {all_} buckets took part: {', '.join(fewest) or 'none'}. The others were quarantined (see "
         "monitoring.gx_results) or left out of this build (var buckets)."
     )
+
+
+def fallbacks_in_force(con: duckdb.DuckDBPyConnection) -> str:
+    """A sentence for the reader where the reference is published because the calibration of the line has failed; empty elsewhere."""
+    forecast = con.sql("from forecasts.zl_forecast order by horizon_days").df()
+    if "fallback_reason" not in forecast:
+        return ""  # published before there were fallbacks
+    reasons = forecast.dropna(subset="fallback_reason")
+    told = "; ".join(f"{row.horizon_code}: {row.fallback_reason}" for row in reasons.itertuples())
+    return f"Fallback to the reference until calibration recovers. {told}." if told else ""
 
 
 def _maps(con: duckdb.DuckDBPyConnection) -> str:

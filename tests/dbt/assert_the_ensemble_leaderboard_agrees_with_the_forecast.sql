@@ -1,8 +1,15 @@
--- The method published at each horizon is first on the ensemble leaderboard and the only one marked. Fails with the horizons.
-select forecast.horizon_days, forecast.ensemble_method, board.ensemble_method as first_on_the_board
+-- The method published at each horizon is first on the ensemble leaderboard and the only one marked; in a fallback
+-- the reference is, and both say so. Fails with the horizons.
+select
+    forecast.horizon_days,
+    forecast.ensemble_method,
+    forecast.fallback_reason,
+    board.ensemble_method as published_on_the_board,
+    board.why
 from {{ ref('zl_forecast') }} as forecast
 left join {{ ref('ensemble_leaderboard') }} as board
     on board.horizon_days = forecast.horizon_days
     and board.is_published
 where board.ensemble_method is distinct from forecast.ensemble_method
     or (board.place <> 1 and board.standing = 'candidate')
+    or (forecast.fallback_reason is not null) <> starts_with(board.why, 'fallback: ')

@@ -42,9 +42,10 @@ def _targets(prices: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _run(prices: pd.DataFrame, targets: pd.DataFrame, folder) -> tuple[pd.DataFrame, list[str]]:
+def _run(prices: pd.DataFrame, targets: pd.DataFrame, folder, live_from=None) -> tuple[pd.DataFrame, list[str]]:
     """Forecasts, and the blocks that were fitted for them."""
     fitted = []
+    live_from = live_from or prices["as_of_date"].max().to_period("M").start_time
 
     def here(work, tasks):
         for task in tasks:
@@ -55,7 +56,7 @@ def _run(prices: pd.DataFrame, targets: pd.DataFrame, folder) -> tuple[pd.DataFr
         patch.setenv("ZL_DATA_DIR", str(folder))
         patch.setattr(workers, "run", here)
         patch.setattr(core, "MODELS", {"Naive": {"n_jobs": 1}})
-        return core.run_core(prices, targets), fitted
+        return core.run_core(prices, targets, pd.DataFrame({"live_from": [live_from]})), fitted
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,8 @@ def _of(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:
 
 def test_core_and_reference_forecast_every_row_of_every_block(market, forecasts):
     _, targets = market
-    history = targets["as_of_date"] >= "2018-01-01"
     newest = targets["as_of_date"].dt.to_period("M") == targets["as_of_date"].max().to_period("M")
+    history = (targets["as_of_date"] >= "2018-01-01") & ~newest
     for family in ("autogluon_timeseries", "reference"):
         own = _of(forecasts, family)
         assert len(own) == history.sum() + newest.sum()
@@ -148,20 +149,49 @@ def test_the_fit_of_a_block_sees_no_price_of_the_block(monkeypatch, market, tmp_
         np.testing.assert_array_equal(history, before)
 
 
-def test_a_second_call_fits_nothing_and_says_the_same(market, forecasts, folder):
-    again, fitted = _run(*market, folder)
+def test_a_second_call_fits_nothing_and_says_the_same(market, tmp_path):
+    forecasts, _ = _run(*market, tmp_path)
+    again, fitted = _run(*market, tmp_path)
     assert fitted == []
     pd.testing.assert_frame_equal(again, forecasts)
 
 
-def test_a_new_session_makes_only_the_blocks_that_grow_again(market, forecasts, folder, tmp_path):
+def test_a_new_session_makes_only_the_blocks_that_grow_again(market, forecasts, tmp_path):
     prices, targets = _market(901)
     pd.testing.assert_frame_equal(prices.head(900), market[0])
-    again, fitted = _run(prices, targets, folder)
-    assert fitted == ["core oof 2019-01", "core live 2019-06"]
+    _run(*market, tmp_path)
+    again, fitted = _run(prices, targets, tmp_path)
+    assert fitted == ["core live 2019-06"]
     before = _of(forecasts, "autogluon_timeseries")
     after = _of(again, "autogluon_timeseries").merge(before[["kind", *core.KEY]], on=["kind", *core.KEY])
     pd.testing.assert_frame_equal(before[[*core.KEY, *QUANTILES]], after[[*core.KEY, *QUANTILES]])
+
+
+def test_a_new_session_alone_is_forecast_as_it_would_be_with_all_the_others(monkeypatch, market, tmp_path):
+    _run(*market, tmp_path / "grown")
+    prices, targets = _market(902)
+    seen = []
+    monkeypatch.setattr(
+        core, "_forecast", lambda task, original=core._forecast: seen.append(len(task.origins)) or original(task)
+    )
+    grown, _ = _run(prices, targets, tmp_path / "grown")
+    assert seen == [2]
+    fresh, _ = _run(prices, targets, tmp_path / "fresh")
+    pd.testing.assert_frame_equal(grown[[*core.KEY, *QUANTILES]], fresh[[*core.KEY, *QUANTILES]])
+
+
+def test_a_revised_price_is_forecast_from_again_wherever_it_was_seen(monkeypatch, market, tmp_path):
+    _run(*market, tmp_path)
+    revised = market[0].assign(close=market[0]["close"].where(market[0].index != 880, 44.0))
+    seen = {}
+    monkeypatch.setattr(
+        core,
+        "_forecast",
+        lambda task, original=core._forecast: seen.update({str(task): task.origins}) or original(task),
+    )
+    _run(revised, _targets(revised), tmp_path)
+    # the live block begins after the revised session and is fitted on it
+    assert seen == {"core oof 2019-01": tuple(range(880, 890)), "core live 2019-06": tuple(range(890, 900))}
 
 
 def test_a_history_too_short_is_refused(market, tmp_path):

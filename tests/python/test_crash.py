@@ -67,9 +67,16 @@ def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResul
         ledger.merge(before[LEDGER_KEY], on=LEDGER_KEY).sort_values(LEDGER_KEY, ignore_index=True),
         before.sort_values(LEDGER_KEY, ignore_index=True),
     )
-    in_force = query(data_dir / "serving", "select artifact_id from monitoring.model_registry where is_in_force")
-    assert len(in_force) > 40
-    assert all((data_dir / "artifacts" / name / "manifest.json").exists() for name in in_force["artifact_id"])
+    registry = query(data_dir / "serving", "from monitoring.model_registry")
+    live = registry[registry["status"].isin(["champion", "challenger"])]
+    assert live["artifact_id"].nunique() > 40
+    assert all((data_dir / "artifacts" / name).is_dir() for name in registry["artifact_id"])  # retired or in force
+    champions = registry[(registry["status"] == "champion")].groupby(["bucket", "horizon_days"]).size()
+    assert champions.eq(1).all()
+    assert len(champions) == 4 * (8 + 2)
+    history = query(data_dir / "serving", "from monitoring.run_history where trigger = 'new_month'")
+    assert history["bucket"].value_counts().eq(1).all()
+    assert len(history) == 8
 
 
 @pytest.mark.full

@@ -8,6 +8,10 @@ from zl_forecast.ensembles import evidence
 from zl_forecast.ensembles.evidence import BLOCK, LEAST_SAMPLES, compared, confidence_set, ensemble_evidence
 
 
+def _evidence(table: pd.DataFrame) -> pd.DataFrame:
+    return ensemble_evidence(table, table[[*BLOCK, "horizon_days"]])
+
+
 def losses(n: int, seed: int, **means: float) -> pd.DataFrame:
     """Losses around their means, with most of their noise in common."""
     rng = np.random.default_rng(seed)
@@ -91,7 +95,7 @@ def forecasts(n: int = 400, horizon: int = 5, gap: float = 0.6) -> pd.DataFrame:
 
 
 def test_a_block_is_judged_by_what_had_matured_before_it_from_the_second_block_on():
-    found = ensemble_evidence(forecasts())
+    found = _evidence(forecasts())
     assert set(zip(found["kind"], found["fold_start"].dt.strftime("%Y-%m"), strict=True)) == {
         ("oof", "2019-01"),
         ("live", "2019-12"),
@@ -108,7 +112,7 @@ def test_a_block_is_judged_by_what_had_matured_before_it_from_the_second_block_o
 
 
 def test_the_set_holds_those_whose_p_value_is_a_quarter_or_more():
-    found = ensemble_evidence(forecasts(gap=0.03))
+    found = _evidence(forecasts(gap=0.03))
     assert (found["is_in_confidence_set"] == (found["mcs_p_value"] >= 0.25)).all()
 
 
@@ -122,11 +126,11 @@ def test_live_rows_and_such_without_an_outcome_say_nothing():
     wrong = unmatured.copy()
     wrong.loc[(wrong["as_of_date"] == early) & (wrong["kind"] == "oof"), "pinball_pct"] = 1e6
     block = lambda table: table[table["kind"] == "oof"].reset_index(drop=True)  # noqa: E731
-    clean = block(ensemble_evidence(known))
-    with_live = block(ensemble_evidence(pd.concat([known, live])))
+    clean = block(_evidence(known))
+    with_live = block(_evidence(pd.concat([known, live])))
     pd.testing.assert_frame_equal(with_live, clean)
-    pd.testing.assert_frame_equal(block(ensemble_evidence(wrong)), block(ensemble_evidence(unmatured)))
-    assert block(ensemble_evidence(unmatured))["n_compared"].iloc[0] == clean["n_compared"].iloc[0] - 1
+    pd.testing.assert_frame_equal(block(_evidence(wrong)), block(_evidence(unmatured)))
+    assert block(_evidence(unmatured))["n_compared"].iloc[0] == clean["n_compared"].iloc[0] - 1
 
 
 def test_what_came_later_changes_nothing():
@@ -135,7 +139,7 @@ def test_what_came_later_changes_nothing():
     late = shaken["target_date"] >= pd.Timestamp("2018-12-25")
     rng = np.random.default_rng(5)
     shaken.loc[late, "pinball_pct"] = 9 * rng.random(late.sum())
-    first, second = (ensemble_evidence(table) for table in (known, shaken))
+    first, second = (_evidence(table) for table in (known, shaken))
     block = lambda table: table[table["kind"] == "oof"].reset_index(drop=True)  # noqa: E731
     pd.testing.assert_frame_equal(block(first), block(second))
     assert not first[first["kind"] == "live"].equals(second[second["kind"] == "live"])
@@ -143,7 +147,7 @@ def test_what_came_later_changes_nothing():
 
 def test_with_few_samples_nothing_is_ruled_out():
     # 253 rows of one year are four samples at sixty sessions
-    found = ensemble_evidence(forecasts(horizon=60, gap=5)).query("kind == 'oof'")
+    found = _evidence(forecasts(horizon=60, gap=5)).query("kind == 'oof'")
     assert (found["n_compared"] / 60 < LEAST_SAMPLES).all()
     assert found["mcs_p_value"].isna().all()
     assert found["is_in_confidence_set"].all()
@@ -157,13 +161,13 @@ def test_a_method_that_failed_in_its_last_block_is_compared_on_the_rows_it_has()
         & (table["as_of_date"] < "2019-01-01"),
         "status",
     ] = "failed"
-    third = ensemble_evidence(table).query("kind == 'oof'").set_index("ensemble_method")
+    third = _evidence(table).query("kind == 'oof'").set_index("ensemble_method")
     assert third["n_compared"].unique().tolist() == [len(pd.bdate_range("2018-01-01", "2018-10-31"))]
 
 
 @pytest.mark.parametrize("empty", [True, False])
 def test_without_a_past_there_is_no_evidence_and_no_error(empty):
     table = forecasts().query("fold_start == '2017-01-01'")
-    found = ensemble_evidence(table.head(0) if empty else table)
+    found = _evidence(table.head(0) if empty else table)
     assert found.empty
     assert list(found.columns) == list(evidence.COLUMNS)

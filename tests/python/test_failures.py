@@ -9,6 +9,7 @@ from zl_forecast import artifacts, settings
 from zl_forecast.families import load_families
 from zl_forecast.families.stacking import FAMILY as STACKING
 from zl_forecast.families.stacking import column
+from zl_forecast.fingerprint import with_row_hash
 from zl_forecast.tournament import fit
 from zl_forecast.tournament.splits import Fold
 
@@ -29,6 +30,7 @@ def _block(n_test: int = 20) -> fit.Block:
         mart.assign(horizon_days=h, target_date=days[h : n + h], z=mart["driver"] + rng.standard_normal(n))
         for h in (1, 5, 10)
     ).sort_values(fit.KEY, ignore_index=True)
+    rows = with_row_hash(rows)
     fold = Fold(days[300], days[-1], "live", days[295])
     test = rows[(rows["as_of_date"] >= fold.start) & (rows["as_of_date"] < days[300 + n_test])]
     return fit.Block("crush", fold, ("driver",), rows[rows["target_date"] < fold.train_until], test, None, True)
@@ -64,7 +66,7 @@ def test_what_failed_for_want_of_memory_is_tried_again():
     assert set(forecasts["status"]) == {"failed"}
     assert set(forecasts["reason"]) == {"MemoryError: no room for 3 GB"}
     assert fit.finished(_task("starving")) is None
-    assert not list(artifacts.artifacts_dir().iterdir())
+    assert not any(f.is_dir() for f in artifacts.artifacts_dir().iterdir())
 
 
 def test_an_explanation_that_raises_costs_no_forecast_and_is_replaced_by_a_permutation(capsys):

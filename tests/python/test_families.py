@@ -15,6 +15,7 @@ from zl_forecast import settings
 from zl_forecast.families import Family, load_families
 from zl_forecast.families.lookback import lookback_columns
 from zl_forecast.families.reference import centred_quantiles
+from zl_forecast.fingerprint import with_row_hash
 from zl_forecast.scoring import diebold_mariano, pinball
 from zl_forecast.tournament import explain, fit
 from zl_forecast.tournament.explain import SIGNED
@@ -59,7 +60,8 @@ def _block(effect: str, n_train: int = 700, n_test: int = 100, kind: str = "oof"
     returns = 0.01 * np.random.default_rng(8).standard_normal(len(days))
     zl = pd.DataFrame({"as_of_date": days, "log_return": returns, "sigma": 0.01})
     mart = rows.drop_duplicates("as_of_date").reset_index(drop=True)
-    lookback = lookback_columns(mart, zl, ("rise_0", "noise_0"))
+    lookback = with_row_hash(lookback_columns(mart, zl, ("rise_0", "noise_0")))
+    rows = with_row_hash(rows)
     return fit.Block(effect, fold, FEATURES, rows[is_train], rows[~is_train], lookback, keep_models=True)
 
 

@@ -29,8 +29,8 @@ def few_rows_are_enough():
 
 @pytest.fixture(scope="module")
 def market():
-    """Mart, targets and ZL of 790 sessions."""
-    rng, n = np.random.default_rng(2), 790
+    """Mart, targets and ZL of 815 sessions."""
+    rng, n = np.random.default_rng(2), 815
     days = pd.bdate_range("2017-01-02", periods=n + max(HORIZONS))
     mart = pd.DataFrame({"as_of_date": days[:n], "a": rng.standard_normal(n), "b": rng.standard_normal(n)})
     zl = pd.DataFrame({"as_of_date": days[:n], "log_return": 0.01 * rng.standard_normal(n), "sigma": 0.01})
@@ -224,8 +224,10 @@ def test_a_changed_value_of_one_session_changes_the_rows_whose_window_holds_it(w
     rows = pd.concat([mart[["as_of_date", "shown"]].assign(horizon_days=h) for h in HORIZONS], ignore_index=True)
 
     def hashes(mart, zl, family):
-        block = fit.Block("crush", None, ("shown",), rows, rows, lookback_columns(mart, zl, ("channel",)), True)
-        return block.row_hashes(rows, FAMILIES[family])
+        seen = fingerprint.with_row_hash(lookback_columns(mart, zl, ("channel",)))
+        hashed = fingerprint.with_row_hash(rows, [*fit.KEY, "shown"])
+        block = fit.Block("crush", None, ("shown",), hashed, hashed, seen, True)
+        return block.row_hashes(hashed, FAMILIES[family])
 
     frame, column, window = {"return": (zl, "log_return", 252), "channel": (mart, "channel", 40)}[what]
     other = frame.assign(**{column: frame[column].where(frame.index != at, 7.0)})
@@ -234,3 +236,14 @@ def test_a_changed_value_of_one_session_changes_the_rows_whose_window_holds_it(w
         changed = hashes(mart, zl, family) != hashes(*after, family)
         for part in np.split(changed, len(HORIZONS)):  # a row a horizon, each as the session
             assert set(np.flatnonzero(part)) == expected
+
+
+def test_modules_that_only_keep_results_are_no_part_of_the_code_and_settings_are(monkeypatch, tmp_path):
+    read = []
+    original = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.stem) or original(path))
+    fingerprint.of_code.cache_clear()
+    fingerprint.of_code("zl_forecast.tournament.fit")
+    fingerprint.of_code.cache_clear()
+    assert {"fit", "splits", "settings", "explain"} <= set(read)
+    assert not {"artifacts", "errors", "paths", "fingerprint"} & set(read)

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
+import pandas as pd
 import pytest
 
-from zl_forecast import for_dbt
+from zl_forecast import fingerprint, for_dbt
 
 PROJECT = Path(__file__).parents[2]
 MODELS = sorted((PROJECT / "python_models").rglob("*.py"))
@@ -32,6 +34,58 @@ def test_what_is_handed_out_is_what_its_module_has():
 def test_an_unknown_name_says_where_to_add_it():
     with pytest.raises(AttributeError, match="no run_moon: add it to HOMES"):
         _ = for_dbt.run_moon
+
+
+@pytest.fixture
+def counted(monkeypatch, tmp_path):
+    """`family_verdicts` that counts its calls, and a status of what it returns."""
+    from zl_forecast import verdicts as home
+
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+    calls, status = [], ["ok"]
+
+    def family_verdicts(*tables):
+        calls.append([len(table) for table in tables])
+        return pd.DataFrame({"verdict": [None], "p_value": [0.25], "status": status})
+
+    family_verdicts.__module__ = home.__name__
+    monkeypatch.setattr(home, "family_verdicts", family_verdicts)
+    return calls, status
+
+
+def test_what_takes_seconds_is_computed_once_for_the_same_rows(counted):
+    calls, _ = counted
+    losses = "values (1.0, 'a'), (2.0, null)"
+    first = for_dbt.family_verdicts(duckdb.sql(f"from ({losses}) as t (loss, family)"))
+    again = for_dbt.family_verdicts(duckdb.sql(f"from ({losses}) as t (loss, family) order by loss desc"))
+    pd.testing.assert_frame_equal(first, again)
+    assert calls == [[2]]
+    for changed in (
+        "from (values (1.0, 'a'), (2.5, null)) as t (loss, family)",
+        f"from ({losses}) as t (gain, family)",
+        "from (values (1.0, null), (2.0, 'a')) as t (loss, family)",
+        "from (values (1.0, 'a'), (2.0, null), (2.0, null)) as t (loss, family)",
+    ):
+        for_dbt.family_verdicts(duckdb.sql(changed))
+    assert len(calls) == 5
+
+
+def test_what_has_failed_is_tried_again(counted):
+    calls, status = counted
+    status[0] = "failed"
+    for _ in range(2):
+        for_dbt.family_verdicts(duckdb.sql("select 1 as loss"))
+    assert len(calls) == 2
+
+
+def test_the_code_that_a_registry_names_counts(counted, monkeypatch, tmp_path):
+    calls, _ = counted
+    monkeypatch.syspath_prepend(tmp_path)
+    for content in ("A = 1", "A = 1", "A = 2"):
+        (tmp_path / "somebodys_method.py").write_text(content)
+        fingerprint.of_code.cache_clear()
+        for_dbt.family_verdicts(duckdb.sql("select 'somebodys_method' as module"))
+    assert len(calls) == 2
 
 
 def test_all_models_may_import_at_once_in_a_fresh_process():

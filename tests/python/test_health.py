@@ -111,7 +111,13 @@ OTHERS = {  # nothing but the bucket is forecast here
     "zl_forecast_ledger": "as_of_date date, horizon_days int, model_version text, data_source text, reference_p10 double, reference_p90 double",
     "int_ensemble__forecasts": "ensemble_method text, kind text, status text, is_matured boolean, block_number int, horizon_days int, "
     "fold_start date, target_date date, scale double, pinball_pct double, reference_pinball_pct double, reference_q10 double, reference_q90 double",
-    "int_ensemble__published": "kind text, horizon_days int, trained_until date, as_of_date date, p50 double",
+    "int_ensemble__published": "kind text, horizon_days int, horizon_code text, fold_start date, trained_until date, as_of_date date, "
+    "target_date date, ensemble_method text, last_price double, p10 double, p50 double, p90 double, reference_p10 double, "
+    "reference_p50 double, reference_p90 double, realised_price double, is_inside_80 boolean, is_matured boolean, data_source text",
+    "bucket_forecast_ledger": "as_of_date date, bucket text, horizon_days int, data_source text, family text, fold_start date, "
+    "trained_until date, horizon_code text, target_date date, scale double, q10 double, q50 double, q90 double, reference_q10 double, "
+    "reference_q50 double, reference_q90 double",
+    "degradations": "bucket text, horizon_days int, acted_on date, data_source text",
 }
 
 
@@ -119,7 +125,8 @@ def sql(name: str) -> str:
     """The model's SQL with tables in place of refs."""
     path = next((PROJECT / "models").rglob(f"{name}.sql"))
     variables = {"buckets": ["crush"]}
-    return jinja2.Template(path.read_text()).render(
+    macros = "".join((PROJECT / "macros" / f"{file}.sql").read_text() for file in ("forecast_criteria", "price_pinball"))
+    return jinja2.Template(macros + path.read_text()).render(
         ref=lambda table: table, config=lambda **_: "", var=lambda key, default=None: variables.get(key, default)
     )
 
@@ -139,13 +146,14 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
             trained_until=DAYS[bench.block_starts()[block] - 5],
             is_matured=origin + horizon <= until,
             scale=of.scale[0, origin] / 100,
+            z=0.0,
             q10=norm.ppf(0.1),
             q90=norm.ppf(0.9),
+            width_pct=of.scale[0, origin] * (norm.ppf(0.9) - norm.ppf(0.1)),
             **{
                 "bucket": "crush",
                 "kind": "oof",
                 "status": "ok",
-                "input": "crush",
                 "is_inside_80": True,
                 "data_source": "simulated",
             },
@@ -164,8 +172,10 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
     mart = pd.DataFrame(drivers, columns=["wandering", "stale"]).assign(constant=1.0)
     mart.loc[until - 30 :, "stale"] = np.nan
     return {
-        "int_tournament__forecasts": own,
-        "int_ensemble__inputs": pd.concat([chosen, live]),
+        "int_tournament__forecasts": pd.concat([own, live]),
+        "int_tournament__choices": pd.concat([chosen, live])[
+            ["bucket", "kind", "fold_start", "horizon_days", "family"]
+        ].drop_duplicates(),
         "int_targets__daily": chosen,
         "mart_crush__daily": mart.assign(as_of_date=DAYS[: until + 1], latest_input_on=DAYS[: until + 1]),
         "horizons": pd.DataFrame({"horizon_days": [5, 20], "horizon_code": ["1w", "1m"]}),

@@ -42,6 +42,7 @@ TYPES = {
     "verdicts": "subject text, horizon_days int, n_rows bigint, pinball_skill double, coverage_80 double, p_value double, "
     "verdict text",
     "gx_results": "bucket text, bucket_status text",
+    "run_history": "bucket text, trigger text, as_of_date date, data_source text",
     **calibration.TYPES,
     **ensemble.TYPES,
 }

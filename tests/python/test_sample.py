@@ -1,4 +1,4 @@
-"""The simulated market: its contract, its two worlds, and an oracle that is right about them."""
+"""The simulated market: its contract, its worlds, and an oracle that is right about them."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from zl_forecast.errors import LandingError
 from zl_forecast.landing.contract import TABLES, read_table
 from zl_forecast.landing.folder import LandingFolder
 from zl_forecast.sample import WORLDS, NoTruth, UnknownWorld, simulate, true_quantiles, write_landing
-from zl_forecast.sample.market import SYMBOLS
+from zl_forecast.sample.market import BREAK_ON, SYMBOLS
 
 PINBALL_LEVELS = np.array([0.1, 0.5, 0.9])
 COT_POSITIONS = ("NONCOMM_LONG", "NONCOMM_SHORT", "NONCOMM_NET")
@@ -222,9 +222,9 @@ def test_events_say_that_they_are_simulated(markets):
 @pytest.mark.parametrize("world", WORLDS)
 def test_prices_and_crush_stay_plausible(markets, world):
     close = _closes(markets[world])
-    assert close["ZL"].dropna().between(15, 100).all()
+    assert close["ZL"].dropna().between(15, 170 if world == "broken" else 100).all()
     board_crush = close["ZM"] * 0.022 + close["ZL"] * 0.11 - close["ZS"] / 100
-    assert board_crush.dropna().between(0.4, 4.5).all()
+    assert board_crush.dropna().between(0.4, 9 if world == "broken" else 4.5).all()
     assert 0.5 < board_crush.median() < 3
 
 
@@ -248,12 +248,27 @@ def test_the_worlds_differ_only_in_zl_and_what_follows_it(markets):
     assert planted.latent[["log_vol", "momentum"]].equals(random_walk.latent[["log_vol", "momentum"]])
 
 
+def test_the_broken_world_is_the_planted_one_until_crude_turns_against_it(markets):
+    planted, broken = (_closes(markets[world]) for world in ("planted", "broken"))
+    turns = planted.index < BREAK_ON
+    pd.testing.assert_frame_equal(planted[turns], broken[turns])
+    assert not np.allclose(planted["ZL"][~turns], broken["ZL"][~turns])
+    latent = markets["broken"].latent
+    pushed = latent["log_close"].diff().shift(-1).div(np.exp(latent["log_vol"])) + 0.06 * latent["gap"] / np.exp(
+        latent["log_vol"]
+    )
+    for half, sign in ((latent.index < BREAK_ON, 1), (latent.index >= BREAK_ON, -1)):
+        slope = np.polyfit(latent["momentum"][half][:-1], pushed[half][:-1], 1)[0]
+        assert slope == pytest.approx(0.25 * sign, abs=0.12)
+
+
 # ---------------------------------------------------------------- the oracle
 
 
 def test_the_oracle_beats_a_scaled_random_walk_where_drivers_are_planted(scores):
     assert scores["planted"][5]["gain"] > 0.05
     assert scores["planted"][20]["gain"] > 0.05
+    assert scores["broken"][20]["gain"] > 0.05
 
 
 def test_not_even_the_oracle_gains_where_nothing_drives_zl(scores):

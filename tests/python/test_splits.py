@@ -73,10 +73,10 @@ def test_rows_that_have_not_matured_are_never_trained_on(sessions):
 
 def test_every_session_from_the_first_block_on_is_tested_exactly_once_in_the_history(sessions):
     rows = _rows(sessions)
-    history = [fold for fold in walk_forward(sessions) if fold.kind == "oof"]
-    times_tested = sum(fold.test_rows(rows).astype(int) for fold in history)
-    assert (times_tested[rows["as_of_date"] >= history[0].start] == 1).all()
-    assert (times_tested[rows["as_of_date"] < history[0].start] == 0).all()
+    folds = walk_forward(sessions)
+    times_tested = sum(fold.test_rows(rows).astype(int) for fold in folds)
+    assert (times_tested[rows["as_of_date"] >= folds[0].start] == 1).all()
+    assert (times_tested[rows["as_of_date"] < folds[0].start] == 0).all()
 
 
 def test_the_first_block_has_the_whole_first_training_part_before_it(sessions):
@@ -95,8 +95,19 @@ def test_folds_of_the_history_stay_as_they_are_when_days_arrive():
     days = pd.bdate_range("2015-01-01", "2019-12-31")
     before = [fold for fold in walk_forward(days[: -len(days) // 5]) if fold.kind == "oof"]
     after = [fold for fold in walk_forward(days) if fold.kind == "oof"]
-    assert after[: len(before)] == before
+    assert [(f.start, f.train_until) for f in after[: len(before)]] == [(f.start, f.train_until) for f in before]
     assert len(after) > len(before)
+    assert all(new.end >= old.end for new, old in zip(after, before, strict=False))  # the year's own block has grown
+
+
+def test_the_live_block_starts_where_the_plan_says_and_the_history_ends_there(sessions):
+    start = sessions[-30]
+    *history, live = walk_forward(sessions, live_from=start)
+    assert live.start == start == history[-1].end
+    assert live.train_until == sessions[sessions < start][-settings.EMBARGO_SESSIONS]
+    years_ago = walk_forward(sessions, live_from=pd.Timestamp(sessions[-1].year - 1, 1, 1))  # var tournament: never
+    assert [fold.kind for fold in years_ago].count("live") == 1
+    assert all(fold.end <= years_ago[-1].start for fold in years_ago[:-1])
 
 
 def test_training_rows_of_the_history_stay_as_they_are_when_days_arrive():

@@ -1,5 +1,6 @@
 """A bucket's tournament: who competes, what is paid for once, and that no forecast knows what came after."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,15 @@ import torch
 from zl_forecast import artifacts, fingerprint, settings, workers
 from zl_forecast.errors import TournamentError
 from zl_forecast.families import xgboost
-from zl_forecast.tournament import enrolled_families, fit, run_specialist, walk_forward
+from zl_forecast.tournament import enrolled_families, fit, run_specialist, specialist, walk_forward
+from zl_forecast.tournament.plan import planned_fits
+from zl_forecast.tournament.specialist import Plan
 
 QUANTILES = list(settings.QUANTILE_COLUMNS)
 FORECAST = ["family", "kind", *fit.KEY, *QUANTILES]
 HORIZONS = (5, 10, 20)
+versions = fingerprint.library_versions()
+TRAIN = Plan()
 BUCKETS = pd.DataFrame({"bucket": ["crush"], "candidates": ["xgboost catboost"], "channels": ["driver"]})
 
 
@@ -74,7 +79,9 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tournament")
 
 
-def _run(mart, targets, folder, families=("reference", "xgboost")) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+def _run(
+    mart, targets, folder, families=("reference", "xgboost"), plan=TRAIN
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """Forecasts, and which folds went to the workers and which of them were fitted rather than loaded."""
     seen = {"worked": [], "fitted": []}
 
@@ -91,7 +98,7 @@ def _run(mart, targets, folder, families=("reference", "xgboost")) -> tuple[pd.D
         patch.setenv("ZL_DATA_DIR", str(folder))
         patch.setattr(workers, "run", here)
         patch.setattr(fit, "_fit", counting)
-        return run_specialist("crush", mart=mart, targets=targets, **_arguments(mart, families)), seen
+        return run_specialist("crush", mart=mart, targets=targets, **_arguments(mart, families), plan=plan), seen
 
 
 def _arguments(mart, families=("reference",)) -> dict:
@@ -121,12 +128,12 @@ ALL_FITS = [
 
 def test_every_family_forecasts_every_row_of_every_block_once(market, forecasts):
     _, targets = market
-    history = (targets["as_of_date"] >= "2019-01-01").sum()
+    history = targets["as_of_date"].between("2019-01-01", "2020-02-29").sum()
     newest = (targets["as_of_date"] >= "2020-03-01").sum()
     for _, own in forecasts.groupby("family"):
         assert (own["kind"] == "oof").sum() == history
         assert (own["kind"] == "live").sum() == newest
-        assert not own.duplicated(["kind", *fit.KEY]).any()
+        assert not own.duplicated(fit.KEY).any()
 
 
 def test_the_planted_driver_is_found_out_of_sample(market, forecasts):
@@ -136,12 +143,11 @@ def test_the_planted_driver_is_found_out_of_sample(market, forecasts):
 
 
 def test_a_quarantined_bucket_leaves_an_empty_table_with_all_columns(market, capsys):
-    empty = run_specialist(
-        "crush", mart=market[0], targets=market[1], **_arguments(market[0]), quarantined="ZM is in the wrong unit"
-    )
+    plan = Plan("quarantine", "left out: ZM is in the wrong unit")
+    empty = run_specialist("crush", mart=market[0], targets=market[1], **_arguments(market[0]), plan=plan)
     assert empty.empty
     assert list(empty.columns[:3]) == ["bucket", "family", "kind"]
-    assert "quarantined" in capsys.readouterr().out
+    assert "crush: left out: ZM is in the wrong unit" in capsys.readouterr().out
 
 
 def test_too_few_training_rows_are_refused_with_the_count(monkeypatch, market, tmp_path):
@@ -215,10 +221,10 @@ def test_a_new_session_is_only_scored_with_the_stored_models(forecasts, folder, 
     mart, targets = _market(831)
     grown, seen = _run(mart, targets, folder)
     assert seen["fitted"] == []
-    assert set(seen["worked"]) == set(ALL_FITS[2:])
+    assert set(seen["worked"]) == set(ALL_FITS[4:])
     fresh, _ = _run(mart, targets, tmp_path)
     pd.testing.assert_frame_equal(grown[FORECAST], fresh[FORECAST])
-    assert len(grown) == len(forecasts) + 2 * 2 * len(HORIZONS)
+    assert len(grown) == len(forecasts) + 2 * len(HORIZONS)
 
 
 def test_changed_features_of_training_rows_are_fitted_afresh(market, forecasts, folder):
@@ -262,15 +268,154 @@ def test_an_interrupted_fit_leaves_no_folder_under_its_name(monkeypatch, market,
     monkeypatch.setattr(fit, "_score", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _run(*market, tmp_path)
-    assert list((tmp_path / "artifacts").iterdir()) == []
+    assert not any(f.is_dir() for f in (tmp_path / "artifacts").iterdir())
 
 
-def test_in_january_the_live_block_and_the_years_block_do_not_write_to_one_folder(tmp_path):
-    mart, targets = _market(800)  # ends on 2020-01-24: both blocks start with the year
-    forecasts, seen = _run(mart, targets, tmp_path)
-    assert seen["worked"][2::2] == ["crush oof 2020-01 reference", "crush live 2020-01 reference"]
-    assert forecasts.groupby("fingerprint")["kind"].nunique().eq(1).all()
-    assert _run(mart, targets, tmp_path)[1]["worked"] == []
+def test_the_years_block_is_fitted_as_of_january_once_january_is_history(tmp_path):
+    january, seen = _run(*_market(800), tmp_path)  # ends on 2020-01-24: the live block starts with the year
+    assert seen["worked"] == [
+        f"crush {fold} {family}" for fold in ("oof 2019-01", "live 2020-01") for family in ("reference", "xgboost")
+    ]
+    february, seen = _run(*_market(815), tmp_path)
+    assert {name for name in seen["fitted"] if "2020" in name} == {
+        f"crush {fold} {family}" for fold in ("oof 2020-01", "live 2020-02") for family in ("reference", "xgboost")
+    }
+    live = january[january["kind"] == "live"].set_index(["family", *fit.KEY])[QUANTILES]
+    history = february[february["fold_start"] == "2020-01-01"].set_index(["family", *fit.KEY])[QUANTILES]
+    pd.testing.assert_frame_equal(live, history.loc[live.index])  # what was forecast then is what the history says
+    assert february.groupby("fingerprint")["kind"].nunique().eq(1).all()
+
+
+# ---------- what the plan finds
+
+
+def _planned(mart, targets, families=("reference", "xgboost"), refused=None) -> pd.DataFrame:
+    live = pd.DataFrame(
+        {"bucket": ["crush"], "live_from": pd.to_datetime(["2020-03-01"]), "refused_by_gate": [refused]}
+    )
+    return planned_fits(live, marts={"crush": mart}, targets=targets, **_arguments(mart, families))
+
+
+def _told(planned: pd.DataFrame) -> dict[str, str]:
+    missing = planned[~planned["is_fitted"]]
+    return {f"{row.kind} {row.fold_start:%Y-%m} {row.family}": row.cause for row in missing.itertuples()}
+
+
+def test_in_an_empty_store_every_fit_is_missing(monkeypatch, market, tmp_path):
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+    planned = _planned(*market)
+    assert [f"crush {name}" for name in _told(planned)] == ALL_FITS
+    assert planned["cause"].eq("missing").all()
+    assert not planned["is_remembered"].any()
+    assert _planned(*market, refused="ZM is in the wrong unit").empty
+
+
+def test_what_has_been_fitted_is_found_and_new_rows_are_no_reason_to_train(monkeypatch, market, forecasts, folder):
+    monkeypatch.setenv("ZL_DATA_DIR", str(folder))
+    _run(*market, folder)
+    same, grown = _planned(*market), _planned(*_market(835))
+    assert same["is_fitted"].all()
+    assert same["is_remembered"].all()
+    assert grown["is_fitted"].all()
+    assert not grown["is_remembered"].any()
+
+
+def test_the_plan_says_what_became_of_a_fit(monkeypatch, market, forecasts, folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+    live = _planned(*market).query("kind == 'live'").set_index("family")["artifact_id"]
+    tampered, lost = live["xgboost"], live["reference"]
+    facts = tmp_path / "artifacts" / tampered / "models" / "facts.json"
+    facts.write_text(facts.read_text() + " ")
+    shutil.rmtree(tmp_path / "artifacts" / lost)
+    planned = _planned(*market)
+    assert _told(planned) == {"live 2020-03 reference": "refused", "live 2020-03 xgboost": "refused"}
+    details = planned.set_index("artifact_id")["details"]
+    assert details[tampered].endswith(f"artifact {tampered}: models/facts.json was changed since it was written")
+    assert details[lost].endswith("its folder is gone")
+
+
+def test_the_plan_says_whether_data_code_or_a_library_have_changed(monkeypatch, market, forecasts, folder):
+    monkeypatch.setenv("ZL_DATA_DIR", str(folder))
+    mart, targets = market
+    old = mart.assign(driver=mart["driver"].where(mart.index != 101, 8.0))
+    assert set(_told(_planned(old, targets)).values()) == {"data"}
+    with monkeypatch.context() as patch:
+        patch.setattr(xgboost, "FAMILY", replace(xgboost.FAMILY, hyperparameters={"eta": 0.1}))
+        changed = _told(_planned(*market))
+        assert set(changed.values()) == {"code"}
+        assert all(name.endswith("xgboost") for name in changed)
+    with monkeypatch.context() as patch:
+        for module in (fingerprint, artifacts):
+            patch.setattr(module, "library_versions", lambda: {**versions, "xgboost": "0.2"})
+        planned = _planned(*market)
+    assert set(_told(planned).values()) == {"library_versions"}
+    assert len(planned) == len(ALL_FITS)
+    assert planned["details"].str.contains(f"xgboost {versions['xgboost']}, now 0.2").all()
+    assert set(_told(_planned(*market, families=("reference", "xgboost", "lightgbm"))).values()) == {"missing"}
+
+
+def test_on_a_new_day_the_history_is_read_back_whole_and_only_the_live_block_is_looked_at(
+    monkeypatch, forecasts, folder
+):
+    mart, targets = _market(834)
+    looked_at = []
+    monkeypatch.setattr(
+        specialist, "finished", lambda task, original=fit.finished: looked_at.append(str(task)) or original(task)
+    )
+    grown, seen = _run(mart, targets, folder, plan=Plan("score"))
+    assert looked_at == seen["worked"] == ALL_FITS[4:]
+    history = grown["kind"] == "oof"
+    pd.testing.assert_frame_equal(
+        grown.loc[history, FORECAST], forecasts.loc[forecasts["kind"] == "oof", FORECAST], check_index_type=False
+    )
+
+
+# ---------- what the plan allows
+
+
+def test_where_the_plan_says_nothing_the_table_is_read_back_whole(monkeypatch, market, forecasts, folder):
+    monkeypatch.setenv("ZL_DATA_DIR", str(folder))
+    (table_ids,) = set(_planned(*market)["table_ids"])
+    monkeypatch.setattr(specialist, "_hold", None)  # whoever looks at the fits one by one fails
+    again, seen = _run(*market, folder, plan=Plan("nothing", table_ids=tuple(table_ids.split())))
+    assert seen == {"worked": [], "fitted": []}
+    pd.testing.assert_frame_equal(again[FORECAST], forecasts[FORECAST])
+
+
+def test_never_scores_new_rows_with_stored_models_but_trains_nothing(forecasts, folder, tmp_path):
+    mart, targets = _market(832)
+    never = Plan("score", live_from=pd.Timestamp("2020-03-01"), may_train=False)
+    grown, seen = _run(mart, targets, folder, plan=never)
+    assert seen["fitted"] == []
+    assert grown["status"].eq("ok").all()
+    assert grown["as_of_date"].max() == mart["as_of_date"].max()
+
+    nothing_there, seen = _run(mart, targets, tmp_path, plan=never)
+    assert seen == {"worked": [], "fitted": []}
+    assert nothing_there["status"].eq("skipped").all()
+    assert nothing_there[QUANTILES].isna().all(axis=None)
+    assert nothing_there["reason"].eq("not in the store, and var tournament is never").all()
+    assert _run(mart, targets, tmp_path)[1]["fitted"] == ALL_FITS  # what was not allowed is not remembered
+
+
+def test_expired_models_forecast_nothing_and_say_why(market, forecasts, folder):
+    left_out, _ = _run(*market, folder, plan=Plan("expire", "left out: trained until 2020-02-23"))
+    live = left_out["kind"] == "live"
+    assert left_out.loc[live, "status"].eq("skipped").all()
+    assert left_out.loc[live, QUANTILES].isna().all(axis=None)
+    assert left_out.loc[live, "reason"].eq("left out: trained until 2020-02-23").all()
+    assert left_out.loc[~live, "status"].eq("ok").all()
+
+
+def test_a_re_tournament_within_the_month_trains_on_what_has_matured_by_then(market, forecasts, folder):
+    renewed, seen = _run(*market, folder, plan=Plan(live_from=pd.Timestamp("2020-03-04")))
+    assert seen["fitted"] == ["crush live 2020-03 reference", "crush live 2020-03 xgboost"]
+    live, before = (table[(table["kind"] == "live") & (table["family"] == "xgboost")] for table in (renewed, forecasts))
+    assert live["as_of_date"].min() == pd.Timestamp("2020-03-04")
+    assert before["as_of_date"].min() < pd.Timestamp("2020-03-04")
+    assert live["train_rows"].iloc[0] > before["train_rows"].iloc[0]
+    assert live["trained_until"].iloc[0] > before["trained_until"].iloc[0]
 
 
 # ---------- nothing knows what came after

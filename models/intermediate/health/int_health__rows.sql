@@ -5,13 +5,32 @@ targets as (
     select * from {{ ref('int_targets__daily') }}
 ),
 
-inputs as (
-    select * from {{ ref('int_ensemble__inputs') }}
-    where is_matured and input not in ('core', 'reference')
+forecasts as (
+    select * from {{ ref('int_tournament__forecasts') }}
+    where kind = 'oof' and status = 'ok' and is_matured
+),
+
+choices as (
+    select * from {{ ref('int_tournament__choices') }}
+    where kind = 'oof'
+),
+
+bucket_ledger as (
+    select * from {{ ref('bucket_forecast_ledger') }}
+),
+
+degradations as (
+    select * from {{ ref('degradations') }}
 ),
 
 backtest as (
     select * from {{ ref('zl_backtest') }}
+),
+
+-- sessions since the history's end on which no forecast was made
+since as (
+    select * from {{ ref('int_ensemble__published') }}
+    where kind = 'live' and is_matured
 ),
 
 accuracy as (
@@ -22,26 +41,37 @@ ledger as (
     select * from {{ ref('zl_forecast_ledger') }}
 ),
 
--- out of fold before live: live rows are replaced with every month's fits, and the record of a past week must not change with them
-of_buckets as (
-    select *
-    from inputs
-    qualify row_number() over (
-        partition by input, as_of_date, horizon_days order by kind = 'live', fold_start
-    ) = 1
+-- what was forecast, with the outcome in the units that the forecast was made in
+made_for_buckets as (
+    select
+        ledger.* exclude (target_date),
+        targets.target_date,
+        targets.z * targets.scale / ledger.scale as z,
+        true as is_matured
+    from bucket_ledger as ledger
+    inner join targets
+        on targets.as_of_date = ledger.as_of_date
+        and targets.horizon_days = ledger.horizon_days
+        and targets.data_source = ledger.data_source
+    where targets.is_matured
 ),
 
--- the reference of the bucket's own tournament, which its promise was measured against
-bucket_references as (
-    select * from {{ ref('int_tournament__forecasts') }}
-    where family = 'reference' and status = 'ok' and is_matured
+scored_for_buckets as (
+    select *, {{ row_scores() }}
+    from made_for_buckets
 ),
 
+references_for_buckets as (
+    select as_of_date, bucket, horizon_days, data_source, {{ row_scores() }}
+    from (select * replace (reference_q10 as q10, reference_q50 as q50, reference_q90 as q90) from made_for_buckets)
+),
+
+-- the ledger where forecasts were really made, the out-of-sample history elsewhere
 buckets as (
     select
-        own.input as subject,
+        own.bucket as subject,
         own.horizon_days,
-        reference.horizon_code,
+        own.horizon_code,
         own.as_of_date,
         own.target_date,
         own.fold_start,
@@ -49,14 +79,39 @@ buckets as (
         own.family as champion,
         own.pinball_pct,
         reference.pinball_pct as reference_pinball_pct,
-        100 * reference.scale * (reference.q90 - reference.q10) as reference_width_pct,
+        reference.width_pct as reference_width_pct,
+        own.is_inside_80,
+        'ledger' as source,
+        own.data_source
+    from scored_for_buckets as own
+    inner join references_for_buckets as reference
+        using (as_of_date, bucket, horizon_days, data_source)
+    union all
+    select
+        own.bucket as subject,
+        own.horizon_days,
+        own.horizon_code,
+        own.as_of_date,
+        own.target_date,
+        own.fold_start,
+        own.trained_until,
+        own.family as champion,
+        own.pinball_pct,
+        reference.pinball_pct as reference_pinball_pct,
+        reference.width_pct as reference_width_pct,
         own.is_inside_80,
         'backtest' as source,
-        reference.data_source
-    from of_buckets as own
-    inner join bucket_references as reference
-        on reference.bucket = own.input
-        and reference.kind = own.kind
+        own.data_source
+    from forecasts as own
+    inner join choices
+        on choices.bucket = own.bucket
+        and choices.fold_start = own.fold_start
+        and choices.horizon_days = own.horizon_days
+        and choices.family = own.family
+    -- the reference of the bucket's own tournament, which its promise was measured against
+    inner join forecasts as reference
+        on reference.bucket = own.bucket
+        and reference.family = 'reference'
         and reference.fold_start = own.fold_start
         and reference.as_of_date = own.as_of_date
         and reference.horizon_days = own.horizon_days
@@ -103,6 +158,13 @@ line as (
         reference_p10, reference_p90, is_inside_80, 'backtest' as source, data_source
     from backtest
     where realised_price is not null
+    union all
+    select
+        horizon_days, horizon_code, as_of_date, target_date, fold_start, trained_until,
+        ensemble_method, last_price,
+        {{ price_pinball('p10', 'p50', 'p90') }}, {{ price_pinball('reference_p10', 'reference_p50', 'reference_p90') }},
+        reference_p10, reference_p90, is_inside_80, 'backtest' as source, data_source
+    from since
 ),
 
 published as (
@@ -122,16 +184,32 @@ published as (
         source,
         data_source
     from line
-    qualify row_number() over (partition by as_of_date, horizon_days order by source = 'backtest') = 1
 ),
 
-final as (
-    select *, date_trunc('week', target_date)::date as week_start
+subjects as (
+    select *
     from (
         select * from buckets
         union all
         select * from published
     )
+    qualify row_number() over (
+        partition by subject, as_of_date, horizon_days order by source = 'backtest'
+    ) = 1
+),
+
+-- the test begins anew each year, and with models that were chosen because the ones before had failed it
+final as (
+    select
+        subjects.*,
+        date_trunc('week', subjects.target_date)::date as week_start,
+        greatest(date_trunc('year', subjects.fold_start)::date, degradations.acted_on) as run_start
+    from subjects
+    asof left join degradations
+        on degradations.bucket = subjects.subject
+        and degradations.horizon_days = subjects.horizon_days
+        and degradations.data_source = subjects.data_source
+        and subjects.fold_start >= degradations.acted_on
 )
 
 select * from final

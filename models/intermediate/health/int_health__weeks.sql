@@ -1,5 +1,6 @@
--- The sequential test: Page's CUSUM (1954, Biometrika 41, 100-115) of the weekly excess loss over what was promised, begun anew with
--- every block or champion, since what was refitted or replaced is another model with another promise.
+-- The sequential test: Page's CUSUM (1954, Biometrika 41, 100-115) of the weekly excess loss over what was promised, begun anew each
+-- year and with models that replaced failing ones. The monthly refits in between have each their own promise and one test together:
+-- begun anew each month it would find nothing.
 -- One row a subject, horizon and week in which forecasts matured.
 {% set min_weeks = 104 %}  {# of the promise's rows; with fewer its error is larger than the breaks looked for #}
 with
@@ -21,6 +22,7 @@ excess as (
         rows.subject,
         rows.horizon_days,
         rows.week_start,
+        rows.run_start,
         rows.fold_start,
         rows.champion,
         promises.promised_gain,
@@ -34,7 +36,7 @@ excess as (
     left join promises
         using (subject, horizon_days, fold_start, champion)
     group by
-        rows.subject, rows.horizon_days, rows.week_start, rows.fold_start, rows.champion,
+        rows.subject, rows.horizon_days, rows.week_start, rows.run_start, rows.fold_start, rows.champion,
         promises.promised_gain, promises.weekly_spread, promises.n_weeks
     -- where two blocks meet in a week, the newer one's rows
     qualify row_number() over (
@@ -50,9 +52,7 @@ standardised as (
         thresholds.degraded_at,
         case when n_promise_weeks >= {{ min_weeks }} then excess / greatest(weekly_spread, thresholds.spread_floor) end as x,
         coalesce(
-            (fold_start, champion) is distinct from lag((fold_start, champion)) over (
-                partition by subject, excess.horizon_days order by week_start
-            ), true
+            run_start is distinct from lag(run_start) over (partition by subject, excess.horizon_days order by week_start), true
         ) as is_new
     from excess
     left join thresholds
@@ -76,11 +76,20 @@ summed as (
     from runs
 ),
 
+judged as (
+    select
+        *,
+        -- C_t - min(0, C_1 ... C_t): what Page's recursion max(0, S + x - k) gives, without a recursion
+        total - least(0, min(total) over (partition by subject, horizon_days, run_number order by week_start)) as statistic
+    from summed
+),
+
 final as (
     select
         subject,
         horizon_days,
         week_start,
+        run_start,
         fold_start,
         champion,
         promised_gain,
@@ -91,12 +100,16 @@ final as (
         x,
         run_number,
         weeks_judged,
-        -- C_t - min(0, C_1 ... C_t): what Page's recursion max(0, S + x - k) gives, without a recursion
-        total - least(0, min(total) over (partition by subject, horizon_days, run_number order by week_start)) as statistic,
+        statistic,
+        -- the week after the last in which there was no evidence: since then losses have piled up
+        coalesce(
+            max(case when statistic <= 0 then week_start end) over run + 7, min(week_start) over run
+        )::date as evidence_from,
         allowance,
         watch_at,
         degraded_at
-    from summed
+    from judged
+    window run as (partition by subject, horizon_days, run_number order by week_start)
 )
 
 select * from final

@@ -1,4 +1,5 @@
--- The forecasts of the method that stood chosen in each block, in scaled units, as that method made them.
+-- The forecasts of the method that stood chosen in each block, in scaled units, as that method made them; today's are the reference's where
+-- the calibration of that line has failed (int_ensemble__fallbacks). The history is of the methods: it says when they have recovered.
 -- The history begins with the third block: one to fit on, one to choose on.
 with
 forecasts as (
@@ -7,6 +8,24 @@ forecasts as (
 
 choices as (
     select * from {{ ref('int_ensemble__choices') }}
+),
+
+fallbacks as (
+    select * from {{ ref('int_ensemble__fallbacks') }}
+    where is_fallback
+),
+
+standing as (
+    select
+        choices.kind,
+        choices.fold_start,
+        choices.horizon_days,
+        case when fallbacks.is_fallback then 'reference_alone' else choices.ensemble_method end as ensemble_method,
+        fallbacks.reason as fallback_reason
+    from choices
+    left join fallbacks
+        on choices.kind = 'live'
+        and fallbacks.horizon_days = choices.horizon_days
 ),
 
 final as (
@@ -19,6 +38,7 @@ final as (
         forecasts.fold_start,
         forecasts.trained_until,
         forecasts.ensemble_method,
+        standing.fallback_reason,
         forecasts.last_price,
         forecasts.scale,
         forecasts.q05,
@@ -40,11 +60,11 @@ final as (
         forecasts.fingerprint,
         forecasts.data_source
     from forecasts
-    inner join choices
-        on choices.kind = forecasts.kind
-        and choices.fold_start = forecasts.fold_start
-        and choices.horizon_days = forecasts.horizon_days
-        and choices.ensemble_method = forecasts.ensemble_method
+    inner join standing
+        on standing.kind = forecasts.kind
+        and standing.fold_start = forecasts.fold_start
+        and standing.horizon_days = forecasts.horizon_days
+        and standing.ensemble_method = forecasts.ensemble_method
     where forecasts.kind = 'live' or forecasts.block_number >= 3
 )
 

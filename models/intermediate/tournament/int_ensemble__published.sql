@@ -6,7 +6,8 @@ coherent as (
             as_of_date::date as as_of_date,
             target_date::date as target_date,
             fold_start::date as fold_start,
-            trained_until::date as trained_until
+            trained_until::date as trained_until,
+            fallback_reason::varchar as fallback_reason  -- an integer where pandas held nothing but nulls
         )
     from {{ ref('coherent_zl') }}
 ),
@@ -28,14 +29,17 @@ priced as (
     from scored
 ),
 
--- what the forecast of a day is: another choice of methods, or another number at one horizon, is another version of all four
+-- what the forecast of a day is: another choice of methods, a fallback, or another number at one horizon, is another version of all four
 versions as (
     select
         kind,
         fold_start,
         as_of_date,
         md5(string_agg(
-            concat_ws('|', horizon_days, fingerprint, ensemble_method, p05, p10, p25, p50, p75, p90, p95), '|' order by horizon_days
+            concat_ws(
+                '|', horizon_days, fingerprint, ensemble_method, p05, p10, p25, p50, p75, p90, p95,
+                case when fallback_reason is not null then 'fallback' end
+            ), '|' order by horizon_days
         )) as model_version
     from priced
     group by kind, fold_start, as_of_date
@@ -51,6 +55,7 @@ final as (
         priced.fold_start,
         priced.trained_until,
         priced.ensemble_method,
+        priced.fallback_reason,
         priced.last_price,
         priced.p05, priced.p10, priced.p25, priced.p50, priced.p75, priced.p90, priced.p95,
         priced.reference_p10,

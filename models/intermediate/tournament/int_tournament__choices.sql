@@ -1,72 +1,59 @@
--- The family that stands for a bucket in each block and horizon: the best score on what had matured before the block, of the
--- families that forecast the block and keep within the limits of time.
--- In the first block nothing has matured: there it is the bucket's first candidate in seeds/buckets.csv, the choice made without data.
+-- The family that stands for a bucket in each block and horizon: the best score on what had matured before the block, and in the live
+-- block the champion where that one is worse than it.
 with
+challengers as (
+    select * from {{ ref('int_tournament__challengers') }}
+),
+
+promotions as (
+    select * from {{ ref('int_tournament__promotions') }}
+    where not is_promoted
+),
+
 criteria as (
     select * from {{ ref('int_tournament__criteria') }}
+    where kind = 'live'
 ),
 
-forecasts as (
-    select * from {{ ref('int_tournament__forecasts') }}
-    where bucket <> 'core'
-),
-
-buckets as (
-    select * from {{ ref('buckets') }}
-),
-
--- the first candidate, or the reference where that one has no forecasts
-blocks as (
+kept as (
     select
-        forecasts.bucket,
-        forecasts.kind,
-        forecasts.fold_start,
-        forecasts.trained_until,
-        forecasts.horizon_days,
-        coalesce(
-            any_value(forecasts.family) filter (
-                where forecasts.family = split_part(buckets.candidates, ' ', 1) and forecasts.status = 'ok'
-            ),
-            'reference'
-        ) as first_candidate
-    from forecasts
-    inner join buckets
-        on buckets.bucket = forecasts.bucket
-    group by forecasts.bucket, forecasts.kind, forecasts.fold_start, forecasts.trained_until, forecasts.horizon_days
-),
-
-ranked as (
-    select
-        *,
-        row_number() over by_score as place,
-        lead(family) over by_score as runner_up,
-        score - lead(score) over by_score as margin
-    from criteria
-    where is_within_limits and has_forecasts
-    window by_score as (
-        partition by bucket, kind, fold_start, horizon_days order by score desc, family
-    )
+        challengers.bucket,
+        challengers.kind,
+        challengers.fold_start,
+        challengers.trained_until,
+        challengers.horizon_days,
+        promotions.champion as family,
+        promotions.challenger as runner_up,
+        criteria.score - challengers.score as margin,
+        criteria.score,
+        criteria.n_rows,
+        criteria.pinball_gain,
+        criteria.coverage_80,
+        criteria.regime,
+        criteria.regime_weight,
+        promotions.reason as kept_because
+    from challengers
+    inner join promotions
+        on challengers.kind = 'live'
+        and promotions.bucket = challengers.bucket
+        and promotions.horizon_days = challengers.horizon_days
+    inner join criteria
+        on criteria.bucket = challengers.bucket
+        and criteria.horizon_days = challengers.horizon_days
+        and criteria.family = promotions.champion
 ),
 
 final as (
-    select
-        blocks.* exclude (first_candidate),
-        coalesce(ranked.family, blocks.first_candidate) as family,
-        ranked.runner_up,
-        ranked.margin,
-        ranked.score,
-        coalesce(ranked.n_rows, 0) as n_rows,
-        ranked.pinball_gain,
-        ranked.coverage_80,
-        ranked.regime,
-        ranked.regime_weight
-    from blocks
-    left join ranked
-        on ranked.bucket = blocks.bucket
-        and ranked.kind = blocks.kind
-        and ranked.fold_start = blocks.fold_start
-        and ranked.horizon_days = blocks.horizon_days
-        and ranked.place = 1
+    select *, null::varchar as kept_because
+    from challengers
+    where not exists (
+        select 1 from kept
+        where kept.bucket = challengers.bucket
+            and kept.kind = challengers.kind
+            and kept.horizon_days = challengers.horizon_days
+    )
+    union all by name
+    select * from kept
 )
 
 select * from final

@@ -18,6 +18,18 @@ weights as (
     select * from {{ ref('score_weights') }}
 ),
 
+-- after a degradation: since when losses have piled up
+evidence as (
+    select
+        bucket,
+        horizon_days,
+        max(evidence_from) as evidence_from
+    from {{ ref('degradations') }}
+    where data_source = (select any_value(data_source) from forecasts)
+        and acted_on <= (select max(as_of_date) from forecasts)
+    group by bucket, horizon_days
+),
+
 blocks as (
     select distinct bucket, kind, fold_start, trained_until
     from forecasts
@@ -54,7 +66,8 @@ past as (
         reference.pinball_pct as reference_pinball_pct,
         reference.error_pct as reference_error_pct,
         reference.is_inside_80 as reference_is_inside_80,
-        coalesce(regimes.regime = blocks.regime, false) as is_of_the_regime
+        coalesce(regimes.regime = blocks.regime, false) as is_of_the_regime,
+        coalesce(rows.target_date >= evidence.evidence_from, false) as is_since
     from current_regimes as blocks
     inner join forecasts as rows
         on rows.bucket = blocks.bucket
@@ -72,6 +85,10 @@ past as (
         and reference.family = 'reference'
     left join regimes
         on regimes.as_of_date = rows.as_of_date
+    left join evidence
+        on blocks.kind = 'live'
+        and evidence.bucket = rows.bucket
+        and evidence.horizon_days = rows.horizon_days
 ),
 
 scoped as (
@@ -79,6 +96,9 @@ scoped as (
     union all
     select *, 'regime' as scope from past
     where is_of_the_regime
+    union all
+    select *, 'since' as scope from past
+    where is_since
 ),
 
 criteria as (
@@ -178,7 +198,13 @@ final as (
         coalesce(own.n_rows, 0) / (coalesce(own.n_rows, 0) + {{ var('regime_prior_samples') }} * overall.horizon_days) as regime_weight,
         overall.score as score_all,
         own.score as score_regime,
-        overall.score + regime_weight * (coalesce(own.score, overall.score) - overall.score) as score
+        overall.score + regime_weight * (coalesce(own.score, overall.score) - overall.score) as score_before,
+
+        ---------- what came since a degradation counts by the same rule, with a prior that is worth less: something has changed
+        coalesce(since.n_rows, 0) as since_n_rows,
+        since.score as score_since,
+        coalesce(since.n_rows, 0) / (coalesce(since.n_rows, 0) + {{ var('degraded_prior_samples') }} * overall.horizon_days) as since_weight,
+        score_before + since_weight * (coalesce(since.score, score_before) - score_before) as score
     from scored as overall
     left join scored as own
         on own.bucket = overall.bucket
@@ -187,6 +213,13 @@ final as (
         and own.horizon_days = overall.horizon_days
         and own.family = overall.family
         and own.scope = 'regime'
+    left join scored as since
+        on since.bucket = overall.bucket
+        and since.kind = overall.kind
+        and since.fold_start = overall.fold_start
+        and since.horizon_days = overall.horizon_days
+        and since.family = overall.family
+        and since.scope = 'since'
     left join present
         on present.bucket = overall.bucket
         and present.kind = overall.kind

@@ -50,6 +50,7 @@ final as (
 
         ---------- how it came about, and how far to trust it
         ensemble_method,
+        fallback_reason,
         share as combination_share,
         case when ensemble_method = 'reference_alone' or share = 0 then '' else buckets end as buckets_used,
         buckets as buckets_offered,  -- fewer than eight in a build of some (var buckets), or where one is quarantined

@@ -13,6 +13,11 @@ choices as (
     qualify fold_start = max(fold_start) over ()
 ),
 
+fallbacks as (
+    select * from {{ ref('int_ensemble__fallbacks') }}
+    where is_fallback
+),
+
 methods as (
     select * from {{ ref('ensemble_methods') }}
 ),
@@ -38,8 +43,10 @@ judged as (
         newest.reason,
         newest.share,
         newest.data_source,
-        choices.ensemble_method as published_method,
-        criteria.ensemble_method = choices.ensemble_method as is_published,
+        choices.ensemble_method as chosen_method,
+        criteria.ensemble_method = choices.ensemble_method as is_chosen,
+        fallbacks.reason as fallback_reason,
+        case when fallback_reason is null then is_chosen else criteria.ensemble_method = 'reference_alone' end as is_published,
         case
             when criteria.ensemble_method = 'reference_alone' then 'reference'
             when not criteria.has_forecasts then 'no_forecast'
@@ -51,6 +58,8 @@ judged as (
     from criteria
     inner join choices
         on choices.horizon_days = criteria.horizon_days
+    left join fallbacks
+        on fallbacks.horizon_days = criteria.horizon_days
     inner join methods
         on methods.ensemble_method = criteria.ensemble_method
     left join newest
@@ -92,12 +101,16 @@ final as (
         dm_p_value,
         share,
         case
+            when is_published and fallback_reason is not null then format('fallback: {} stands above it, but {}', chosen_method, fallback_reason)
+            when is_chosen and fallback_reason is not null then format(
+                'score {:+.4f}, chosen, but the reference is published until its calibration recovers', score
+            )
             when is_published and standing = 'reference' then 'published: no combination in the confidence set stands above it'
             when is_published then format(
                 'published: the least costly of those in the confidence set above the reference, score {:+.4f}', score
             )
-            when standing = 'candidate' then format('score {:+.4f}, but {} has less to learn or scores higher', score, published_method)
-            when standing = 'reference' then format('{} stands above it', published_method)
+            when standing = 'candidate' then format('score {:+.4f}, but {} has less to learn or scores higher', score, chosen_method)
+            when standing = 'reference' then format('{} stands above it', chosen_method)
             when standing = 'not_better' then format('score {:+.4f} is not above {{ var("ensemble_min_gain") }}', score)
             when standing = 'ruled_out' then
                 coalesce(format('out of the confidence set, p {:.2f}', mcs_p_value), 'too few rows to compare: it failed too often')

@@ -76,6 +76,7 @@ joined as (
         families.interpretability,
         coalesce(entrants.family = choices.family, false) as is_winner,
         coalesce(entrants.family = choices.runner_up, false) as is_runner_up,
+        choices.kept_because,
         criteria.* exclude (bucket, horizon_days, family, kind, fold_start, trained_until, fit_seconds, score_seconds, interpretability),
         coalesce(criteria.is_within_limits and criteria.has_forecasts, false) as is_ranked,
         verdicts.p_value,
@@ -103,15 +104,13 @@ placed as (
         row_number() over by_place as place,
         first(family) over by_place as winner,
         first(score) over by_place as winner_score,
-        lead(family) over by_score as next_family,
-        score - lead(score) over by_score as margin
+        case when is_ranked and lead(is_ranked) over by_place then lead(family) over by_place end as next_family,
+        case when is_ranked and lead(is_ranked) over by_place then score - lead(score) over by_place end as margin
     from joined
-    window
-        by_place as (
-            partition by bucket, horizon_days
-            order by is_winner desc, is_ranked desc, score desc nulls last, family
-        ),
-        by_score as (partition by bucket, horizon_days, is_ranked order by score desc nulls last, family)
+    window by_place as (
+        partition by bucket, horizon_days
+        order by is_winner desc, is_ranked desc, score desc nulls last, family
+    )
 ),
 
 explained as (
@@ -119,7 +118,8 @@ explained as (
         *,
         case
             when n_blocks_ok = 0 then format('{} in all {} blocks: {}', status, n_blocks, coalesce(reason, 'no reason given'))
-            when is_winner and score is null then 'first candidate in seeds/buckets.csv: nothing has matured to choose by'
+            when is_winner and score is null then 'stands without evidence: nothing has matured to choose by'
+            when is_winner and kept_because is not null then kept_because
             when is_winner and family = 'reference' then 'best score 0: no family does better than the reference'
             when is_winner then format(
                 'best score {:.4f}: pinball {:.1f} % {} the reference, 80 % band covers {:.0f} %',
@@ -128,9 +128,10 @@ explained as (
             when not has_live_forecast then 'not ranked, no forecast now'
             when score is null then 'not ranked, nothing has matured'
             when not is_within_limits then 'not ranked, beyond the limits of 1800 s to train and 1 s to score'
+            when score > winner_score then format('{:.4f} before {}, which stays champion', score - winner_score, winner)
             else format('{:.4f} behind {}', winner_score - score, winner)
         end as verdict_in_words,
-        case when is_winner and next_family is not null and margin is not null
+        case when is_winner and next_family is not null and margin >= 0
             then format(', margin {:.4f} over {}', margin, next_family) else '' end as margin_in_words,
         case when is_winner and regime_weight > 0
             then format('; regime {} counts for {:.0f} %', regime, 100 * regime_weight) else '' end as regime_in_words,

@@ -18,6 +18,10 @@ drift as (
     select * from {{ ref('int_health__drift') }}
 ),
 
+degradations as (
+    select * from {{ ref('degradations') }}
+),
+
 targets as (
     select * from {{ ref('int_targets__daily') }}
 ),
@@ -42,10 +46,20 @@ weeks as (
 
 -- the models in force; a bucket without a forecast for the newest session has none
 live as (
-    select input as subject, horizon_days, max(trained_until) as live_trained_until, max(as_of_date) as live_as_of_date
-    from {{ ref('int_ensemble__inputs') }}
-    where kind = 'live'
-    group by input, horizon_days
+    select
+        forecasts.bucket as subject,
+        forecasts.horizon_days,
+        max(forecasts.trained_until) as live_trained_until,
+        max(forecasts.as_of_date) as live_as_of_date
+    from {{ ref('int_tournament__forecasts') }} as forecasts
+    inner join {{ ref('int_tournament__choices') }} as choices
+        on choices.bucket = forecasts.bucket
+        and choices.kind = forecasts.kind
+        and choices.fold_start = forecasts.fold_start
+        and choices.horizon_days = forecasts.horizon_days
+        and choices.family = forecasts.family
+    where forecasts.kind = 'live' and forecasts.status = 'ok'
+    group by forecasts.bucket, forecasts.horizon_days
     union all
     select 'published' as subject, horizon_days, max(trained_until) as live_trained_until, max(as_of_date) as live_as_of_date
     from {{ ref('int_ensemble__published') }}
@@ -130,6 +144,9 @@ judged as (
         tests.watch_at,
         tests.degraded_at,
         coalesce(tests.n_promise_weeks >= {{ min_weeks }}, false) as is_judged,
+        tests.evidence_from,
+        -- chosen anew, and all that has matured since is of the models before
+        case when degradations.acted_on > tests.run_start then degradations.acted_on end as renewed_on,
         1 - windowed.pinball / windowed.reference_pinball as pinball_gain,
         drift.largest_shift,
         drift.largest_shift_feature,
@@ -139,6 +156,11 @@ judged as (
         on tests.subject = windowed.subject
         and tests.horizon_days = windowed.horizon_days
         and windowed.week_start >= tests.week_start
+    asof left join degradations
+        on degradations.bucket = windowed.subject
+        and degradations.horizon_days = windowed.horizon_days
+        and degradations.data_source = windowed.data_source
+        and windowed.week_ending >= degradations.acted_on
     left join drift
         on drift.bucket = windowed.subject
         and drift.as_of_date = windowed.week_ending
@@ -151,6 +173,7 @@ stated as (
         case
             when is_newest and not has_live_forecast then 'expired'
             when week_ending > live_trained_until + {{ expiry_days }} then 'expired'
+            when renewed_on is not null then 'watch'
             when statistic >= degraded_at then 'degraded'
             when statistic >= watch_at then 'watch'
             else 'healthy'
@@ -189,6 +212,9 @@ worded as (
             when state = 'expired' then format(
                 'trained until {}, {} days before {}; the limit is {}',
                 live_trained_until::varchar, week_ending - live_trained_until, week_ending::varchar, {{ expiry_days }}
+            )
+            when state = 'watch' and renewed_on is not null then format(
+                'chosen and fitted anew on {} because it was degraded; nothing of the new models has matured', renewed_on::varchar
             )
             when state = 'degraded' then format(
                 'loss of this block above its promise: statistic {:.1f}, degraded from {:.1f}; {}{}',
@@ -247,6 +273,7 @@ final as (
         case when is_judged then statistic end as statistic,
         watch_at,
         degraded_at,
+        case when is_judged then evidence_from end as evidence_from,
 
         ---------- drift
         largest_shift,

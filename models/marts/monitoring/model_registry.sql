@@ -1,27 +1,78 @@
--- What was fitted, on data up to when: one row an artifact (a family on a block of a bucket, a block of the core or of the ensemble).
--- A fit that failed has forecast nothing and is not here; its reason is in tournament_results.
+-- What the artifact folder holds and what each of it is now: one row an artifact (a family on a block of a bucket, a block of the core or
+-- of the ensemble) and horizon. Only what stands here, with these digests and versions, is loaded.
 with
-fits as (
-    select fingerprint, bucket as subject, family as member, kind, fold_start, trained_until
-    from {{ ref('int_tournament__forecasts') }}
+stored as (
+    select
+        * replace (
+            fold_start::date as fold_start,
+            trained_until::date as trained_until,
+            written_at::timestamptz::timestamp as written_at
+        )
+    from {{ ref('stored_artifacts') }}
+    where bucket is not null
+),
+
+used as (
+    select distinct fingerprint as artifact_id from {{ ref('int_tournament__forecasts') }}
     where status = 'ok'
-    union all
-    select fingerprint, 'ensemble', ensemble_method, kind, fold_start, trained_until
-    from {{ ref('int_ensemble__forecasts') }}
-    where fingerprint is not null  -- a method that feeds on one that stepped aside was not held
+    union
+    select distinct fingerprint from {{ ref('int_ensemble__forecasts') }}
+),
+
+choices as (
+    select * from {{ ref('int_tournament__choices') }}
+    where kind = 'live'
+),
+
+published as (
+    select distinct horizon_days, ensemble_method from {{ ref('int_ensemble__chosen') }}
+    where kind = 'live'
+),
+
+horizons as (
+    select * from {{ ref('horizons') }}
 ),
 
 final as (
     select
-        fingerprint as artifact_id,
-        subject,
-        kind,
-        fold_start,
-        trained_until,
-        string_agg(distinct member, ' ' order by member) as members,
-        kind = 'live' as is_in_force
-    from fits
-    group by fingerprint, subject, kind, fold_start, trained_until
+        ---------- key
+        stored.artifact_id,
+        horizons.horizon_days,
+
+        ---------- what it is
+        horizons.horizon_code,
+        stored.bucket,
+        stored.family,
+        stored.kind,
+        stored.fold_start,
+        stored.trained_until - 1 as trained_through,
+
+        ---------- what it is now
+        case
+            when used.artifact_id is null then 'retired'
+            when stored.kind = 'oof' then 'evidence'
+            when stored.bucket = 'core' or stored.family = choices.family then 'champion'
+            when list_contains(string_split(stored.family, ' '), published.ensemble_method) then 'champion'
+            else 'challenger'
+        end as status,
+        case when stored.kind = 'live' and stored.bucket not in ('core', 'ensemble') then stored.trained_until + {{ var('model_expiry_days') }} end as expires_at,
+
+        ---------- what vouches for it
+        stored.sha256,
+        stored.data_fingerprint,
+        stored.code_fingerprint,
+        stored.library_versions,
+        stored.written_at
+    from stored
+    cross join horizons
+    left join used
+        on used.artifact_id = stored.artifact_id
+    left join choices
+        on choices.bucket = stored.bucket
+        and choices.horizon_days = horizons.horizon_days
+    left join published
+        on stored.bucket = 'ensemble'
+        and published.horizon_days = horizons.horizon_days
 )
 
 select * from final

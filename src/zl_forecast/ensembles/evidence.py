@@ -28,7 +28,7 @@ COLUMNS = {
 }
 
 
-def ensemble_evidence(forecasts: pd.DataFrame) -> pd.DataFrame:
+def ensemble_evidence(forecasts: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
     """What had been shown of each method when a block began.
 
     Sources: Hansen, Lunde and Nason (2011), Econometrica 79(2), 453-497 (range statistic, stationary bootstrap with mean block
@@ -37,8 +37,10 @@ def ensemble_evidence(forecasts: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     forecasts : DataFrame
-        int_ensemble__forecasts: ensemble_method, kind, fold_start, trained_until, as_of_date, horizon_days, block_number,
-        target_date, is_matured, status, pinball_pct.
+        int_ensemble__forecasts: ensemble_method, kind, as_of_date, horizon_days, block_number, target_date, is_matured, status,
+        pinball_pct.
+    blocks : DataFrame
+        kind, fold_start, trained_until, horizon_days.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def ensemble_evidence(forecasts: pd.DataFrame) -> pd.DataFrame:
         & (forecasts["status"] == "ok")
         & (forecasts["block_number"] >= FIRST_BLOCK)
     ]
-    blocks = forecasts[[*BLOCK, "horizon_days"]].drop_duplicates().sort_values(["horizon_days", "kind", "fold_start"])
+    blocks = blocks[[*BLOCK, "horizon_days"]].drop_duplicates().sort_values(["horizon_days", "kind", "fold_start"])
     losses = {
         horizon: own.pivot(index="as_of_date", columns="ensemble_method", values="pinball_pct").sort_index()
         for horizon, own in past.groupby("horizon_days")

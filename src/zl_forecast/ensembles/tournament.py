@@ -162,7 +162,15 @@ def forecast_block(block: Block) -> pd.DataFrame:
     result = result.assign(
         kind=block.kind, fold_start=block.start, trained_until=block.trained_until, fingerprint=block.name
     )
-    artifacts.write(block.name, lambda folder: result.to_parquet(folder / FORECASTS))
+    artifacts.write(
+        block.name,
+        lambda folder: result.to_parquet(folder / FORECASTS),
+        bucket="ensemble",
+        family=" ".join(block.methods),
+        kind=block.kind,
+        fold_start=block.start.date(),
+        trained_until=block.trained_until.date(),
+    )
     return result
 
 

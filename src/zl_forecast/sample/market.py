@@ -27,6 +27,9 @@
   visible at t. Its push reaches oil and meal alike, and crude's same-day correlation with both is equal: so
   momentum and gap are unrelated, and each bucket can find its own part without seeing the other's.
 
+`broken` is `planted`, to the last digit, until BREAK_ON; from then on momentum pushes the other way. It is there to see
+whether a model that has stopped working is found.
+
 **The rest of the crush complex follows ZL, never leads it** (ZL is weakly exogenous in `random_walk`): ZM
 closes a little of the gap, ZS is the products' value less a crush margin that is positive by construction,
 and cointegrated. Energy products hang on crude by stationary cracks. All else (currencies, metals, grains,
@@ -34,7 +37,7 @@ rates, equity, VIX) is a mean-reverting log price with its own stochastic volati
 ZL's on the same day and with nothing of its future.
 
 **Randomness**: one child stream per component, keyed by its name, read in the order of time. A new symbol
-changes no other, an earlier `end` gives the same beginning, and both worlds share every shock.
+changes no other, an earlier `end` gives the same beginning, and all worlds share every shock.
 """
 
 import zlib
@@ -50,11 +53,13 @@ MODEL_VERSION = "1"
 WORLDS = {
     "planted": "crush and energy truly drive ZL, by known coefficients; no other bucket does",
     "random_walk": "nothing drives ZL: its log price is a martingale with stochastic volatility",
+    "broken": "as `planted` until 2022, from when on crude drives ZL the other way",
 }
 PLANTED = {
     "crush": 0.06,  # part of the oil-share gap that ZL's drift closes per session
     "energy": 0.25,  # drift in units of ZL's daily volatility, per standard deviation of crude's momentum
 }
+BREAK_ON = "2022-01-03"  # in `broken`: years of history before, years to find it after
 
 # ZL
 LOG_VOL_MEAN = float(np.log(0.0138))  # of daily returns
@@ -67,7 +72,7 @@ JUMP_SD = 0.025
 OIL_USD_PER_BU = 0.11  # per cent/lb of ZL
 MEAL_USD_PER_BU = 0.022  # per USD/short ton of ZM
 OIL_MEAL_EQUILIBRIUM = float(np.log(0.11 * 42 / (0.022 * 345)))
-MEAL_CATCH_UP = 0.005  # part of the gap that ZM closes per session, in both worlds
+MEAL_CATCH_UP = 0.005  # part of the gap that ZM closes per session, in every world
 MEAL_VOL_RATIO = 1.6  # ZM's volatility over ZL's: what moves the gap most
 MEAL_LOADINGS = {
     "ZL": 0.25,
@@ -226,11 +231,11 @@ def simulate(world: str, seed: int = 3, start: str = "2013-01-02", end: str = "2
 
     Parameters
     ----------
-    world : {"planted", "random_walk"}
+    world : {"planted", "random_walk", "broken"}
         See `WORLDS`.
     seed : int
         Same arguments, same market, to the last digit. With the default seed and dates ZL stays within
-        15-100 cents/lb in both worlds; another seed may wander out of it, since a random walk knows no
+        15-100 cents/lb (25-160 in `broken`); another seed may wander out of it, since a random walk knows no
         bounds.
     start, end : str
         First and last date. An earlier end gives the beginning of the longer market.
@@ -338,6 +343,17 @@ def correlated(noise: np.ndarray, loadings: dict[str, float], shocks: dict[str, 
     return own * noise + sum(weight * shocks[name] for name, weight in loadings.items())
 
 
+def gap_correction(world: str) -> float:
+    """Part of the oil-share gap that ZL's drift closes per session."""
+    return 0.0 if world == "random_walk" else PLANTED["crush"]
+
+
+def crude_push(world: str, sessions: pd.DatetimeIndex) -> np.ndarray:
+    """Drift of each session in units of ZL's volatility, per standard deviation of crude's momentum; shape (n_sessions,)."""
+    push = np.full(len(sessions), 0.0 if world == "random_walk" else PLANTED["energy"])
+    return np.where(sessions >= BREAK_ON, -push, push) if world == "broken" else push
+
+
 def _oil_and_meal(
     world: str,
     sessions: pd.DatetimeIndex,
@@ -347,7 +363,7 @@ def _oil_and_meal(
 ) -> tuple[dict[str, Path], pd.DataFrame]:
     """ZL and ZM, which share the oil-share gap; the only place where the worlds differ."""
     n = len(sessions)
-    close_gap, follow_crude = (PLANTED["crush"], PLANTED["energy"]) if world == "planted" else (0.0, 0.0)
+    close_gap, push = gap_correction(world), crude_push(world, sessions)
 
     vol_noise = LEVERAGE * shocks["ZL"] + np.sqrt(1 - LEVERAGE**2) * streams("ZL log vol").standard_normal(n)
     # the shock of session t moves the volatility of t + 1
@@ -361,7 +377,7 @@ def _oil_and_meal(
     oil, meal, gap = np.empty(n), np.empty(n), np.empty(n)
     oil[0], meal[0], gap[0] = np.log(42.0), np.log(345.0), 0.0
     for t in range(1, n):
-        trend = follow_crude * vol[t] * momentum[t - 1]
+        trend = push[t] * vol[t] * momentum[t - 1]
         oil[t] = oil[t - 1] - close_gap * gap[t - 1] + trend + oil_news[t] + oil_step[t]
         meal[t] = meal[t - 1] + MEAL_CATCH_UP * gap[t - 1] + trend + meal_news[t] + meal_step[t]
         gap[t] = oil[t] - meal[t] + np.log(OIL_USD_PER_BU / MEAL_USD_PER_BU) - OIL_MEAL_EQUILIBRIUM

@@ -24,11 +24,12 @@ from zl_forecast.sample.market import (
     MEAL_LOADINGS,
     MEAL_VOL_RATIO,
     MOMENTUM_DECAY,
-    PLANTED,
     ROLL_STEP_MAX,
     ROLL_STEP_SD,
     Market,
     correlated,
+    crude_push,
+    gap_correction,
 )
 
 DATES_AT_ONCE = 16  # 16 dates x 4,000 paths in float32 stay in the processor's cache
@@ -141,8 +142,7 @@ def _returns(market: Market, at: np.ndarray, shocks: _Shocks):
     state = market.latent.iloc[at]
     log_vol, momentum = state["log_vol"].to_numpy() - LOG_VOL_MEAN, state["momentum"].to_numpy()
     rolls = market.rolls.to_numpy()
-    planted = market.world == "planted"
-    close_gap, follow_crude = (PLANTED["crush"], PLANTED["energy"]) if planted else (0.0, 0.0)
+    close_gap, push = gap_correction(market.world), crude_push(market.world, market.rolls.index)
 
     steps, paths = shocks.oil.shape
     returns = np.zeros((len(at), paths), dtype="float32")
@@ -153,7 +153,7 @@ def _returns(market: Market, at: np.ndarray, shocks: _Shocks):
         oil_rolls, meal_rolls = rolls[at + step + 1].astype("float32").T[:, :, None]
 
         vol = expected_vol * shocks.vol[step]
-        trend = np.float32(follow_crude) * (decayed + shocks.momentum[step])
+        trend = push[at + step + 1].astype("float32")[:, None] * (decayed + shocks.momentum[step])
         oil = vol * (shocks.oil[step] + trend) + shocks.jump[step] + oil_rolls * shocks.oil_roll[step]
         oil -= np.float32(close_gap) * gap
         meal = vol * (shocks.meal[step] + trend) + meal_rolls * shocks.meal_roll[step]

@@ -35,9 +35,9 @@ class Block:
     ----------
     features : tuple of str
     train, test : DataFrame
-        Columns as_of_date, horizon_days, target_date, z and the features; in `test` z is not looked at.
+        Columns as_of_date, horizon_days, target_date, z, the features and `row_hash`, of key and features; in `test` z is not looked at.
     lookback : DataFrame, optional
-        families.lookback.lookback_columns of the block's sessions and those before, for families that read it.
+        families.lookback.lookback_columns of the block's sessions and those before, with `row_hash`, for families that read it.
     keep_models : bool
         Keep the fitted models for rows of the block that are yet to come.
     """
@@ -58,24 +58,25 @@ class Block:
         own = part[["horizon_days", *self.features]]
         if not family.reads_lookback:
             return own
-        seen = self.lookback.set_index("as_of_date").loc[part["as_of_date"]].set_axis(part.index)
-        return pd.concat([own, seen], axis=1)
-
-    @cached_property
-    def _session_hashes(self) -> pd.Series:
-        """Hash of each session's look-back, by as_of_date."""
-        return pd.Series(fingerprint.row_hashes(self.lookback), index=self.lookback["as_of_date"])
+        seen = self.lookback.set_index("as_of_date").drop(columns="row_hash").loc[part["as_of_date"]]
+        return pd.concat([own, seen.set_axis(part.index)], axis=1)
 
     def row_hashes(self, part: pd.DataFrame, family: Family) -> np.ndarray:
         """Hash of all that a forecast of each row depends on, array of shape (n_rows,)."""
-        hashes = fingerprint.row_hashes(part[[*KEY, *self.features]])
+        hashes = part["row_hash"].to_numpy()
         if family.reads_lookback:
             hashes = hashes * np.uint64(31) + self._session_hashes[part["as_of_date"]].to_numpy()
         return hashes
 
     @cached_property
+    def _session_hashes(self) -> pd.Series:
+        """Hash of each session's look-back, by as_of_date."""
+        return self.lookback.set_index("as_of_date")["row_hash"]
+
+    @cached_property
     def _train_hash(self) -> str:
-        return fingerprint.of_frame(self.train[[*KEY, "target_date", *self.features, "z"]])  # purged by target_date
+        of_rows = fingerprint.of_frame(self.train[["row_hash", "target_date", "z"]])  # purged by target_date
+        return fingerprint.combine(of_rows, self.features)
 
     @cached_property
     def _train_lookback_hash(self) -> str:
@@ -83,7 +84,7 @@ class Block:
         return fingerprint.combine(used.to_numpy().tobytes(), tuple(self.lookback.columns))
 
     def train_hash(self, family: Family) -> str:
-        """Hash of all that a fitted model depends on."""
+        """Hash of all that a fitted model has learnt from."""
         return self._train_hash + (self._train_lookback_hash if family.reads_lookback else "")
 
 
@@ -108,27 +109,76 @@ class Task:
         return f"{self.block} {self.name}"
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Of all that the fitted model depends on: rows, family, code, library versions."""
+    def data_fingerprint(self) -> str:
+        """Of the rows that the model learns from."""
+        return fingerprint.combine(self.block.train_hash(self.family))
+
+    @cached_property
+    def code_fingerprint(self) -> str:
+        """Of the family as it is registered and of the code that fits it."""
         model, explain = self.family.model, self.family.explain
         is_own = not isinstance(model, str)
         modules = {own.__module__ for own in (model if is_own else None, explain) if own is not None}
+        return fingerprint.combine(
+            f"{model.__module__}.{model.__qualname__}" if is_own else model,
+            self.family.hyperparameters,
+            explain and f"{explain.__module__}.{explain.__qualname__}",
+            fingerprint.of_code(__name__, *sorted(modules)),
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all that the fitted model depends on: rows, family, code, library versions."""
         return fingerprint.combine(
             self.block.bucket,
             self.block.fold.kind,  # in January the live block starts with the year's
             self.block.fold.start,
             self.name,
-            f"{model.__module__}.{model.__qualname__}" if is_own else model,
-            self.family.hyperparameters,
-            explain and f"{explain.__module__}.{explain.__qualname__}",
-            self.block.train_hash(self.family),
-            fingerprint.of_code(__name__, *sorted(modules)),
+            self.data_fingerprint,
+            self.code_fingerprint,
             fingerprint.library_versions(),
         )
+
+    @cached_property
+    def rows_fingerprint(self) -> str:
+        """Of the rows that are to be forecast."""
+        return fingerprint.combine(self.block.row_hashes(self.block.test, self.family).tobytes())
+
+    @property
+    def described(self) -> dict[str, object]:
+        """What the registry says of the fit."""
+        fold = self.block.fold
+        return {
+            "bucket": self.block.bucket,
+            "family": self.name,
+            "kind": fold.kind,
+            "fold_start": fold.start.date(),
+            "trained_until": fold.train_until.date(),
+            "data_fingerprint": self.data_fingerprint,
+            "code_fingerprint": self.code_fingerprint,
+            "rows_fingerprint": self.rows_fingerprint,
+        }
 
     @property
     def is_explained(self) -> bool:
         return self.block.fold.kind == "live"
+
+
+def needs_training(task: Task, stored: artifacts.Stored) -> bool:
+    """Whether more than scoring is to be done: there are neither forecasts of all rows nor models, and the fit was not given up."""
+    folder = stored.folder
+    if folder is None:
+        return True
+    if (folder / TIMED_OUT).exists():
+        return _may_take_longer(task, folder)
+    if (folder / MODELS).exists():
+        return False
+    return stored.described.get("rows_fingerprint") != task.rows_fingerprint
+
+
+def _may_take_longer(task: Task, folder: Path) -> bool:
+    """Whether the limit is longer now than that at which the fit was given up."""
+    return task.seconds > json.loads((folder / TIMED_OUT).read_text())["seconds"]
 
 
 def finished(task: Task) -> pd.DataFrame | None:
@@ -137,9 +187,8 @@ def finished(task: Task) -> pd.DataFrame | None:
     if folder is None:
         return None
     if (folder / TIMED_OUT).exists():
-        given_up = json.loads((folder / TIMED_OUT).read_text())
-        longer = task.seconds > given_up["seconds"]
-        return None if longer else without_forecasts(task, "timed_out", given_up["reason"])
+        reason = json.loads((folder / TIMED_OUT).read_text())["reason"]
+        return None if _may_take_longer(task, folder) else without_forecasts(task, "timed_out", reason)
     stored = pd.read_parquet(folder / FORECASTS)
     wanted = task.block.row_hashes(task.block.test, task.family)
     if not np.isin(wanted, stored["row"].to_numpy()).all():
@@ -176,7 +225,7 @@ def fit_and_score(task: Task) -> pd.DataFrame:
             shutil.rmtree(new / MODELS)
 
     try:
-        written = artifacts.write(task.fingerprint, fill)
+        written = artifacts.write(task.fingerprint, fill, **task.described)
     except _OutOfMeans as error:
         return without_forecasts(task, "failed", str(error))
     return pd.read_parquet(written / FORECASTS).drop(columns="row")
@@ -191,7 +240,7 @@ def give_up(task: Task, reason: str) -> None:
     if folder is not None and (folder / MODELS).exists():
         return
     note = json.dumps({"seconds": task.seconds, "reason": reason})
-    artifacts.write(task.fingerprint, lambda folder: (folder / TIMED_OUT).write_text(note))
+    artifacts.write(task.fingerprint, lambda folder: (folder / TIMED_OUT).write_text(note), **task.described)
 
 
 def without_forecasts(task: Task, status: str, reason: str) -> pd.DataFrame:

@@ -17,7 +17,7 @@ class Fold:
     start, end : Timestamp
         The block is start <= as_of_date < end.
     kind : str
-        'oof' for a calendar-year block of the history, 'live' for the block from the newest month's first session on.
+        'oof' for a calendar-year block of the history, 'live' for the newest rows, from the last re-tournament on.
     train_until : Timestamp
         A training row's target_date lies before this date: the embargo before `start`.
     """
@@ -36,16 +36,19 @@ class Fold:
         return (rows["as_of_date"] >= self.start) & (rows["as_of_date"] < self.end)
 
 
-def walk_forward(sessions: pd.DatetimeIndex) -> list[Fold]:
-    """The folds of one tournament: a block a calendar year, then the live block.
+def walk_forward(sessions: pd.DatetimeIndex, live_from: pd.Timestamp | None = None) -> list[Fold]:
+    """The folds of one tournament: the history by calendar years, up to where the live block starts.
 
-    The live block starts with the newest month, so its models are trained afresh once a month and only score in between;
-    the year's own block starts in January and goes on growing beside it, so the history is never rewritten by a refit.
+    The live block's models are trained when it starts and only score from then on. When the next one starts, what has passed since is
+    added to the year's own block, which was trained in January: so the history is never rewritten by a refit, and a day without
+    a re-tournament changes the live block alone.
 
     Parameters
     ----------
     sessions : DatetimeIndex of shape (n_sessions,)
         As-of dates with features, ascending.
+    live_from : Timestamp, optional
+        Start of the live block, as the plan says (monitoring.run_plan); default: the newest session's month.
 
     Raises
     ------
@@ -58,12 +61,16 @@ def walk_forward(sessions: pd.DatetimeIndex) -> list[Fold]:
             f"walk_forward needs at least {needed} sessions with features, it was given {len(sessions)} "
             f"({sessions.min():%Y-%m-%d} to {sessions.max():%Y-%m-%d}). Land a longer history of ZL."
         )
-    newest = sessions[-1]
-    januaries = [pd.Timestamp(year, 1, 1) for year in range(sessions[0].year + 1, newest.year + 1)]
+    live = sessions[-1].to_period("M").start_time if live_from is None else live_from
+    januaries = [pd.Timestamp(year, 1, 1) for year in range(sessions[0].year + 1, sessions[-1].year + 1)]
     starts = [start for start in januaries if (sessions < start).sum() >= settings.FIRST_TRAIN_SESSIONS]
-    folds = [Fold(start, start + pd.DateOffset(years=1), "oof", _embargo(sessions, start)) for start in starts]
-    month = newest.to_period("M").start_time
-    return [*folds, Fold(month, month + pd.DateOffset(months=1), "live", _embargo(sessions, month))]
+    ends = [min(start + pd.DateOffset(years=1), live) for start in starts]
+    history = [
+        Fold(start, end, "oof", _embargo(sessions, start))
+        for start, end in zip(starts, ends, strict=True)
+        if ((sessions >= start) & (sessions < end)).any()
+    ]
+    return [*history, Fold(live, sessions[-1] + pd.DateOffset(days=1), "live", _embargo(sessions, live))]
 
 
 def inner_split(train: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

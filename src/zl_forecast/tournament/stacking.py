@@ -6,6 +6,7 @@ import pandas as pd
 
 from zl_forecast import settings
 from zl_forecast.families.stacking import column
+from zl_forecast.fingerprint import with_row_hash
 from zl_forecast.tournament.fit import KEY, Block
 
 
@@ -35,7 +36,8 @@ def second_level_block(block: Block, forecasts: pd.DataFrame, rows: pd.DataFrame
         return None
     test = block.test[[*KEY, "target_date", "z"]].merge(_side_by_side(forecasts[is_own]), on=KEY, how="left")
     features = tuple(name for name in test.columns if name in train.columns and "__" in name)
-    return replace(block, features=features, train=train.reset_index(drop=True), test=test, lookback=None)
+    train, test = (with_row_hash(part, [*KEY, *features]) for part in (train.reset_index(drop=True), test))
+    return replace(block, features=features, train=train, test=test, lookback=None)
 
 
 def _side_by_side(forecasts: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,153 @@
+-- Whether the best score of the live block replaces the champion: only if it loses no more than the champion on the out-of-fold rows that
+-- both have forecast. Champion is the family that stood for the bucket in the live block before, or in the newest block of the history
+-- where there was none. One row a bucket and horizon.
+{% set ledger = last_build('forecasts', 'bucket_forecast_ledger', ['bucket', 'family', 'fold_start', 'data_source']) %}
+with
+challengers as (
+    select * from {{ ref('int_tournament__challengers') }}
+),
+
+criteria as (
+    select * from {{ ref('int_tournament__criteria') }}
+    where kind = 'live'
+),
+
+forecasts as (
+    select * from {{ ref('int_tournament__forecasts') }}
+),
+
+matured as (
+    select * from forecasts
+    where kind = 'oof' and status = 'ok' and is_matured
+),
+
+degradations as (
+    select bucket, horizon_days, max(evidence_from) as evidence_from
+    from {{ ref('degradations') }}
+    where data_source = (select any_value(data_source) from forecasts)
+        and acted_on <= (select max(as_of_date) from forecasts)
+    group by bucket, horizon_days
+),
+
+ledger as (
+    {% if ledger -%}
+    -- where a setting was changed within a block, the family of its last day
+    select bucket, horizon_days, fold_start, arg_max(family, as_of_date) as family
+    from {{ ledger }}
+    where data_source = (select any_value(data_source) from forecasts)
+    group by bucket, horizon_days, fold_start
+    {%- else -%}
+    select ''::varchar as bucket, 0 as horizon_days, null::date as fold_start, '' as family
+    where false
+    {%- endif %}
+),
+
+live as (
+    select * from challengers
+    where kind = 'live'
+),
+
+stood as (
+    select bucket, horizon_days, fold_start, family, true as was_live from ledger
+    union all
+    select bucket, horizon_days, fold_start, family, false as was_live from challengers
+    where kind = 'oof'
+),
+
+champions as (
+    select live.bucket, live.horizon_days, stood.family
+    from live
+    inner join stood
+        on stood.bucket = live.bucket
+        and stood.horizon_days = live.horizon_days
+        and (stood.fold_start < live.fold_start or (stood.fold_start = live.fold_start and not stood.was_live))
+    qualify row_number() over (
+        partition by live.bucket, live.horizon_days order by stood.was_live desc, stood.fold_start desc
+    ) = 1
+),
+
+compared as (
+    select
+        live.bucket,
+        live.horizon_days,
+        count(*) as n_common_rows,
+        avg(champion.pinball_pct) as champion_pinball_pct,
+        avg(challenger.pinball_pct) as challenger_pinball_pct
+    from live
+    inner join champions
+        on champions.bucket = live.bucket
+        and champions.horizon_days = live.horizon_days
+    left join degradations
+        on degradations.bucket = live.bucket
+        and degradations.horizon_days = live.horizon_days
+    inner join matured as champion
+        on champion.bucket = live.bucket
+        and champion.horizon_days = live.horizon_days
+        and champion.family = champions.family
+        and champion.fold_start < live.fold_start
+        and champion.target_date < live.trained_until
+        and (degradations.evidence_from is null or champion.target_date >= degradations.evidence_from)
+    inner join matured as challenger
+        on challenger.bucket = champion.bucket
+        and challenger.horizon_days = champion.horizon_days
+        and challenger.family = live.family
+        and challenger.fold_start = champion.fold_start
+        and challenger.as_of_date = champion.as_of_date
+    group by live.bucket, live.horizon_days
+),
+
+decided as (
+    select
+        live.*,
+        champions.family as champion,
+        compared.n_common_rows,
+        compared.champion_pinball_pct,
+        compared.challenger_pinball_pct,
+        coalesce(own.has_forecasts and own.is_within_limits, false) as champion_competes,
+        champions.family = live.family
+        or not champion_competes
+        or compared.n_common_rows is null
+        or compared.challenger_pinball_pct <= compared.champion_pinball_pct as is_promoted
+    from live
+    left join champions
+        on champions.bucket = live.bucket
+        and champions.horizon_days = live.horizon_days
+    left join compared
+        on compared.bucket = live.bucket
+        and compared.horizon_days = live.horizon_days
+    left join criteria as own
+        on own.bucket = live.bucket
+        and own.horizon_days = live.horizon_days
+        and own.family = champions.family
+),
+
+final as (
+    select
+        bucket,
+        horizon_days,
+        fold_start,
+        trained_until,
+        coalesce(champion, family) as champion,
+        family as challenger,
+        coalesce(n_common_rows, 0) as n_common_rows,
+        champion_pinball_pct,
+        challenger_pinball_pct,
+        coalesce(is_promoted, true) as is_promoted,
+        case
+            when champion is null then format('{} is the first to stand for the bucket', family)
+            when champion = family then format('{} stays: it has the best score', champion)
+            when n_common_rows is null then format('{} replaces {}: nothing that both have forecast has matured', family, champion)
+            when not champion_competes then format('{} replaces {}, which has no forecasts now or takes too long', family, champion)
+            when is_promoted then format(
+                '{} replaces {}: loss {:.4f} against {:.4f} % of price on {} common rows', family, champion,
+                challenger_pinball_pct, champion_pinball_pct, n_common_rows
+            )
+            else format(
+                '{} stays: {} has the better score but the greater loss, {:.4f} against {:.4f} % of price on {} common rows',
+                champion, family, challenger_pinball_pct, champion_pinball_pct, n_common_rows
+            )
+        end as reason
+    from decided
+)
+
+select * from final

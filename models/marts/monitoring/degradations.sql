@@ -1,0 +1,41 @@
+-- Every degraded state that was acted on, append-only: from then on the bucket's live choice at this horizon rests on what matured since
+-- its losses began to pile up, and its health is judged anew.
+{{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
+with
+degraded as (
+    select * from {{ ref('int_plan__degraded') }}
+),
+
+-- on record before it is held, and only together with the re-tournament that it asks for
+planned as (
+    select distinct bucket, live_from, data_source from {{ ref('run_history') }}
+    where trigger in ('degraded', 'forced')
+),
+
+final as (
+    select
+        degraded.bucket,
+        degraded.horizon_days,
+        degraded.acted_on,
+        degraded.state_since,
+        degraded.evidence_from,
+        degraded.statistic,
+        degraded.reason,
+        degraded.data_source
+    from degraded
+    inner join planned
+        on planned.bucket = degraded.bucket
+        and planned.live_from = degraded.acted_on
+        and planned.data_source = degraded.data_source
+)
+
+select * from final
+{% if is_incremental() -%}
+where not exists (
+    select 1 from {{ this }} as acted
+    where acted.bucket = final.bucket
+        and acted.horizon_days = final.horizon_days
+        and acted.state_since = final.state_since
+        and acted.data_source = final.data_source
+)
+{%- endif %}

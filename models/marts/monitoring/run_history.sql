@@ -1,0 +1,35 @@
+-- Every re-tournament that was ever planned, append-only: written before it is held, so that a build that is killed goes on with it.
+{{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
+with
+plan as (
+    select * from {{ ref('run_plan') }}
+    where action = 'retournament'
+),
+
+final as (
+    select
+        bucket,
+        live_from,
+        action,
+        trigger,
+        reason,
+        n_fits,
+        n_to_train,
+        trained_until,
+        as_of_date,
+        data_source,
+        timezone('UTC', now())::timestamp as planned_at
+    from plan
+)
+
+select * from final
+{% if is_incremental() -%}
+where not exists (
+    select 1 from {{ this }} as planned
+    where planned.bucket = final.bucket
+        and planned.live_from = final.live_from
+        and planned.trigger = final.trigger
+        and planned.as_of_date = final.as_of_date
+        and planned.data_source = final.data_source
+)
+{%- endif %}

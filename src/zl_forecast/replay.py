@@ -1,0 +1,643 @@
+"""The past as if live: walks through the landing data day by day and builds each time on what was public by then.
+
+Everything is kept below `<ZL_DATA_DIR>/replay/<from>_<to>_<step>…`: a landing folder that ends with the current step, and a warehouse
+whose ledger, plan history and health fill up as they would have done. The user's own ledger and warehouse are not touched. Finished
+steps are on record, so a replay that was stopped goes on; a step that was cut short is repeated, since a build may be repeated.
+
+What it cannot know: a source file has each bar as it stands today, so that a bar corrected later is seen corrected.
+"""
+
+import hashlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from zl_forecast import settings
+from zl_forecast.errors import ZlForecastError
+from zl_forecast.health import told
+from zl_forecast.landing import TABLES, find_landing, read_table
+from zl_forecast.landing.folder import SIMULATED_MARKER
+from zl_forecast.paths import data_dir
+
+# what operating needs, with all it rests on; nothing of the page, the paths or the published snapshot
+SELECT = (
+    "+zl_forecast_ledger",
+    "+zl_forecast_accuracy",
+    "+model_health",
+    "+model_registry",
+    "+run_plan",
+    "+run_history",
+    "+degradations",
+    "+bucket_forecast_ledger",
+    "+promotions",
+)
+PERIODS = {"day": "D", "week": "W-SUN", "month": "M"}  # a step is the last session of each
+KNOWN_FROM = {"bars_daily": "as_of_date", "series": "available_on", "policy_events": "available_on"}
+WARM_UP_SESSIONS = 60  # of ZL, before the first row of a mart
+HISTORY_SESSIONS = WARM_UP_SESSIONS + settings.FIRST_TRAIN_SESSIONS + 252  # as walk_forward asks for
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What is replayed, and where it is kept.
+
+    Attributes
+    ----------
+    start, end : date
+        First and last day that a step may fall on.
+    step : str
+        A key of `PERIODS`.
+    buckets : tuple of str
+        Buckets that take part; empty for all.
+    preset : str or None
+        quick, standard or full; None for the project's own.
+    folder : Path
+        Where all of it is written.
+    """
+
+    start: date
+    end: date
+    step: str
+    buckets: tuple[str, ...]
+    preset: str | None
+    folder: Path
+
+    @property
+    def landing(self) -> Path:
+        return self.folder / "landing"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "replay.log"
+
+
+class BuildFailed(ZlForecastError):
+    """A dbt command of a replay failed; the message is the node's and what it said."""
+
+
+Dbt = Callable[[str, Replay], None]  # runs `build` or `test`; raises BuildFailed
+
+
+def replay(
+    start: str,
+    end: str,
+    step: str = "week",
+    buckets: tuple[str, ...] = (),
+    preset: str | None = None,
+    dbt: Dbt | None = None,
+) -> Path:
+    """Walk through the landing data from `start` to `end`, or go on with it, and print the report.
+
+    Parameters
+    ----------
+    start, end : str
+        YYYY-MM-DD. An `end` after the newest bar means the newest bar.
+    step : str
+        day, week or month: each session, or the last one of each week or month within the range.
+    buckets : tuple of str
+        Names in seeds/buckets.csv; empty for all.
+    preset : str, optional
+        quick, standard or full.
+    dbt : callable, optional
+        Runs dbt; `run_dbt` unless a test has one of its own.
+
+    Returns
+    -------
+    Path
+        The replay's folder, with warehouse.duckdb, report.md, replay.png, replay.log.
+
+    Raises
+    ------
+    ZlForecastError
+        A date, step or bucket that does not exist; a range without sessions, or without enough history before it; landing data that
+        are not those that the replay was begun with; a build that failed, with its day.
+    """
+    dbt = dbt or run_dbt
+    source = find_landing()
+    tables = {name: read_table(name, source) for name in TABLES}
+    bars = tables["bars_daily"]
+    sessions = (
+        pd.DatetimeIndex(bars.filter(pc.field("symbol") == "ZL")["as_of_date"].to_pandas()).unique().sort_values()
+    )
+    begins, ends = _day("FROM", start), _day("TO", end)
+    days = chosen_days(sessions, begins, ends, step)
+    _check_buckets(buckets)
+    parts = (f"{begins}_{ends}_{step}", "-".join(buckets), preset)
+    work = Replay(begins, ends, step, buckets, preset, data_dir() / "replay" / "_".join(filter(None, parts)))
+    marker = source.path / SIMULATED_MARKER if source.data_source == "simulated" else None
+
+    progress = _progress(work)
+    _check_same_data(tables, progress["days"], work, source.path, marker)
+    left = [day for day in days if str(day) not in progress["days"]]
+    print(
+        f"Replaying {len(days)} steps, {days[0]} to {days[-1]}, of {source.path} ({source.data_source}) in {work.folder}"
+        + (f"; {len(days) - len(left)} are done" if len(left) < len(days) else ""),
+        flush=True,
+    )
+    with tqdm(total=len(days), initial=len(days) - len(left), unit="step", dynamic_ncols=True, disable=not left) as bar:
+        for day in left:
+            bar.set_description(f"{day}, before: {_actions(work.warehouse)}")
+            began = time.monotonic()
+            digest = write_known(tables, day, work.landing, marker)
+            with _naming(day, work):
+                dbt("build", work)
+            progress["days"][str(day)] = {"seconds": round(time.monotonic() - began, 1), "landing": digest}
+            progress["is_tested"] = False
+            _save(progress, work)
+            bar.update()
+    failed = _data_tests(dbt, progress, days[-1], work)
+    text = report(work.warehouse, {date.fromisoformat(day): done["seconds"] for day, done in progress["days"].items()})
+    drawn = draw(work.warehouse, work.folder / "replay.png")
+    _write(work.folder / "report.md", text)
+    print(f"\n{text}")
+    print(
+        f"Next: query {work.warehouse} (read-only): forecasts.zl_forecast_ledger, forecasts.zl_forecast_accuracy,"
+        "\n      monitoring.run_history (every re-tournament with its reason), monitoring.model_health (week by week)."
+        f"\n      The same report: {work.folder / 'report.md'}"
+        + (f"; the picture: {work.folder / 'replay.png'}" if drawn else "")
+    )
+    if failed:
+        raise failed
+    return work.folder
+
+
+def chosen_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -> list[date]:
+    """The days on which a build is made.
+
+    Parameters
+    ----------
+    sessions : DatetimeIndex of shape (n_sessions,)
+        Days with a ZL bar, ascending.
+    start, end : date
+        The range, both included; said aloud where `end` lies after the newest session.
+    step : str
+        A key of `PERIODS`. The last week or month may be cut short by `end`: its last session within the range counts.
+
+    Returns
+    -------
+    list of date
+        Ascending.
+
+    Raises
+    ------
+    ZlForecastError
+        The step does not exist, nothing lies in the range, or the first step has fewer than `HISTORY_SESSIONS` sessions up to it.
+    """
+    if step not in PERIODS:
+        raise ZlForecastError(f"STEP '{step}' does not exist. Use {', '.join(PERIODS)}.")
+    first, newest = sessions[0].date(), sessions[-1].date()
+    if end > newest:
+        print(f"TO {end} lies after the newest ZL bar: the replay ends with {newest}.", flush=True)
+    within = sessions[(sessions >= pd.Timestamp(start)) & (sessions <= pd.Timestamp(end))]
+    if within.empty:
+        raise ZlForecastError(
+            f"no session of ZL lies in FROM {start} TO {end}; the landing data reach from {first} to {newest}. Choose a range therein."
+        )
+    days = [day.date() for day in within.to_series().groupby(within.to_period(PERIODS[step])).max()]
+    known = int((sessions <= pd.Timestamp(days[0])).sum())
+    if known < HISTORY_SESSIONS:
+        way_out = (
+            f"Choose FROM={sessions[HISTORY_SESSIONS - 1].date()} or later, or land a longer history of ZL."
+            if len(sessions) >= HISTORY_SESSIONS
+            else f"There are {len(sessions)} in all: land a longer history of ZL."
+        )
+        raise ZlForecastError(
+            f"the first step, {days[0]}, has {known} sessions of ZL up to it (the data begin on {first}); a forecast needs {HISTORY_SESSIONS}: "
+            f"{WARM_UP_SESSIONS} for features, {settings.FIRST_TRAIN_SESSIONS} to train on, 252 to test on. {way_out}"
+        )
+    return days
+
+
+def write_known(tables: dict[str, pa.Table], day: date, folder: Path, marker: Path | None) -> str:
+    """Write the landing files of what was public at the cut-off of `day`, each whole or not at all.
+
+    Parameters
+    ----------
+    tables : dict of str to pyarrow.Table
+        By name in `TABLES`, as `read_table` gives them.
+    day : date
+        Rows whose date in `KNOWN_FROM` lies later are left out. A table that has none left has no file.
+    folder : Path
+        Created. Nothing but this function writes into it.
+    marker : Path or None
+        SIMULATED.json of a simulated market, which is copied.
+
+    Returns
+    -------
+    str
+        Fingerprint of the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    for name, table in tables.items():
+        file = folder / f"{name}.parquet"
+        known = table.filter(pc.field(KNOWN_FROM[name]) <= pa.scalar(day)).select(list(TABLES[name].columns))
+        if known.num_rows == 0:
+            file.unlink(missing_ok=True)
+            continue
+        # dates do not go back within a group, and the same rows make the same bytes, whatever was cut off
+        order = dict.fromkeys((*(TABLES[name].order or ()), *TABLES[name].key))
+        rows = known.sort_by([(column, "ascending") for column in order]).combine_chunks().replace_schema_metadata()
+        temporary = file.with_suffix(".writing")
+        pq.write_table(rows, temporary)
+        digest.update(name.encode() + temporary.read_bytes())
+        os.replace(temporary, file)
+    if marker:
+        _write(folder / SIMULATED_MARKER, marker.read_text())
+        digest.update(marker.read_bytes())
+    else:
+        (folder / SIMULATED_MARKER).unlink(missing_ok=True)
+    return digest.hexdigest()
+
+
+def run_dbt(command: str, work: Replay) -> None:
+    """Run dbt in this process, on the landing files and into the warehouse of the replay; what it prints goes to `work.log`.
+
+    In this process, since models, libraries and worker processes are then loaded once and not at every step.
+
+    Parameters
+    ----------
+    command : str
+        build (without any test) or test (data tests alone).
+    work : Replay
+        Where, and with which vars.
+
+    Raises
+    ------
+    BuildFailed
+        With the first node that failed and what it said.
+    """
+    if not Path("dbt_project.yml").exists():
+        raise ZlForecastError(f"{Path.cwd()} holds no dbt_project.yml. Run `zl replay` in the project's folder.")
+    chosen = {"buckets": list(work.buckets), "preset": work.preset}
+    arguments = [command, "--exclude-resource-type", "unit_test"]
+    arguments += ["--exclude-resource-type", "test"] if command == "build" else ["--indirect-selection", "buildable"]
+    arguments += ["--select", *SELECT, "--vars", json.dumps({name: value for name, value in chosen.items() if value})]
+    environment = {
+        "ZL_DATA_DIR": str(work.folder),
+        "ZL_LANDING_DIR": str(work.landing),
+        "DBT_TARGET_PATH": str(work.folder / "target"),
+        "DBT_LOG_PATH": str(work.folder / "logs"),
+        "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(Path("profiles").resolve())),
+        "DBT_USE_COLORS": "false",
+    }
+    with _environment(environment), _output_to(work.log):
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # seconds: not for `zl summary`
+        from dbt.cli.main import dbtRunner
+
+        ended = dbtRunner().invoke(arguments)
+        if DuckDBConnectionManager._ENV is not None:
+            DuckDBConnectionManager.env().close()  # dbt-duckdb keeps the file open; the report reads it, and so may the user
+    if isinstance(ended.exception, KeyboardInterrupt):
+        raise ended.exception
+    if ended.exception:
+        raise BuildFailed(_essence(str(ended.exception)))
+    if not ended.success:
+        failures = [result for result in ended.result.results if result.status in ("error", "fail", "runtime error")]
+        others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise BuildFailed(f"{failures[0].node.name}: {_essence(failures[0].message)}{others}")
+
+
+def report(warehouse: Path, seconds: dict[date, float]) -> str:
+    """What happened in a replay, as Markdown.
+
+    Parameters
+    ----------
+    warehouse : Path
+        The replay's own.
+    seconds : dict of date to float
+        Wall time of each finished step.
+
+    Returns
+    -------
+    str
+        Re-tournaments with their triggers, accuracy by horizon, coverage by quarter, fallbacks and health, wall time.
+    """
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        source = con.sql("select any_value(data_source) from forecasts.zl_forecast_ledger").fetchone()[0]
+        history = _rows(con, "monitoring.run_history", "order by as_of_date, bucket")
+        ledger = _rows(con, "forecasts.zl_forecast_ledger", "order by as_of_date, horizon_days")
+        due = _rows(con, "forecasts.zl_forecast_accuracy", "order by as_of_date, horizon_days")
+        health = _rows(con, "monitoring.model_health", "where is_newest order by subject, horizon_days")
+    days = sorted(seconds)
+    return "\n".join(
+        [
+            f"# Replay {days[0]} to {days[-1]}: {len(days)} steps, {source} data",
+            "",
+            "## What was done, and why",
+            "",
+            *_told_actions(history),
+            "## How good the forecasts were",
+            "",
+            "Of the ledger, against the reference of the same day. Targets of neighbouring steps overlap wherever the horizon is longer than "
+            "the step, so these are fewer independent outcomes than rows.",
+            "",
+            _table(_accuracy(ledger, due)),
+            "",
+            "## Coverage of the 80 % band by quarter",
+            "",
+            "By the quarter in which a forecast was made; number of outcomes in brackets.",
+            "",
+            _table(_coverage_by_quarter(due)),
+            "",
+            "## Fallbacks and health",
+            "",
+            *_told_fallbacks(ledger),
+            *_told_health(health),
+            "## Wall time",
+            "",
+            *_told_time(seconds, set(pd.to_datetime(history["as_of_date"]).dt.date) if len(history) else set()),
+            "",
+        ]
+    )
+
+
+def draw(warehouse: Path, to: Path) -> bool:
+    """Draw the pinball loss saved against the reference, summed over time, with a mark at each degraded re-run.
+
+    Returns
+    -------
+    bool
+        False, and no file, where nothing has matured yet.
+    """
+    from matplotlib.figure import Figure
+
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        due = _rows(con, "forecasts.zl_forecast_accuracy", "order by target_date, as_of_date")
+        history = _rows(con, "monitoring.run_history", "order by as_of_date")
+    if due.empty:
+        to.unlink(missing_ok=True)
+        return False
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots()
+    for (_, code), own in due.groupby(["horizon_days", "horizon_code"]):
+        saved = (own["reference_pinball_cents"] - own["pinball_cents"]).cumsum()
+        axes.step(own["target_date"], saved, where="post", label=code)
+    for number, day in enumerate(_degraded(history)["as_of_date"].unique() if len(history) else ()):
+        axes.axvline(day, color="grey", linestyle=":", label=None if number else "degraded re-run")
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_title(f"Pinball loss saved against the reference, {due['data_source'].iloc[0]} data")
+    axes.set_ylabel("cents/lb, summed over forecasts; up is better")
+    axes.set_xlabel("target date")
+    axes.legend()
+    temporary = to.with_suffix(".writing")
+    figure.savefig(temporary, format="png", dpi=120)
+    os.replace(temporary, to)
+    return True
+
+
+def _check_same_data(
+    tables: dict[str, pa.Table], done: dict[str, dict], work: Replay, source: Path, marker: Path | None
+) -> None:
+    """Refuse to go on where the newest step that is done would now be made of other data. Leaves that step's landing files."""
+    if not done:
+        return
+    newest = max(done)
+    if write_known(tables, date.fromisoformat(newest), work.landing, marker) != done[newest]["landing"]:
+        raise ZlForecastError(
+            f"{source} is not what this replay was begun with: up to {newest} the files say something else than when that step was built. "
+            f"Bring them back, or remove {work.folder} to begin anew."
+        )
+
+
+def _data_tests(dbt: Dbt, progress: dict, day: date, work: Replay) -> BuildFailed | None:
+    """Run the data tests on what the last step left, once; a failure is handed back, since the steps are done and the report comes first."""
+    if progress["is_tested"]:
+        return None
+    print("Running the data tests on what the last step left ...", flush=True)
+    try:
+        with _naming(day, work):
+            dbt("test", work)
+    except BuildFailed as failed:
+        return failed
+    _save(progress | {"is_tested": True}, work)
+    return None
+
+
+def _told_actions(history: pd.DataFrame) -> list[str]:
+    if history.empty:
+        return ["No re-tournament is on record in monitoring.run_history.", ""]
+    counted = history.groupby(["trigger", "action"], dropna=False, sort=True)
+    counts = counted.agg(
+        count=("bucket", "size"), buckets=("bucket", "nunique"), steps=("as_of_date", "nunique")
+    ).reset_index()
+    degraded = _degraded(history)
+    lines = [_table(counts), ""]
+    if degraded.empty:
+        return [*lines, "No re-run for a degraded bucket.", ""]
+    listed = degraded[["as_of_date", "bucket", "live_from", "reason"]]
+    listed = listed.assign(**{name: pd.to_datetime(listed[name]).dt.date for name in ("as_of_date", "live_from")})
+    return [*lines, "Re-runs for degraded buckets:", "", _table(listed), ""]
+
+
+def _degraded(history: pd.DataFrame) -> pd.DataFrame:
+    return history[history["trigger"] == "degraded"]
+
+
+def _accuracy(ledger: pd.DataFrame, due: pd.DataFrame) -> pd.DataFrame:
+    made = ledger.groupby(["horizon_days", "horizon_code"]).size().rename("made").reset_index()
+    scored = due.groupby("horizon_days").agg(
+        matured=("pinball_cents", "size"),
+        pinball=("pinball_cents", "sum"),
+        reference=("reference_pinball_cents", "sum"),
+        inside_80=("is_inside_80", "mean"),
+        inside_90=("is_inside_90", "mean"),
+    )
+    both = made.merge(scored.reset_index(), on="horizon_days", how="left")
+    both["gain"] = 1 - both["pinball"] / both["reference"]
+    return pd.DataFrame(
+        {
+            "horizon": both["horizon_code"],
+            "made": both["made"],
+            "matured": both["matured"].fillna(0).astype(int),
+            "pinball relative to the reference": [told(value, "+z.1%") for value in both["gain"]],
+            "80 % coverage": [told(value, ".0%") for value in both["inside_80"]],
+            "90 % coverage": [told(value, ".0%") for value in both["inside_90"]],
+        }
+    )
+
+
+def _coverage_by_quarter(due: pd.DataFrame) -> pd.DataFrame:
+    if due.empty:
+        return pd.DataFrame()
+    quarter = pd.to_datetime(due["as_of_date"]).dt.to_period("Q").astype(str).rename("quarter")
+    inside = due["is_inside_80"].astype(float).groupby([quarter, due["horizon_days"]])
+    cells = inside.agg(lambda own: f"{own.mean():.0%} ({len(own)})").unstack().fillna("-")
+    codes = due.drop_duplicates("horizon_days").set_index("horizon_days")["horizon_code"]
+    return cells.rename(columns=codes).rename_axis(columns=None).reset_index()
+
+
+def _told_fallbacks(ledger: pd.DataFrame) -> list[str]:
+    if "fallback_reason" not in ledger:
+        return ["The ledger of this version does not say when it fell back to the reference.", ""]
+    fallen = ledger[ledger["fallback_reason"].notna()]
+    if fallen.empty:
+        return [f"Fallback to the reference: never in {len(ledger)} forecasts.", ""]
+    counts = fallen.groupby("horizon_code", sort=False).agg(
+        forecasts=("as_of_date", "size"), first=("as_of_date", "min"), last=("as_of_date", "max")
+    )
+    counts = counts.assign(**{name: pd.to_datetime(counts[name]).dt.date for name in ("first", "last")}).reset_index()
+    return [f"Fallback to the reference in {len(fallen)} of {len(ledger)} forecasts:", "", _table(counts), ""]
+
+
+def _told_health(health: pd.DataFrame) -> list[str]:
+    if health.empty:
+        return ["There is no health on record.", ""]
+    counts = ", ".join(f"{count} {state}" for state, count in health["state"].value_counts().items())
+    unwell = health.loc[health["state"] != "healthy", ["subject", "horizon_code", "state", "reason"]]
+    lines = [f"Health at the end, of {len(health)} bucket or published horizons: {counts}.", ""]
+    return [*lines, _table(unwell), ""] if len(unwell) else lines
+
+
+def _told_time(seconds: dict[date, float], retournaments: set[date]) -> list[str]:
+    first, *later = sorted(seconds)
+    held = [seconds[day] for day in later if day in retournaments]
+    other = [seconds[day] for day in later if day not in retournaments]
+    lines = [
+        f"- {len(seconds)} steps in {sum(seconds.values()) / 60:.1f} minutes, steps that were cut short not counted",
+        f"- the first step, with all of the history to fit: {seconds[first]:.0f} s",
+    ]
+    if later:
+        lines.append(
+            f"- median of the {len(later)} later steps: {statistics.median(seconds[day] for day in later):.0f} s"
+        )
+    for name, own in (("with", held), ("without", other)):
+        if own:
+            lines.append(f"- median of the {len(own)} of them {name} a re-tournament: {statistics.median(own):.0f} s")
+    return lines
+
+
+def _table(frame: pd.DataFrame) -> str:
+    """A Markdown table that can be read as it is, too."""
+    if frame.empty:
+        return "Nothing has matured yet."
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in [frame.columns, *frame.to_numpy(dtype=object)]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str) -> pd.DataFrame:
+    """Rows of a table; no rows and no columns where this version has no such table."""
+    try:
+        return con.sql(f"from {table} {rest}").df()
+    except duckdb.CatalogException:
+        return pd.DataFrame()
+
+
+def _actions(warehouse: Path) -> str:
+    """What the last step did, for the progress bar."""
+    try:
+        with duckdb.connect(str(warehouse), read_only=True) as con:
+            plan = _rows(con, "monitoring.run_plan", "")
+    except duckdb.IOException:  # nothing has been built, or a build was killed and left its log behind
+        return "-"
+    if plan.empty:
+        return "built"
+    words = plan["action"] + ("(" + plan["trigger"] + ")").fillna("")
+    return " ".join(f"{count} {word}" for word, count in words.value_counts().items())
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ZlForecastError(
+            f"{name} '{text}' is not a date. Write it as YYYY-MM-DD, for example {name}=2019-01-01."
+        ) from error
+
+
+def _check_buckets(buckets: tuple[str, ...]) -> None:
+    seed = Path("seeds/buckets.csv")
+    if not seed.exists():
+        raise ZlForecastError(f"{Path.cwd()} holds no {seed}. Run `zl replay` in the project's folder.")
+    known = list(pd.read_csv(seed)["bucket"])
+    unknown = [bucket for bucket in buckets if bucket not in known]
+    if unknown:
+        raise ZlForecastError(
+            f"bucket '{unknown[0]}' does not exist. Choose from {', '.join(known)}, separated by commas."
+        )
+
+
+def _progress(work: Replay) -> dict:
+    """What is on record: `days`, by day its seconds and the fingerprint of its landing files, and whether the last one was tested."""
+    file = work.folder / "progress.json"
+    return json.loads(file.read_text()) if file.exists() else {"days": {}, "is_tested": False}
+
+
+def _save(progress: dict, work: Replay) -> None:
+    _write(work.folder / "progress.json", json.dumps(progress, indent=1))
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_name(file.name + ".writing")
+    temporary.write_text(text)
+    os.replace(temporary, file)
+
+
+def _essence(message: str) -> str:
+    """The last line of a traceback, or all of a message, on one line and not without end."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return (lines[-1] if "Traceback (most recent call last)" in message else " ".join(lines))[:600]
+
+
+@contextmanager
+def _naming(day: date, work: Replay) -> Iterator[None]:
+    """An error within says which day it was, where the output is, and that the same command goes on."""
+    try:
+        yield
+    except BuildFailed as error:
+        raise BuildFailed(
+            f"the step {day} failed: {error}\n    All of dbt's output: {work.log}. Once the cause is gone, the same command goes on from there."
+        ) from error
+    except KeyboardInterrupt:
+        raise ZlForecastError(f"stopped at {day}; the same command goes on from there.") from None
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _output_to(log: Path) -> Iterator[None]:
+    """Send what this process and its workers print to a file: by descriptor, since workers inherit those."""
+    streams = {1: sys.stdout, 2: sys.stderr}
+    for stream in streams.values():
+        stream.flush()
+    kept = {descriptor: os.dup(descriptor) for descriptor in streams}
+    with log.open("ab") as file:
+        for descriptor in streams:
+            os.dup2(file.fileno(), descriptor)
+    try:
+        yield
+    finally:
+        for descriptor, stream in streams.items():
+            stream.flush()
+            os.dup2(kept[descriptor], descriptor)
+            os.close(kept[descriptor])

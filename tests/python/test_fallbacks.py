@@ -1,0 +1,71 @@
+"""Falling back to the reference: the stated rate of false alarms and the power on simulated markets, and what a reader is told."""
+
+import bench_calibration_floors as bench
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from test_report import FORECAST, page, snapshot
+
+from zl_forecast.report import fallbacks_in_force
+
+REASON = "the 80 % band covered 52.0 % of the last 504 outcomes, the floor is 65 %; the reference covered 66.1 %"
+HISTORIES = 500
+
+
+@pytest.fixture(scope="module")
+def floors(pytestconfig):
+    return pd.read_csv(pytestconfig.rootpath / "seeds" / "calibration_floors.csv").set_index("horizon_days")
+
+
+def test_coverage_is_that_of_the_last_window_of_outcomes():
+    inside = np.zeros((1, bench.WINDOW + 2), bool)
+    inside[0, :126] = True  # a quarter of the window, which then moves on by two
+    np.testing.assert_allclose(bench.coverage(inside), np.array([[126, 125, 124]]) / bench.WINDOW)
+
+
+def test_the_seed_is_about_what_was_simulated(floors):
+    assert list(floors.index) == list(bench.HORIZONS)
+    assert (floors["window_sessions"] == bench.WINDOW).all()
+    assert (floors["years"] == bench.JUDGED).all()
+    assert (floors["margin"] == bench.MARGIN).all()
+
+
+@pytest.mark.parametrize("world", bench.WORLDS)
+@pytest.mark.parametrize("horizon", bench.HORIZONS)
+def test_an_exact_band_falls_below_the_floor_in_five_years_no_more_often_than_stated(world, horizon, floors):
+    floor, stated = floors.loc[horizon, ["coverage_floor", "false_alarms"]]
+    error = np.sqrt(stated * (1 - stated) / HISTORIES)  # of the simulation
+    found = np.mean(bench.lowest(world, horizon, HISTORIES, seed=21) < floor)
+    assert found <= stated + 2 * error
+    assert found > 0.01  # a floor that nothing touches would find nothing
+
+
+@pytest.mark.parametrize(
+    ("horizon", "years", "least", "most"),
+    # at six months half of these bands stay unseen for five years: whoever finds them sooner should change what the seed says
+    [(5, 1, 0.7, 1), (20, 2, 0.75, 1), (60, 5, 0.7, 1), (120, 5, 0.4, 0.6)],
+)
+def test_a_band_that_covers_60_percent_is_found_as_often_as_stated(horizon, years, least, most, floors):
+    for world in bench.WORLDS:
+        took = bench.delays(world, horizon, floors.loc[horizon, "coverage_floor"], HISTORIES, seed=22)
+        assert least <= np.mean(took <= years * bench.YEAR) <= most
+
+
+def test_the_page_says_which_horizon_fell_back_and_why():
+    assert "Fallback" not in page(forecast={**FORECAST, "fallback_reason": None})
+    fallen = {**FORECAST, "ensemble_method": "reference_alone", "fallback_reason": REASON}
+    assert f"Fallback to the reference until calibration recovers. 1w: {REASON}; 1m: {REASON}" in page(forecast=fallen)
+
+
+def test_horizons_that_stand_are_not_named_and_an_older_snapshot_has_no_fallbacks():
+    with duckdb.connect() as con:
+        assert fallbacks_in_force(snapshot(con)) == ""
+        con.execute("alter table forecasts.zl_forecast add column fallback_reason text")
+        assert fallbacks_in_force(con) == ""
+        con.execute("update forecasts.zl_forecast set fallback_reason = ? where horizon_code = '3m'", [REASON])
+        assert fallbacks_in_force(con) == f"Fallback to the reference until calibration recovers. 3m: {REASON}."
+
+
+def test_a_reason_cannot_become_markup():
+    assert "<script" not in page(forecast={**FORECAST, "fallback_reason": "<script>"})

@@ -1,0 +1,104 @@
+"""The system as it is operated: what a build does with what earlier ones left."""
+
+import shutil
+
+import duckdb
+import pandas as pd
+import pytest
+
+from zl_forecast.sample import simulate, write_landing
+
+BUCKET = "crush"
+OPERATED = ("+zl_forecast_ledger", "+model_health", "+model_registry", "+promotions", "+zl_forecast_accuracy")
+
+
+def _vars(tournament: str) -> str:
+    return f"{{buckets: [{BUCKET}], tournament: {tournament}}}"
+
+
+def _build(tournament: str, *select: str) -> tuple[str, ...]:
+    flags = ("--exclude-resource-type", "unit_test", "--indirect-selection", "buildable")
+    return ("build", *flags, "--select", *(select or OPERATED), "--vars", _vars(tournament))
+
+
+def _query(data_dir, sql: str) -> pd.DataFrame:
+    with duckdb.connect(str(data_dir / "warehouse.duckdb"), read_only=True) as con:
+        return con.sql(sql).df()
+
+
+def _plan(data_dir) -> pd.Series:
+    (row,) = _query(data_dir, "from monitoring.run_plan").to_dict("records")
+    return pd.Series(row)
+
+
+@pytest.fixture(scope="module")
+def held(run_dbt, built, landing, tmp_path_factory):
+    """`built` after a re-tournament of one bucket in the middle of the month."""
+    data_dir = tmp_path_factory.mktemp("held") / "data"
+    shutil.copytree(built.data_dir, data_dir, symlinks=True)
+    run_dbt(_build("always"), landing=landing, data_dir=data_dir)
+    return data_dir
+
+
+def test_a_re_tournament_in_mid_month_begins_a_live_block_and_the_next_build_keeps_it(run_dbt, held, landing):
+    newest = _query(held, "select max(as_of_date) as day from intermediate.int_targets__daily")["day"].iloc[0]
+    assert (_plan(held)["trigger"], _plan(held)["live_from"]) == ("forced", newest)
+    blocks = _query(held, "select distinct input, fold_start from tournament.int_ensemble__inputs where kind = 'live'")
+    assert set(blocks["input"]) == {BUCKET, "core", "reference"}
+    assert blocks["fold_start"].eq(newest).all()
+    ledger = _query(held, f"from forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
+    assert ledger.groupby("model_version").size().eq(4).all()
+    made = _query(held, f"select * exclude (made_at) from forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'")
+
+    run_dbt(_build("auto"), landing=landing, data_dir=held)
+    assert (_plan(held)["action"], _plan(held)["live_from"], _plan(held)["n_to_train"]) == ("nothing", newest, 0)
+    again = _query(held, f"select * exclude (made_at) from forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'")
+    pd.testing.assert_frame_equal(again, made)  # the first forecast of a day stays
+    history = _query(held, f"from monitoring.run_history where bucket = '{BUCKET}' order by live_from")
+    assert history["trigger"].tolist() == ["first_run", "forced"]
+
+
+def test_a_tampered_model_is_refused_by_name_in_the_plan_and_without_training_the_bucket_waits(
+    run_dbt, held, landing, tmp_path
+):
+    data_dir = tmp_path / "data"
+    shutil.copytree(held, data_dir, symlinks=True)
+    fit = _query(data_dir, "select artifact_id from tournament.int_plan__fits where kind = 'live' and family = 'ridge'")
+    tampered = data_dir / "artifacts" / fit["artifact_id"].iloc[0] / "models" / "facts.json"
+    tampered.write_text(tampered.read_text() + " ")
+
+    run_dbt(_build("auto", "+run_plan"), landing=landing, data_dir=data_dir)
+    plan = _plan(data_dir)
+    assert (plan["action"], plan["trigger"], plan["n_to_train"]) == ("retournament", "refused", 1)
+    assert f"{fit['artifact_id'].iloc[0]}: models/facts.json was changed since it was written" in plan["reason"]
+    run_dbt(_build("never", "+run_plan"), landing=landing, data_dir=data_dir)
+    assert _plan(data_dir)["action"] == "wait"
+
+
+def test_a_word_that_tournament_does_not_know_is_refused(run_dbt, held, landing):
+    failed = run_dbt(_build("nevr", "int_plan__live"), landing=landing, data_dir=held, expect_failure=True)
+    assert "var tournament is 'nevr'. Use auto, always or never." in failed.stdout
+
+
+@pytest.mark.full
+def test_a_driver_that_turns_round_is_found_out_and_its_bucket_chosen_anew(run_dbt, tmp_path):
+    """In the world `broken` crude turns against ZL in January 2022: month by month until the bucket is renewed, and a build after."""
+    acted = pd.DataFrame()
+    data_dir, vars_ = tmp_path / "data", "{buckets: [energy]}"
+    for month in pd.date_range("2021-12-31", "2023-12-31", freq="ME"):
+        landing = tmp_path / f"landing_{month:%Y%m}"
+        write_landing(simulate("broken", end=f"{month:%Y-%m-%d}"), landing)
+        flags = ("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
+        run_dbt(("build", *flags, "--select", *OPERATED, "--vars", vars_), landing=landing, data_dir=data_dir)
+        if len(acted):
+            break
+        acted = _query(data_dir, "from monitoring.degradations where acted_on >= '2022-01-03'")
+    assert len(acted)
+    assert acted["acted_on"].min() < pd.Timestamp("2023-07-01")
+    champions = _query(data_dir, "from monitoring.promotions where bucket = 'energy' order by live_from")
+    renewed = champions.merge(acted, left_on=["horizon_days", "live_from"], right_on=["horizon_days", "acted_on"])
+    assert len(renewed) == len(acted)
+    state = _query(
+        data_dir, "select horizon_days, state from monitoring.model_health where is_newest and subject = 'energy'"
+    )
+    assert not state.merge(acted[["horizon_days"]], on="horizon_days")["state"].eq("degraded").any()
