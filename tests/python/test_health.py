@@ -125,7 +125,9 @@ def sql(name: str) -> str:
     """The model's SQL with tables in place of refs."""
     path = next((PROJECT / "models").rglob(f"{name}.sql"))
     variables = {"buckets": ["crush"]}
-    macros = "".join((PROJECT / "macros" / f"{file}.sql").read_text() for file in ("forecast_criteria", "price_pinball"))
+    macros = "".join(
+        (PROJECT / "macros" / f"{file}.sql").read_text() for file in ("forecast_criteria", "price_pinball")
+    )
     return jinja2.Template(macros + path.read_text()).render(
         ref=lambda table: table, config=lambda **_: "", var=lambda key, default=None: variables.get(key, default)
     )

@@ -31,6 +31,15 @@ def _plan(data_dir) -> pd.Series:
     return pd.Series(row)
 
 
+def _tamper_with_the_live_ridge(data_dir) -> str:
+    """Change a file of the artifact that the last plan named; returns its name."""
+    fit = _query(data_dir, "select artifact_id from tournament.int_plan__fits where kind = 'live' and family = 'ridge'")
+    (name,) = fit["artifact_id"]
+    facts = data_dir / "artifacts" / name / "models" / "facts.json"
+    facts.write_text(facts.read_text() + " ")
+    return name
+
+
 @pytest.fixture(scope="module")
 def held(run_dbt, built, landing, tmp_path_factory):
     """`built` after a re-tournament of one bucket in the middle of the month."""
@@ -63,16 +72,20 @@ def test_a_tampered_model_is_refused_by_name_in_the_plan_and_without_training_th
 ):
     data_dir = tmp_path / "data"
     shutil.copytree(held, data_dir, symlinks=True)
-    fit = _query(data_dir, "select artifact_id from tournament.int_plan__fits where kind = 'live' and family = 'ridge'")
-    tampered = data_dir / "artifacts" / fit["artifact_id"].iloc[0] / "models" / "facts.json"
-    tampered.write_text(tampered.read_text() + " ")
+    tampered = _tamper_with_the_live_ridge(data_dir)
 
     run_dbt(_build("auto", "+run_plan"), landing=landing, data_dir=data_dir)
     plan = _plan(data_dir)
     assert (plan["action"], plan["trigger"], plan["n_to_train"]) == ("retournament", "refused", 1)
-    assert f"{fit['artifact_id'].iloc[0]}: models/facts.json was changed since it was written" in plan["reason"]
+    assert f"{tampered}: models/facts.json was changed since it was written" in plan["reason"]
+
+    # without training the models that have forecast go on, which are those before; unless they are tampered with as well
     run_dbt(_build("never", "+run_plan"), landing=landing, data_dir=data_dir)
-    assert _plan(data_dir)["action"] == "wait"
+    before = _plan(data_dir)
+    assert before["action"] == "nothing" and before["live_from"] < plan["live_from"]
+    _tamper_with_the_live_ridge(data_dir)
+    run_dbt(_build("never", "+run_plan"), landing=landing, data_dir=data_dir)
+    assert (_plan(data_dir)["action"], _plan(data_dir)["n_to_train"]) == ("wait", 1)
 
 
 def test_a_word_that_tournament_does_not_know_is_refused(run_dbt, held, landing):
