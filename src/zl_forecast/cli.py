@@ -104,9 +104,8 @@ def _summary() -> None:
         fallback = fallbacks_in_force(con)
         renewed = con.execute(
             """
-            select string_agg(bucket, ', ' order by bucket), trigger from monitoring.run_history
-            where (as_of_date, data_source) in (select (as_of_date, data_source) from forecasts.zl_forecast)
-            group by trigger order by trigger
+            select string_agg(bucket, ', ' order by bucket), trigger from monitoring.run_plan
+            where action = 'retournament' group by trigger order by trigger
             """
         ).fetchall()
     as_of, source, regime, last = rows[0][11], rows[0][12], rows[0][13], rows[0][2]

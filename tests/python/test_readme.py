@@ -3,6 +3,7 @@
 import re
 
 import pandas as pd
+import pytest
 import yaml
 from conftest import PROJECT
 
@@ -87,3 +88,11 @@ def test_the_ensemble_methods_are_those_of_the_seed():
     seed = pd.read_csv(PROJECT / "seeds/ensemble_methods.csv")["ensemble_method"]
     table = README.split("| method | what it does |")[1].split("\n\n")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", table, flags=re.M)) == sorted(seed)
+
+
+@pytest.mark.parametrize("example", sorted((PROJECT / "examples").iterdir()), ids=lambda path: path.name)
+def test_the_examples_of_schedules_call_targets_that_exist(example):
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), flags=re.M))
+    text = example.read_text()
+    called = set(re.findall(r"\bmake ([a-z]+)", text)) | set(re.findall(r"'(build|health|retournament)'", text))
+    assert {"build", "health", "retournament"} <= called <= targets

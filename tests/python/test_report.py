@@ -42,7 +42,7 @@ TYPES = {
     "verdicts": "subject text, horizon_days int, n_rows bigint, pinball_skill double, coverage_80 double, p_value double, "
     "verdict text",
     "gx_results": "bucket text, bucket_status text",
-    "run_history": "bucket text, trigger text, as_of_date date, data_source text",
+    "run_plan": "bucket text, action text, trigger text",
     **calibration.TYPES,
     **ensemble.TYPES,
 }
@@ -370,6 +370,38 @@ def test_the_summary_of_a_fresh_market_has_dashes_for_what_has_not_been_shown(pu
     published(forecast={**FORECAST, "backtest_pinball_skill": None, "backtest_coverage_80": None})
     assert cli.main(["summary"]) == 0
     assert re.search(r"^1w .* skill +- +- +equal_weights$", capsys.readouterr().out, flags=re.M)
+
+
+def test_the_summary_says_which_buckets_were_chosen_anew_and_why(published, capsys):
+    actions = pd.DataFrame(
+        {
+            "bucket": ["fx", "crush", "fed"],
+            "action": ["retournament", "retournament", "score"],
+            "trigger": ["degraded", "degraded", None],
+        }
+    )
+    published(run_plan=actions)
+    assert cli.main(["summary"]) == 0
+    assert re.search(r"Chosen and fitted anew for 2024-03-15.* \(degraded\): crush, fx\.", capsys.readouterr().out)
+
+
+def test_the_plan_is_printed_a_line_a_bucket_with_the_next_step(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+    assert cli.main(["plan"]) == 1
+    assert "Run `make plan`." in capsys.readouterr().err
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
+        con.execute(
+            "create schema monitoring; create table monitoring.run_plan as from (values "
+            "('crush', 'retournament', 'degraded', 5, 'degraded at 1w since 2021-03-12', date '2021-03-16'), "
+            "('fed', 'nothing', null, 0, 'no row has changed', date '2021-03-16')) "
+            "as plan (bucket, action, trigger, n_to_train, reason, as_of_date)"
+        )
+    assert cli.main(["plan"]) == 0
+    printed = capsys.readouterr().out
+    assert "Plan as of 2021-03-16" in printed
+    assert "Next: `make build` (5 fits)." in printed
+    assert re.search(r"^crush +retournament +degraded +5  degraded at 1w since 2021-03-12$", printed, flags=re.M)
+    assert re.search(r"^fed +nothing +0  no row has changed$", printed, flags=re.M)
 
 
 def test_the_ensemble_leaderboard_is_printed_row_by_row_with_the_line_s_own_record(published, capsys):
