@@ -31,7 +31,7 @@ REASONS = {
 @pytest.fixture(scope="module")
 def market():
     """A mart whose first feature drives z by its sign, two years and one month; mart and targets."""
-    rng, n = np.random.default_rng(5), 790
+    rng, n = np.random.default_rng(5), 815
     days = pd.bdate_range("2017-01-02", periods=n + max(HORIZONS))
     mart = pd.DataFrame({"as_of_date": days[:n], "horizonless": 1.0, "driver": rng.standard_normal(n)})
     frames = []
