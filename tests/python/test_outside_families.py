@@ -120,7 +120,7 @@ def test_the_others_go_on(forecasts, family):
 
 def test_stacking_waits_for_matured_forecasts_and_then_leans_on_the_best(forecasts):
     own = forecasts[forecasts["family"] == "stacking"]
-    assert own.groupby("fold_start")["status"].unique().str[0].tolist() == ["skipped", "ok"]
+    assert own.groupby("fold_start")["status"].unique().str[0].tolist() == ["skipped", "ok", "ok"]
     ok = own[own["status"] == "ok"].merge(
         forecasts[forecasts["family"] == "toy"], on=["kind", "fold_start", *fit.KEY], suffixes=("", "_toy")
     )
@@ -149,7 +149,8 @@ def test_every_finished_fit_is_a_line_with_what_remains(monkeypatch, market, tmp
     _run(market, ("reference", "toy"))
     lines = [line for line in capsys.readouterr().out.splitlines() if "so far" in line]
     assert len(lines) == 6
-    assert lines[-1].startswith("6/6 crush ")
+    assert lines[3].startswith("4/4 crush oof ")  # the history, then the live block
+    assert lines[-1].startswith("2/2 crush live ")
     assert "about 0 s remain" in lines[-1]
 
 
