@@ -67,12 +67,4 @@ final as (
 )
 
 select * from final
-{% if is_incremental() -%}
-where not exists (
-    select 1 from {{ this }} as made
-    where made.as_of_date = final.as_of_date
-        and made.horizon_days = final.horizon_days
-        and made.model_version = final.model_version
-        and made.data_source = final.data_source
-)
-{%- endif %}
+{{ append_once(['as_of_date', 'horizon_days', 'model_version', 'data_source']) }}

@@ -30,12 +30,4 @@ final as (
 )
 
 select * from final
-{% if is_incremental() -%}
-where not exists (
-    select 1 from {{ this }} as acted
-    where acted.bucket = final.bucket
-        and acted.horizon_days = final.horizon_days
-        and acted.state_since = final.state_since
-        and acted.data_source = final.data_source
-)
-{%- endif %}
+{{ append_once(['bucket', 'horizon_days', 'state_since', 'data_source']) }}

@@ -29,14 +29,4 @@ final as (
 )
 
 select * from final
-{% if is_incremental() -%}
-where not exists (
-    select 1 from {{ this }} as decided
-    where decided.bucket = final.bucket
-        and decided.horizon_days = final.horizon_days
-        and decided.live_from = final.live_from
-        and decided.champion = final.champion
-        and decided.challenger = final.challenger
-        and decided.data_source = final.data_source
-)
-{%- endif %}
+{{ append_once(['bucket', 'horizon_days', 'live_from', 'champion', 'challenger', 'data_source']) }}

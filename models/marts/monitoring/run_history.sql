@@ -23,13 +23,4 @@ final as (
 )
 
 select * from final
-{% if is_incremental() -%}
-where not exists (
-    select 1 from {{ this }} as planned
-    where planned.bucket = final.bucket
-        and planned.live_from = final.live_from
-        and planned.trigger = final.trigger
-        and planned.as_of_date = final.as_of_date
-        and planned.data_source = final.data_source
-)
-{%- endif %}
+{{ append_once(['bucket', 'live_from', 'trigger', 'as_of_date', 'data_source']) }}
