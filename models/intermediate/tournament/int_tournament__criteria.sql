@@ -20,14 +20,7 @@ weights as (
 
 -- after a degradation: since when losses have piled up
 evidence as (
-    select
-        bucket,
-        horizon_days,
-        max(evidence_from) as evidence_from
-    from {{ ref('degradations') }}
-    where data_source = (select any_value(data_source) from forecasts)
-        and acted_on <= (select max(as_of_date) from forecasts)
-    group by bucket, horizon_days
+    {{ evidence_since() }}
 ),
 
 blocks as (

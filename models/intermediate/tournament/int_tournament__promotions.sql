@@ -21,12 +21,8 @@ matured as (
     where kind = 'oof' and status = 'ok' and is_matured
 ),
 
-degradations as (
-    select bucket, horizon_days, max(evidence_from) as evidence_from
-    from {{ ref('degradations') }}
-    where data_source = (select any_value(data_source) from forecasts)
-        and acted_on <= (select max(as_of_date) from forecasts)
-    group by bucket, horizon_days
+evidence as (
+    {{ evidence_since() }}
 ),
 
 ledger as (
@@ -77,16 +73,16 @@ compared as (
     inner join champions
         on champions.bucket = live.bucket
         and champions.horizon_days = live.horizon_days
-    left join degradations
-        on degradations.bucket = live.bucket
-        and degradations.horizon_days = live.horizon_days
+    left join evidence
+        on evidence.bucket = live.bucket
+        and evidence.horizon_days = live.horizon_days
     inner join matured as champion
         on champion.bucket = live.bucket
         and champion.horizon_days = live.horizon_days
         and champion.family = champions.family
         and champion.fold_start < live.fold_start
         and champion.target_date < live.trained_until
-        and (degradations.evidence_from is null or champion.target_date >= degradations.evidence_from)
+        and (evidence.evidence_from is null or champion.target_date >= evidence.evidence_from)
     inner join matured as challenger
         on challenger.bucket = champion.bucket
         and challenger.horizon_days = champion.horizon_days

@@ -1,0 +1,11 @@
+{# Since when what matured counts on its own in a bucket's live choice: the newest degradation that these data know. Over a CTE `forecasts`. #}
+{% macro evidence_since() -%}
+select
+    bucket,
+    horizon_days,
+    max(evidence_from) as evidence_from
+from {{ ref('degradations') }}
+where data_source = (select any_value(data_source) from forecasts)
+    and acted_on <= (select max(as_of_date) from forecasts)
+group by bucket, horizon_days
+{%- endmacro %}
