@@ -1,8 +1,8 @@
 """Sessions of the CBOT grain and oilseed market, past and to come. The work is in zl_forecast.calendar."""
 
-from zl_forecast.for_dbt import exchange_sessions
+from zl_forecast.for_dbt import kept_sessions
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return exchange_sessions()
+    return kept_sessions()

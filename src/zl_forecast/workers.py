@@ -1,6 +1,6 @@
 """Runs tasks side by side in processes, as many as there are cores, each with its own thread budget, and reports progress.
 
-The pool is one for the whole build: dbt runs several models at once in threads, and their tasks share it, so that
+The pool of the fits is one for the whole build: dbt runs several models at once in threads, and their tasks share it, so that
 fits x threads never exceeds the cores. A task that dies or exceeds its limit costs itself and nobody else.
 """
 
@@ -125,11 +125,8 @@ PROGRESS = Progress()
 
 
 def prepare_process() -> None:
-    """Give this process its thread budget; called first of all in a worker."""
+    """Give this process its thread budget; called first of all in a worker, since libraries read it when they are imported."""
     os.environ.update(ENVIRONMENT)
-    import torch
-
-    torch.set_num_threads(settings.THREADS_PER_FIT)
 
 
 @dataclass
@@ -144,20 +141,20 @@ class _Job:
 
 
 class _Pool:
-    """The build's pool: a thread a slot, each with a process of its own.
+    """A thread a slot, each with a process of its own.
 
     No process shares a pipe or a lock with another: one that dies, at work or idle, takes nothing along but its own task.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_slots: int) -> None:
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        self._slots = 0
+        self._most_slots, self._slots = most_slots, 0
 
     def submit(self, job: _Job) -> None:
         self._jobs.put(job)
         with self._lock:
-            if self._slots < max(1, settings.CORES // settings.THREADS_PER_FIT):
+            if self._slots < self._most_slots:
                 self._slots += 1
                 threading.Thread(target=self._serve, name=f"fits-{self._slots}", daemon=True).start()
 
@@ -174,7 +171,28 @@ class _Pool:
             job.result.set_result(result)
 
 
-_POOL = _Pool()
+_POOL = _Pool(max(1, settings.CORES // settings.THREADS_PER_FIT))
+_ASIDE = _Pool(1)
+
+
+def run_aside(work: Callable[..., Any], task: Any) -> Any:
+    """`work(task)` in a process for all such work, one after the other, while the threads of this process go on.
+
+    For what holds the interpreter for seconds and is no fit. An exception in it is raised here.
+
+    Raises
+    ------
+    TournamentError
+        The process died, twice where it had not begun.
+    """
+    job = _Job(work, task, None)
+    _ASIDE.submit(job)
+    result = job.result.result()
+    if isinstance(result, Lost):
+        raise TournamentError(f"{work.__name__}: {result.reason}. Run dbt build again.")
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _done(worker: "_Worker | None", job: _Job) -> tuple["_Worker | None", Any]:

@@ -55,7 +55,7 @@ def warm():
     """Two processes that have done something."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers.settings, "CORES", 2)
-        patch.setattr(workers, "_POOL", workers._Pool())
+        patch.setattr(workers, "_POOL", workers._Pool(2))
         assert len(set(_run([Task(i, seconds=1.0) for i in range(2)]).values())) == 2
         yield
 

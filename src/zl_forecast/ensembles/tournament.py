@@ -1,8 +1,10 @@
 """The ensemble tournament: every method fitted on the matured rows before a block, forecasting the block, block after block."""
 
 import json
+import pickle
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +38,7 @@ COLUMNS = {
     "reason": "object",
     "fingerprint": "object",
 }
+FITTED = "fitted.pkl"
 LEAST_SHOWN_WEIGHT = 5e-4
 
 
@@ -177,14 +180,15 @@ def forecast_block(block: Block) -> pd.DataFrame:
 def _forecast(registered: Registered, block: Block, train: Rows, test: Rows) -> pd.DataFrame:
     """One method's rows of a block, at the horizons at which it can be fitted."""
     status, reason = "ok", _stand_ins(test)
-    started = fitted = scored = time.perf_counter()
+    fit_seconds = score_seconds = 0.0
     try:
-        method = registered.method()
-        method.fit(train.take(np.isin(train.horizon_days, test.horizon_days)))
-        fitted = time.perf_counter()
+        method, fit_seconds = _fitted(
+            registered, block.kind, train.take(np.isin(train.horizon_days, test.horizon_days))
+        )
+        started = time.perf_counter()
         walk = _walk if method.learns_daily else _at_once
         quantiles, weights = walk(method, block, test)
-        scored = time.perf_counter()
+        score_seconds = time.perf_counter() - started
         quantiles, weights = _checked(quantiles, weights, test)
     except Exception as error:  # one method less must not stop the forecast; the row says why
         status, reason, weights = "failed", f"{type(error).__name__}: {error}", None
@@ -195,9 +199,33 @@ def _forecast(registered: Registered, block: Block, train: Rows, test: Rows) -> 
         weights,
         status=status,
         reason=reason,
-        fit_seconds=fitted - started,
-        score_seconds=scored - fitted,
+        fit_seconds=fit_seconds,
+        score_seconds=score_seconds,
     )
+
+
+def _fitted(registered: Registered, kind: str, train: Rows) -> tuple[EnsembleMethod, float]:
+    """A method fitted on matured rows, and the seconds that it took. The live block grows by the day and its matured rows do not: kept."""
+    name = fingerprint.combine(
+        "fitted ensemble method",
+        registered.module,
+        fingerprint.of_code(__name__, registered.module, registered.method.__module__),
+        (train.inputs, _of_rows(train)),
+        fingerprint.library_versions(),
+    )
+    if kind == "live" and (folder := artifacts.find(name)) is not None:
+        return pickle.loads((folder / FITTED).read_bytes())
+    started = time.perf_counter()
+    method = registered.method()
+    method.fit(train)
+    fitted = method, time.perf_counter() - started
+    if kind == "live":
+        with suppress(
+            pickle.PicklingError, AttributeError, TypeError
+        ):  # somebody's own that cannot be pickled is fitted every day
+            pickled = pickle.dumps(fitted)
+            artifacts.write(name, lambda folder: (folder / FITTED).write_bytes(pickled))
+    return fitted
 
 
 def _stepped_aside(test: Rows, matured: dict[int, int], needed: int) -> pd.DataFrame:

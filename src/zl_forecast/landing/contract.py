@@ -314,9 +314,14 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
     others = ", ".join(column for column in table.columns if column not in table.key)
     rows, files, example = con.execute(
         f"""
-        with contradictions as (
+        with repeated as (
+            select {key} from landing group by {key} having count(*) > 1
+        ),
+
+        contradictions as (
             select {key}, count(*) as n, string_agg(distinct _file, ', ' order by _file) as files
-            from landing group by {key} having count(distinct ({others})) > 1
+            from landing semi join repeated using ({key})
+            group by {key} having count(distinct ({others})) > 1
         )
         select coalesce(sum(n), 0)::int, any_value(files), any_value(concat_ws(' ', {key}))
         from contradictions

@@ -8,6 +8,7 @@ import os
 import shutil
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,29 +16,65 @@ from pathlib import Path
 import pandas as pd
 
 from zl_forecast import fingerprint
-from zl_forecast.late_import import ONE_AT_A_TIME
-from zl_forecast.paths import data_docs_dir
-from zl_forecast.validation.suites import great_expectations, suites_dir
+from zl_forecast.paths import data_dir, data_docs_dir
+from zl_forecast.validation.suites import great_expectations, load_suite, suites_dir
+from zl_forecast.workers import run_aside
 
 LAST = "last"  # results of the newest run of each suite
 SITE = Path("uncommitted/data_docs/local_site")
 _CONTEXTS: dict[Path, object] = {}
 
 
-def run_suite(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
+@dataclass(frozen=True)
+class Check:
+    """One suite to be run on one frame.
+
+    Attributes
+    ----------
+    frame : DataFrame
+    suite : str
+        Name of a file in expectations/, without .json.
+    as_of : Timestamp
+        Newest date of the frame; NaT where it is empty.
+    project, data : Path
+        Working directory and data folder.
+    """
+
+    frame: pd.DataFrame
+    suite: str
+    as_of: pd.Timestamp
+    project: Path
+    data: Path
+
+
+def run_suite(frame: pd.DataFrame, suite: str, as_of: pd.Timestamp) -> list[dict]:
     """Check the frame and write Data Docs; return one result per expectation, in the suite's order.
 
-    What a killed build left half-written in the Data Docs folder is thrown away and written again: it holds
-    no input.
+    Great Expectations takes 3 s to import and 1 s a suite: in a process of its own, since dbt's threads share one interpreter. That
+    process has one context, and so one suite runs at a time.
+
+    Raises
+    ------
+    SuiteError
+        The suite cannot be used as written.
     """
-    # dbt runs models in threads, and one context serves them all; besides, GX goes on importing as it runs
-    with ONE_AT_A_TIME:
-        try:
-            results = _run(frame, suite, as_of)
-        except Exception:
-            _CONTEXTS.pop(data_docs_dir(), None)
-            shutil.rmtree(data_docs_dir(), ignore_errors=True)
-            results = _run(frame, suite, as_of)
+    return run_aside(run_check, Check(frame, suite, as_of, Path.cwd(), data_dir()))
+
+
+def run_check(check: Check) -> list[dict]:
+    """`run_suite`, in the process where it runs.
+
+    What a killed build left half-written in the Data Docs folder is thrown away and written again: it holds no input.
+    """
+    os.chdir(check.project)
+    os.environ["ZL_DATA_DIR"] = str(check.data)
+    suite = load_suite(check.suite, check.frame.columns)
+    try:
+        results = _run(check.frame, suite, check.as_of)
+    except Exception:
+        _CONTEXTS.pop(data_docs_dir(), None)
+        shutil.rmtree(data_docs_dir(), ignore_errors=True)
+        results = _run(check.frame, suite, check.as_of)
     configurations = [expectation.configuration.to_json_dict() for expectation in suite.expectations]
     order = {_key(configuration): number for number, configuration in enumerate(configurations)}
     return sorted(results, key=lambda result: order[_key(result["expectation_config"])])
@@ -63,7 +100,7 @@ def last_results(suite_name: str, frame: pd.DataFrame, measured: dict) -> Path:
 
 def keep_results(results: pd.DataFrame, last: Path) -> None:
     """Keep the results of a suite's newest run, and of that one only: Data Docs show no other."""
-    with ONE_AT_A_TIME:  # another thread's run may be throwing the whole folder away
+    with suppress(FileNotFoundError):  # the folder is being thrown away: then there is nothing to be kept
         last.parent.mkdir(parents=True, exist_ok=True)
         for older in last.parent.glob(f"{last.stem.rsplit('-', 1)[0]}-*.parquet"):
             older.unlink(missing_ok=True)

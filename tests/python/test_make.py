@@ -1,0 +1,92 @@
+"""`make build` builds where something has changed since the last good build of the day, and only there."""
+
+import os
+import subprocess
+
+import pytest
+from conftest import PROJECT
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`make build` with a dbt that leaves what a build leaves; returns what make said, and whether dbt was called."""
+    venv, data, calls = tmp_path / "venv", tmp_path / "data", tmp_path / "calls"
+    (venv / "bin").mkdir(parents=True)
+    (data / "landing").mkdir(parents=True)
+    (data / "artifacts").mkdir()
+    _script(venv / "bin/dbt", f'sleep 0.05; echo "$@" >> {calls}; echo built > {data}/warehouse.duckdb; exit ${{FAIL:-0}}')
+    _script(venv / "bin/zl", "echo summary")
+    (venv / ".installed").touch()
+
+    def run(*arguments: str, **environment: str) -> tuple[str, bool]:
+        before = calls.read_text() if calls.exists() else ""
+        done = subprocess.run(
+            ["make", "build", f"VENV={venv}", f"ZL_DATA_DIR={data}", *arguments],
+            cwd=PROJECT,
+            env={"PATH": os.environ["PATH"], **environment},
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout, (calls.read_text() if calls.exists() else "") != before
+
+    run.data = data
+    return run
+
+
+def _script(file, text: str) -> None:
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+
+
+def test_a_second_build_without_news_is_none_and_says_so(make):
+    assert make()[1]
+    said, was_built = make()
+    assert not was_built
+    assert "summary" in said
+    assert "nothing was built" in said
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        lambda data: (data / "landing/bars_daily.csv").write_text("a new day"),
+        lambda data: (data / "landing/bars_daily.csv").unlink(),
+        lambda data: (data / "artifacts/fit/model.pkl").write_text("tampered"),
+        lambda data: (data / "artifacts/fit/model.pkl").unlink(),
+        lambda data: (data / "warehouse.duckdb").write_text("another dbt command"),
+        lambda data: (data / "warehouse.duckdb").unlink(),
+        # rsync -a and cp -p give a file the date of its original
+        lambda data: os.utime(data / "landing/bars_daily.csv", (1e9, 1e9)),
+    ],
+    ids=["new", "gone", "tampered", "model gone", "warehouse changed", "warehouse gone", "old date"],
+)
+def test_whatever_has_changed_is_built_upon(make, news):
+    (make.data / "landing/bars_daily.csv").write_text("a day")
+    (make.data / "artifacts/fit").mkdir()
+    (make.data / "artifacts/fit/model.pkl").write_text("a model")
+    make()
+    assert not make()[1]
+    news(make.data)
+    assert make()[1]
+    assert not make()[1]
+
+
+def test_other_settings_flags_or_a_failed_build_are_built_upon(make):
+    make()
+    assert make(ZL_SAMPLE_WORLD="white")[1]
+    flags = """DBT_FLAGS=--vars '{preset: full}' --profile "zl_forecast\""""
+    assert make(flags, ZL_SAMPLE_WORLD="white")[1]
+    assert make(flags, ZL_SAMPLE_WORLD="white")[1]  # who names flags wants a build
+    assert make(ZL_SAMPLE_WORLD="white")[1]
+    assert not make(ZL_SAMPLE_WORLD="white")[1]
+    assert make(FAIL="1")[1]
+    assert make()[1]
+    assert not make()[1]
+
+
+def test_a_file_that_arrives_while_a_build_runs_is_for_the_next_one(make):
+    dbt = make.data.parent / "venv/bin/dbt"
+    dbt.write_text(dbt.read_text().replace("exit", f"echo late > {make.data}/landing/series.csv; exit"))
+    (make.data.parent / "venv/.installed").touch()
+    make()
+    assert make()[1]
