@@ -626,3 +626,41 @@ def test_a_row_without_reference_is_refused_with_the_way_out(market, tmp_path):
     torn = inputs.drop(index=inputs.index[(inputs["input"] == "reference") & (inputs["kind"] == "live")][0])
     with pytest.raises(TournamentError, match=r"rebuild core_zl \(dbt build -s core_zl\+\)"):
         _run(torn, targets, tmp_path)
+
+
+class _Counting(_Witness):
+    """A method that learns on, and counts how often it is fitted."""
+
+    fits: list = []  # noqa: RUF012
+    seen: list = []  # noqa: RUF012
+
+    def fit(self, rows):
+        self.fits.append(len(rows))
+        return super().fit(rows)
+
+
+def test_a_new_session_is_forecast_by_the_methods_as_they_were_fitted_and_as_if_fitted_with_it(
+    monkeypatch, market, tmp_path
+):
+    inputs, targets = market
+    registry = _outside(monkeypatch, _Counting)
+    newest = inputs["as_of_date"].max()
+    live = (inputs["kind"] == "live") & (inputs["as_of_date"] == newest)
+    monkeypatch.setattr(_Counting, "fits", [])
+    _run(inputs[~live], targets, tmp_path / "daily", registry)
+    assert _Counting.fits
+    _Counting.fits.clear()
+    daily, blocks = _run(inputs, targets, tmp_path / "daily", registry)
+    assert len(blocks) == 1
+    assert _Counting.fits == []
+    _Counting.seen.clear()
+    at_once, _ = _run(inputs, targets, tmp_path / "at_once", registry)
+    same = [column for column in daily if not column.endswith("_seconds")]
+    pd.testing.assert_frame_equal(daily[same], at_once[same])
+
+    # a revised outcome that had matured by then is another fit
+    revised = targets.copy()
+    revised.loc[revised["as_of_date"] == "2018-03-01", "z"] += 1
+    _Counting.fits.clear()
+    _run(inputs, revised, tmp_path / "daily", registry)
+    assert len(_Counting.fits) >= 4

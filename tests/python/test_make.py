@@ -14,7 +14,9 @@ def make(tmp_path):
     (venv / "bin").mkdir(parents=True)
     (data / "landing").mkdir(parents=True)
     (data / "artifacts").mkdir()
-    _script(venv / "bin/dbt", f'sleep 0.05; echo "$@" >> {calls}; echo built > {data}/warehouse.duckdb; exit ${{FAIL:-0}}')
+    _script(
+        venv / "bin/dbt", f'sleep 0.05; echo "$@" >> {calls}; echo built > {data}/warehouse.duckdb; exit ${{FAIL:-0}}'
+    )
     _script(venv / "bin/zl", "echo summary")
     (venv / ".installed").touch()
 

@@ -200,3 +200,16 @@ def test_on_a_terminal_progress_is_a_bar_with_what_remains():
     assert "2/3" in text
     assert re.search(r"<00:0\d", text)  # the time that remains
     assert "so far" not in text
+
+
+def test_work_aside_has_one_process_of_its_own_and_raises_what_went_wrong():
+    first = workers.run_aside(work, Task(1))
+    fits = set(_run([Task(i, seconds=0.5) for i in range(2)]).values())
+    assert workers.run_aside(work, Task(2)) == first
+    assert first not in fits | {os.getpid()}
+    with pytest.raises(TournamentError, match="wrong house"):
+        workers.run_aside(work, Task(3, does="raises"))
+    assert workers.run_aside(work, Task(4)) == first
+    with pytest.raises(TournamentError, match=r"^work: its process died: exit code -9 .* Run dbt build again"):
+        workers.run_aside(work, Task(5, does="dies"))
+    assert workers.run_aside(work, Task(6)) != first
