@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("summary", help="print the newest forecasts, where they are and what to do next")
     sample = commands.add_parser("sample", help="simulate a market and print the folder of its landing files")
     sample.add_argument(
-        "--world", default="planted", help="planted, random_walk or broken (planted until 2022, when a driver turns)"
+        "--world",
+        default="planted",
+        help="planted, random_walk or broken (planted until October 2021, when a driver turns)",
     )
     board = commands.add_parser(
         "leaderboard", help="print a bucket's leaderboards, or the ensemble's: methods by horizon with the reasons"

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -149,12 +150,16 @@ class _Pool:
     def __init__(self, most_slots: int) -> None:
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        self._most_slots, self._slots = most_slots, 0
+        self.most_slots, self._slots = most_slots, 0
+
+    @property
+    def has_begun(self) -> bool:
+        return self._slots > 0
 
     def submit(self, job: _Job) -> None:
         self._jobs.put(job)
         with self._lock:
-            if self._slots < self._most_slots:
+            if self._slots < self.most_slots:
                 self._slots += 1
                 threading.Thread(target=self._serve, name=f"fits-{self._slots}", daemon=True).start()
 
@@ -193,6 +198,21 @@ def run_aside(work: Callable[..., Any], task: Any) -> Any:
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def get_ready(*packages: str) -> None:
+    """Start the processes of the fits, if none runs yet, and let them import packages; returns at once.
+
+    For one who knows that fits will come: four seconds of imports are over when they do.
+    """
+    if not _POOL.has_begun:
+        for _ in range(_POOL.most_slots):
+            _POOL.submit(_Job(_import, packages, None))
+
+
+def _import(packages: tuple[str, ...]) -> None:
+    for package in packages:
+        import_module(package)
 
 
 def _done(worker: "_Worker | None", job: _Job) -> tuple["_Worker | None", Any]:
@@ -264,6 +284,9 @@ def _work(pipe: Connection) -> None:
     """What a worker process does, until it is killed or the process that started it has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the build, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    tqdm.set_lock(
+        threading.RLock()
+    )  # the default is a semaphore between processes, which is reported as leaked when this one is killed
     prepare_process()
     while True:
         pipe.send(None)  # ready

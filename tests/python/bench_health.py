@@ -1,6 +1,6 @@
 """Benchmark, not a test: thresholds of the health test, its false alarms, and how soon it finds a break, on simulated markets.
 
-python tests/python/bench_health.py [histories]      histories a world, 4,000 unless told otherwise: two to three minutes on one core
+python tests/python/bench_health.py [histories]      histories a world, 4,000 unless told otherwise: about ten minutes on one core
 
 It prints seeds/health_thresholds.csv and the two tables behind DECISIONS.md. tests/python/test_health.py repeats them smaller.
 """
@@ -18,7 +18,7 @@ from zl_forecast import settings
 from zl_forecast.health import MIN_PROMISE_WEEKS, page_cusum
 
 HORIZONS = (5, 20, 60, 120)
-WEEK, YEAR = 5, 260  # sessions
+WEEK, MONTH, YEAR = 5, 20, 260  # sessions
 FIRST_TRAIN = 520  # two years before the first block
 WARM_UP, JUDGED = 3, 5  # blocks, a year each: promises rest on at least three, false alarms are counted over five
 N_BLOCKS = WARM_UP + JUDGED
@@ -188,8 +188,15 @@ def block_starts() -> np.ndarray:
     return FIRST_TRAIN + YEAR * np.arange(N_BLOCKS)
 
 
-def weekly(forecasts: Forecasts) -> Weeks:
-    """The second implementation of int_health__promises and int_health__weeks up to the CUSUM."""
+def weekly(forecasts: Forecasts, renewed: int = YEAR) -> Weeks:
+    """The second implementation of int_health__promises and int_health__weeks up to the CUSUM.
+
+    Parameters
+    ----------
+    forecasts : Forecasts
+    renewed : int
+        Sessions after which champion and promise are made anew, within the one test of a year.
+    """
     reference_loss = forecasts.reference_loss
     n = len(reference_loss)
     width = 2 * norm.ppf(0.9) * forecasts.scale
@@ -198,21 +205,24 @@ def weekly(forecasts: Forecasts) -> Weeks:
     x = np.full((n, (N_ROWS + max(HORIZONS)) // WEEK), np.nan)
     block = np.full(x.shape[1], -1)
     promised, champion = np.full((n, N_BLOCKS), np.nan), np.zeros((n, N_BLOCKS), int)
-    for number, start in enumerate(block_starts()):
-        own = (origin >= start) & (origin < start + YEAR)
+    for number, start in [
+        (n, start) for n, first in enumerate(block_starts()) for start in range(first, first + YEAR, renewed)
+    ]:
+        own = (origin >= start) & (origin < start + renewed)
         past = (origin >= FIRST_TRAIN) & (origin + forecasts.horizon < start - settings.EMBARGO_SESSIONS)
         block[np.unique(week[own])] = number
         if not past.any():
             continue
         gains = 1 - forecasts.loss[:, :, past].sum(axis=2) / reference_loss[:, past].sum(axis=1)
-        best = gains.argmax(axis=0)
-        champion[:, number] = np.where(gains.max(axis=0) > 0, best, -1)
-        promised[:, number] = gains.max(axis=0).clip(min=0)
+        best, gain = gains.argmax(axis=0), gains.max(axis=0).clip(min=0)
+        in_force = np.where(gain > 0, best, -1)
+        if start == block_starts()[number]:
+            champion[:, number], promised[:, number] = in_force, gain
         if len(np.unique(week[past])) < MIN_PROMISE_WEEKS:
             continue
         loss = forecasts.loss[best, np.arange(n)]
-        loss = np.where(champion[:, [number]] >= 0, loss, reference_loss)
-        excess = (loss - (1 - promised[:, [number]]) * reference_loss) / width
+        loss = np.where(in_force[:, None] >= 0, loss, reference_loss)
+        excess = (loss - (1 - gain[:, None]) * reference_loss) / width
         spread = _weekly_mean(excess[:, past], week[past]).std(axis=1, ddof=1, keepdims=True)
         x[:, np.unique(week[own])] = _weekly_mean(excess[:, own], week[own]) / np.maximum(
             spread, SPREAD_FLOOR[forecasts.horizon]
@@ -226,10 +236,10 @@ def _weekly_mean(values: np.ndarray, week: np.ndarray) -> np.ndarray:
     return np.add.reduceat(values, first, axis=1) / np.diff(first, append=values.shape[1])
 
 
-def health(world: str, n: int, seed: int, break_at: int | None = None) -> dict[int, Weeks]:
+def health(world: str, n: int, seed: int, break_at: int | None = None, renewed: int = YEAR) -> dict[int, Weeks]:
     """`weekly` of `simulated`, by horizon; in parts, to spare memory."""
     parts = [
-        {horizon: weekly(f) for horizon, f in simulated(WORLDS[world], size, part_seed, break_at).items()}
+        {horizon: weekly(f, renewed) for horizon, f in simulated(WORLDS[world], size, part_seed, break_at).items()}
         for size, part_seed in zip(
             np.diff([*range(0, n, 250), n]), np.random.SeedSequence(seed).generate_state(-(-n // 250)), strict=True
         )
@@ -272,15 +282,19 @@ def main() -> None:
         ]
     )
     print("seeds/health_thresholds.csv\n" + thresholds.to_csv(index=False))
-    print(f"False alarms within {JUDGED} years, other histories: share with a watch / a degraded")
-    for world in WORLDS:
-        fresh = {h: weeks.highest() for h, weeks in health(world, n, seed + 1).items()}
-        rates = [
-            f"{row.horizon_days}: {np.mean(fresh[row.horizon_days] >= row.watch_at):.1%} / "
-            f"{np.mean(fresh[row.horizon_days] >= row.degraded_at):.1%}"
-            for row in thresholds.itertuples()
-        ]
-        print(f"  {world:40}" + "   ".join(rates))
+    for renewed, words in (
+        (YEAR, "a promise a year"),
+        (MONTH, "promise and champion renewed every month, as in operation"),
+    ):
+        print(f"False alarms within {JUDGED} years, other histories, {words}: share with a watch / a degraded")
+        for world in WORLDS:
+            fresh = {h: weeks.highest() for h, weeks in health(world, n, seed + 1, renewed=renewed).items()}
+            rates = [
+                f"{row.horizon_days}: {np.mean(fresh[row.horizon_days] >= row.watch_at):.1%} / "
+                f"{np.mean(fresh[row.horizon_days] >= row.degraded_at):.1%}"
+                for row in thresholds.itertuples()
+            ]
+            print(f"  {world:40}" + "   ".join(rates))
     print("\nWeeks from the driver's flip to the alarm: median, 9 of 10; share found within 26, 52, 104 weeks")
     for world in WITH_DRIVER:
         broken = health(world, n, seed + 2, BREAK_AT)

@@ -121,6 +121,13 @@ def test_the_landing_reader_accepts_the_files(short, tmp_path):
         assert list(table.columns) == list(TABLES[name].columns)
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_zl_of_every_world_passes_the_landing_check_to_its_end(markets, world, tmp_path):
+    bars = markets[world].bars
+    bars[bars["symbol"] == "ZL"].to_parquet(tmp_path / "bars_daily.parquet")
+    assert read_table("bars_daily", LandingFolder(tmp_path, "simulated")).num_rows > 3_000
+
+
 def test_every_symbol_and_series_of_the_contract_is_there(markets):
     market = markets["planted"]
     assert set(market.bars["symbol"]) == set(SYMBOLS)

@@ -43,6 +43,8 @@ def work(task: Task):
     if task.does == "times out":
         raise TimeoutError("a lock was not released")
     time.sleep(task.seconds)
+    if task.does == "tells":
+        return os.getpid(), "wave" in sys.modules
     return os.getpid()
 
 
@@ -213,3 +215,20 @@ def test_work_aside_has_one_process_of_its_own_and_raises_what_went_wrong():
     with pytest.raises(TournamentError, match=r"^work: its process died: exit code -9 .* Run dbt build again"):
         workers.run_aside(work, Task(5, does="dies"))
     assert workers.run_aside(work, Task(6)) != first
+
+
+def test_processes_that_were_got_ready_have_imported_and_serve_the_fits(monkeypatch):
+    pool = workers._Pool(2)
+    monkeypatch.setattr(workers, "_POOL", pool)
+    workers.get_ready("wave")
+    workers.get_ready("no_such_module")  # they are: nothing is done any more
+    told = [_run([Task(i, does="tells", seconds=0.5) for i in range(2)]) for _ in range(2)]
+    assert all(knows for part in told for _, knows in part.values())
+    assert {pid for pid, _ in told[0].values()} == {pid for pid, _ in told[1].values()}
+    assert pool._slots == 2
+
+
+def test_a_package_that_cannot_be_imported_ahead_costs_nobody_anything(monkeypatch):
+    monkeypatch.setattr(workers, "_POOL", workers._Pool(2))
+    workers.get_ready("no_such_module")
+    assert len(set(_run([Task(i, seconds=0.5) for i in range(2)]).values())) == 2

@@ -53,13 +53,13 @@ MODEL_VERSION = "1"
 WORLDS = {
     "planted": "crush and energy truly drive ZL, by known coefficients; no other bucket does",
     "random_walk": "nothing drives ZL: its log price is a martingale with stochastic volatility",
-    "broken": "as `planted` until 2022, from when on crude drives ZL the other way",
+    "broken": "as `planted` until October 2021, from when on crude drives ZL the other way",
 }
 PLANTED = {
     "crush": 0.06,  # part of the oil-share gap that ZL's drift closes per session
     "energy": 0.25,  # drift in units of ZL's daily volatility, per standard deviation of crude's momentum
 }
-BREAK_ON = "2022-01-03"  # in `broken`: years of history before, years to find it after
+BREAK_ON = "2021-10-01"  # in `broken`: years of history before, years to find it after
 
 # ZL
 LOG_VOL_MEAN = float(np.log(0.0138))  # of daily returns
@@ -235,7 +235,7 @@ def simulate(world: str, seed: int = 3, start: str = "2013-01-02", end: str = "2
         See `WORLDS`.
     seed : int
         Same arguments, same market, to the last digit. With the default seed and dates ZL stays within
-        15-100 cents/lb (25-160 in `broken`); another seed may wander out of it, since a random walk knows no
+        15-100 cents/lb (25-121 in `broken`); another seed may wander out of it, since a random walk knows no
         bounds.
     start, end : str
         First and last date. An earlier end gives the beginning of the longer market.
