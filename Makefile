@@ -17,22 +17,20 @@ export OMP_NUM_THREADS := 1
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-# What a build rests on and what it leaves. Where none of it has changed since the last good build of this day, there is nothing to do;
-# plain `dbt build` asks nobody.
-BUILT := $(ZL_DATA_DIR)/.built
-INPUTS = $(or $(ZL_LANDING_DIR),$(ZL_DATA_DIR)/landing) $(VENV)/.installed $(subst :, ,$(PYTHONPATH)) \
-	models seeds macros python_models expectations tests/dbt src profiles dbt_project.yml
-OUTPUTS = $(addprefix $(ZL_DATA_DIR)/,warehouse.duckdb artifacts serving gx sample)
-FOUND = $$(find $(1) ! -path '*__pycache__*' -cnewer $(2) -print -quit 2>/dev/null)
+# Where nothing that a build rests on has changed since the last good one of this day began, and nothing of what it left since it ended,
+# there is nothing to do: by change times, since copies may carry the date of their original. Plain `dbt build` asks nobody.
+PROJECT := models seeds macros python_models expectations tests/dbt src profiles dbt_project.yml $(VENV)/.installed
+IGNORED = ! -path '*__pycache__*' -print -quit 2>/dev/null
 
 build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
-	@settings="$$(date +%F) $$ZL_LANDING_DIR $$ZL_SAMPLE_WORLD"; \
-	if $(if $(DBT_FLAGS),false,true) && [ "$$(cat $(BUILT) 2>&1)" = "$$settings" ] && [ -f $(ZL_DATA_DIR)/warehouse.duckdb ] \
-		&& [ -z "$(call FOUND,$(INPUTS),$(BUILT).from)$(call FOUND,$(OUTPUTS),$(BUILT))" ]; then \
-		$(BIN)/zl summary && echo "Nothing has changed since the last build, at $$(date -r $(BUILT) +%H:%M): nothing was built."; \
+	@built="$$ZL_DATA_DIR/.built"; settings="$$(date +%F) $$ZL_LANDING_DIR $$ZL_SAMPLE_WORLD"; \
+	if $(if $(DBT_FLAGS),false,[ -z "$$PYTHONPATH" ]) && [ "$$(cat "$$built" 2>&1)" = "$$settings" ] && [ -f "$$ZL_DATA_DIR/warehouse.duckdb" ] \
+		&& [ -z "$$(find "$${ZL_LANDING_DIR:-$$ZL_DATA_DIR/landing}" $(PROJECT) -cnewer "$$built.from" $(IGNORED))" ] \
+		&& [ -z "$$(cd "$$ZL_DATA_DIR" && find warehouse.duckdb artifacts serving gx sample -cnewer .built $(IGNORED))" ]; then \
+		$(BIN)/zl summary && echo "Nothing has changed since the last build, at $$(date -r "$$built" +%H:%M): nothing was built."; \
 	else \
-		mkdir -p $(ZL_DATA_DIR) && rm -f $(BUILT) && touch $(BUILT).from; start=$$SECONDS; \
-		$(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(BIN)/zl summary && $(if $(DBT_FLAGS),true,echo "$$settings" > $(BUILT)) \
+		mkdir -p "$$ZL_DATA_DIR" && rm -f "$$built" && touch "$$built.from"; start=$$SECONDS; \
+		$(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(BIN)/zl summary && $(if $(DBT_FLAGS),true,echo "$$settings" > "$$built") \
 			&& echo "Build time: $$((SECONDS - start)) s"; \
 	fi
 

@@ -10,12 +10,12 @@ from conftest import PROJECT
 @pytest.fixture
 def make(tmp_path):
     """`make build` with a dbt that leaves what a build leaves; returns what make said, and whether dbt was called."""
-    venv, data, calls = tmp_path / "venv", tmp_path / "data", tmp_path / "calls"
+    venv, data, calls = tmp_path / "venv", tmp_path / "our data", tmp_path / "calls"
     (venv / "bin").mkdir(parents=True)
     (data / "landing").mkdir(parents=True)
     (data / "artifacts").mkdir()
     _script(
-        venv / "bin/dbt", f'sleep 0.05; echo "$@" >> {calls}; echo built > {data}/warehouse.duckdb; exit ${{FAIL:-0}}'
+        venv / "bin/dbt", f'sleep 0.05; echo "$@" >> {calls}; echo built > "{data}/warehouse.duckdb"; exit ${{FAIL:-0}}'
     )
     _script(venv / "bin/zl", "echo summary")
     (venv / ".installed").touch()
@@ -23,9 +23,9 @@ def make(tmp_path):
     def run(*arguments: str, **environment: str) -> tuple[str, bool]:
         before = calls.read_text() if calls.exists() else ""
         done = subprocess.run(
-            ["make", "build", f"VENV={venv}", f"ZL_DATA_DIR={data}", *arguments],
+            ["make", "build", f"VENV={venv}", *arguments],
             cwd=PROJECT,
-            env={"PATH": os.environ["PATH"], **environment},
+            env={"PATH": os.environ["PATH"], "ZL_DATA_DIR": str(data), **environment},
             capture_output=True,
             text=True,
         )
@@ -81,6 +81,7 @@ def test_other_settings_flags_or_a_failed_build_are_built_upon(make):
     assert make(flags, ZL_SAMPLE_WORLD="white")[1]  # who names flags wants a build
     assert make(ZL_SAMPLE_WORLD="white")[1]
     assert not make(ZL_SAMPLE_WORLD="white")[1]
+    assert make(ZL_SAMPLE_WORLD="white", PYTHONPATH="src")[1]  # somebody's own families may be anywhere on it
     assert make(FAIL="1")[1]
     assert make()[1]
     assert not make()[1]
@@ -88,7 +89,25 @@ def test_other_settings_flags_or_a_failed_build_are_built_upon(make):
 
 def test_a_file_that_arrives_while_a_build_runs_is_for_the_next_one(make):
     dbt = make.data.parent / "venv/bin/dbt"
-    dbt.write_text(dbt.read_text().replace("exit", f"echo late > {make.data}/landing/series.csv; exit"))
+    dbt.write_text(dbt.read_text().replace("exit", f"echo late > '{make.data}/landing/series.csv'; exit"))
     (make.data.parent / "venv/.installed").touch()
     make()
+    assert make()[1]
+
+
+def test_a_relative_data_folder_is_looked_at_as_well(make):
+    relative = os.path.relpath(make.data, PROJECT)
+    make(ZL_DATA_DIR=relative)
+    assert not make(ZL_DATA_DIR=relative)[1]
+    (make.data / "artifacts/model.pkl").write_text("tampered")
+    assert make(ZL_DATA_DIR=relative)[1]
+
+
+def test_a_landing_folder_elsewhere_is_looked_at(make, tmp_path):
+    elsewhere = tmp_path / "landing files"
+    elsewhere.mkdir()
+    make(ZL_LANDING_DIR=str(elsewhere))
+    assert not make(ZL_LANDING_DIR=str(elsewhere))[1]
+    (elsewhere / "series.csv").write_text("news")
+    assert make(ZL_LANDING_DIR=str(elsewhere))[1]
     assert make()[1]
