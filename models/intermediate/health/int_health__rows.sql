@@ -198,12 +198,21 @@ subjects as (
     ) = 1
 ),
 
--- the test begins anew each year, and with models that were chosen because the ones before had failed it
+-- Over the history, refitted once a year, the test begins anew each year. Over what was really forecast it runs on, from the year in which
+-- the ledger begins, until models were chosen because the ones before had failed it.
 final as (
     select
         subjects.*,
         date_trunc('week', subjects.target_date)::date as week_start,
-        greatest(date_trunc('year', subjects.fold_start)::date, degradations.acted_on) as run_start
+        greatest(
+            date_trunc('year', least(
+                subjects.fold_start,
+                min(case when subjects.source = 'ledger' then subjects.fold_start end) over (
+                    partition by subjects.subject, subjects.horizon_days
+                )
+            ))::date,
+            degradations.acted_on
+        ) as run_start
     from subjects
     asof left join degradations
         on degradations.bucket = subjects.subject

@@ -1,6 +1,6 @@
--- The sequential test: Page's CUSUM (1954, Biometrika 41, 100-115) of the weekly excess loss over what was promised, begun anew each
--- year and with models that replaced failing ones. The monthly refits in between have each their own promise and one test together:
--- begun anew each month it would find nothing.
+-- The sequential test: Page's CUSUM (1954, Biometrika 41, 100-115) of the weekly excess loss over what was promised, begun anew with
+-- models that replaced failing ones (and each year of the history, see int_health__rows). The monthly refits in between have each their
+-- own promise and one test together: begun anew each month it would find nothing, each January little of what began in autumn.
 -- One row a subject, horizon and week in which forecasts matured.
 {% set min_weeks = 104 %}  {# of the promise's rows; with fewer its error is larger than the breaks looked for #}
 with

@@ -1,5 +1,6 @@
 """dbt-duckdb plugin: `source('landing', …)` is a checked landing file; a bad one stops the build."""
 
+import duckdb
 import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import SourceConfig
@@ -13,6 +14,10 @@ class Plugin(BasePlugin):
 
     def initialize(self, plugin_config: dict) -> None:
         data_dir().mkdir(parents=True, exist_ok=True)  # dbt-duckdb opens the warehouse in it next
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        # dbt-duckdb makes it for each source, and two threads that make it at once in a new warehouse fail one another
+        conn.execute("create schema if not exists landing")
 
     def load(self, source_config: SourceConfig) -> pa.Table:
         return read_table(source_config.identifier, find_landing())
