@@ -78,7 +78,7 @@ def broken():
         (5, "watch_at", 14, 27, 0.9),
         (5, "degraded_at", 18, 35, 0.9),
         (20, "watch_at", 26, 78, 0.9),
-        (20, "degraded_at", 33, 104, 0.85),
+        (20, "degraded_at", 38, 104, 0.8),
     ],
 )
 def test_a_driver_that_flips_its_sign_is_flagged_within_the_stated_weeks(

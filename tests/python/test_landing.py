@@ -18,6 +18,7 @@ from test_bad_landing import DAYS, N, bars, both, csv, events, landed, parquet, 
 from zl_forecast import sample
 from zl_forecast.errors import LandingError
 from zl_forecast.landing import TABLES, LandingFolder, find_landing, folder, read_table
+from zl_forecast.landing.plugin import Plugin
 
 
 def rows_of(tmp_path, table: str = "bars_daily", **files: bytes) -> pd.DataFrame:
@@ -205,3 +206,9 @@ def test_a_folder_of_the_sample_is_recognised_by_its_marker(sample_landing, tmp_
     assert folder.find_landing().data_source == "simulated"
     (copy / "SIMULATED.json").unlink()
     assert folder.find_landing().data_source == "market"
+
+
+def test_the_schema_of_the_sources_is_there_before_dbts_threads_ask_for_it():
+    con = duckdb.connect()
+    Plugin("landing", {}).configure_connection(con)
+    con.execute("create table landing.bars_daily (symbol varchar)")
