@@ -20,7 +20,7 @@ help:  ## this list
 # Where nothing that a build rests on has changed since the last good one of this day began, and nothing of what it left since it ended,
 # there is nothing to do: by change times, since copies may carry the date of their original. Plain `dbt build` asks nobody.
 PROJECT := models seeds macros python_models expectations tests/dbt src profiles dbt_project.yml $(VENV)/.installed
-IGNORED = ! -path '*__pycache__*' -print -quit 2>/dev/null
+IGNORED = ! -path '*__pycache__*' ! '(' -type d -path 'src*' ')' -print -quit 2>/dev/null  # Python makes its caches in src
 
 build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
 	@built="$$ZL_DATA_DIR/.built"; settings="$$(date +%F) $$ZL_LANDING_DIR $$ZL_SAMPLE_WORLD"; \

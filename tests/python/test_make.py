@@ -73,6 +73,15 @@ def test_whatever_has_changed_is_built_upon(make, news):
     assert not make()[1]
 
 
+def test_the_caches_that_python_makes_are_no_news(make):
+    make()
+    cache = PROJECT / "src/zl_forecast/__pycache__"
+    (cache / "made_by_a_test.pyc").write_bytes(b"")
+    (cache / "made_by_a_test.pyc").unlink()
+    os.utime(cache.parent)  # as when the cache itself is made: its folder has changed
+    assert not make()[1]
+
+
 def test_other_settings_flags_or_a_failed_build_are_built_upon(make):
     make()
     assert make(ZL_SAMPLE_WORLD="white")[1]
