@@ -137,6 +137,9 @@ class _Job:
     work: Callable[..., Any]
     task: Any
     seconds: float | None
+    settings: dict[str, str] = field(
+        default_factory=lambda: _our_settings()
+    )  # as they are now: the process may be older
     result: Future = field(default_factory=Future)
     is_abandoned: bool = False  # nobody waits for it any more
 
@@ -255,7 +258,7 @@ class _Worker:
         has_begun = False
         try:
             self._receive(job)  # ready
-            self._pipe.send((job.work, job.task))
+            self._pipe.send((job.work, job.task, job.settings))
             self._receive(job)  # begun: from here on its time counts, not from the start of the process
             has_begun = True
             return self._receive(job, job.seconds)
@@ -290,7 +293,10 @@ def _work(pipe: Connection) -> None:
     prepare_process()
     while True:
         pipe.send(None)  # ready
-        work, task = pipe.recv()
+        work, task, ours = pipe.recv()
+        for name in _our_settings().keys() - ours.keys():
+            del os.environ[name]
+        os.environ.update(ours)
         pipe.send(None)  # begun
         try:
             result = work(task)
@@ -405,8 +411,11 @@ def _ray_slots() -> threading.Semaphore:
 
 def _handed_on() -> dict[str, str]:
     """What a Ray worker must know of this process: where modules are, and where the project keeps its files."""
-    settings_of_ours = {name: value for name, value in os.environ.items() if name.startswith("ZL_")}
-    return settings_of_ours | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return _our_settings() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _our_settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("ZL_")}
 
 
 def _prepared(work: Callable, task: Any) -> Any:

@@ -43,6 +43,8 @@ def work(task: Task):
     if task.does == "times out":
         raise TimeoutError("a lock was not released")
     time.sleep(task.seconds)
+    if task.does == "tells where":
+        return os.environ.get("ZL_DATA_DIR"), os.environ.get("ZL_LANDING_DIR")
     if task.does == "tells":
         return os.getpid(), "wave" in sys.modules
     return os.getpid()
@@ -232,3 +234,14 @@ def test_a_package_that_cannot_be_imported_ahead_costs_nobody_anything(monkeypat
     monkeypatch.setattr(workers, "_POOL", workers._Pool(2))
     workers.get_ready("no_such_module")
     assert len(set(_run([Task(i, seconds=0.5) for i in range(2)]).values())) == 2
+
+
+def test_a_process_that_is_older_than_a_setting_works_with_it(monkeypatch):
+    tasks = [Task(i, does="tells where") for i in range(2)]
+    monkeypatch.setenv("ZL_DATA_DIR", "one")
+    monkeypatch.setenv("ZL_LANDING_DIR", "files")
+    assert set(_run(tasks).values()) == {("one", "files")}
+    monkeypatch.setenv("ZL_DATA_DIR", "another")
+    monkeypatch.delenv("ZL_LANDING_DIR")
+    assert set(_run(tasks).values()) == {("another", None)}
+    assert workers.run_aside(work, tasks[0]) == ("another", None)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from zl_forecast import fingerprint
-from zl_forecast.paths import data_dir, data_docs_dir
+from zl_forecast.paths import data_docs_dir
 from zl_forecast.validation.suites import great_expectations, load_suite, suites_dir
 from zl_forecast.workers import run_aside
 
@@ -36,15 +36,14 @@ class Check:
         Name of a file in expectations/, without .json.
     as_of : Timestamp
         Newest date of the frame; NaT where it is empty.
-    project, data : Path
-        Working directory and data folder.
+    project : Path
+        Working directory.
     """
 
     frame: pd.DataFrame
     suite: str
     as_of: pd.Timestamp
     project: Path
-    data: Path
 
 
 def run_suite(frame: pd.DataFrame, suite: str, as_of: pd.Timestamp) -> list[dict]:
@@ -58,7 +57,7 @@ def run_suite(frame: pd.DataFrame, suite: str, as_of: pd.Timestamp) -> list[dict
     SuiteError
         The suite cannot be used as written.
     """
-    return run_aside(run_check, Check(frame, suite, as_of, Path.cwd(), data_dir()))
+    return run_aside(run_check, Check(frame, suite, as_of, Path.cwd()))
 
 
 def run_check(check: Check) -> list[dict]:
@@ -67,7 +66,6 @@ def run_check(check: Check) -> list[dict]:
     What a killed build left half-written in the Data Docs folder is thrown away and written again: it holds no input.
     """
     os.chdir(check.project)
-    os.environ["ZL_DATA_DIR"] = str(check.data)
     suite = load_suite(check.suite, check.frame.columns)
     try:
         results = _run(check.frame, suite, check.as_of)
