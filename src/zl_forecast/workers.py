@@ -137,9 +137,7 @@ class _Job:
     work: Callable[..., Any]
     task: Any
     seconds: float | None
-    settings: dict[str, str] = field(
-        default_factory=lambda: _our_settings()
-    )  # as they are now: the process may be older
+    environment: dict[str, str] = field(default_factory=lambda: _our_settings())  # of now: the process may be older
     result: Future = field(default_factory=Future)
     is_abandoned: bool = False  # nobody waits for it any more
 
@@ -258,7 +256,7 @@ class _Worker:
         has_begun = False
         try:
             self._receive(job)  # ready
-            self._pipe.send((job.work, job.task, job.settings))
+            self._pipe.send((job.work, job.task, job.environment))
             self._receive(job)  # begun: from here on its time counts, not from the start of the process
             has_begun = True
             return self._receive(job, job.seconds)
@@ -293,10 +291,10 @@ def _work(pipe: Connection) -> None:
     prepare_process()
     while True:
         pipe.send(None)  # ready
-        work, task, ours = pipe.recv()
-        for name in _our_settings().keys() - ours.keys():
+        work, task, environment = pipe.recv()
+        for name in _our_settings().keys() - environment.keys():
             del os.environ[name]
-        os.environ.update(ours)
+        os.environ.update(environment)
         pipe.send(None)  # begun
         try:
             result = work(task)

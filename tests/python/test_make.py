@@ -13,9 +13,11 @@ def make(tmp_path):
     venv, data, calls = tmp_path / "venv", tmp_path / "our data", tmp_path / "calls"
     (venv / "bin").mkdir(parents=True)
     (data / "landing").mkdir(parents=True)
-    (data / "artifacts").mkdir()
+    for left in ("artifacts", "serving", "gx"):
+        (data / left).mkdir()
     _script(
-        venv / "bin/dbt", f'sleep 0.05; echo "$@" >> {calls}; echo built > "{data}/warehouse.duckdb"; exit ${{FAIL:-0}}'
+        venv / "bin/dbt",
+        f'sleep 0.05; echo "$@" >> {calls}; cd "{data}"; echo built > warehouse.duckdb; mkdir -p sample; echo a market > sample/bars.csv; exit ${{FAIL:-0}}',
     )
     _script(venv / "bin/zl", "echo summary")
     (venv / ".installed").touch()
@@ -122,4 +124,17 @@ def test_a_landing_folder_elsewhere_is_looked_at(make, tmp_path):
     assert not make(ZL_LANDING_DIR=str(elsewhere))[1]
     (elsewhere / "series.csv").write_text("news")
     assert make(ZL_LANDING_DIR=str(elsewhere))[1]
+    assert not make(ZL_LANDING_DIR=str(elsewhere))[1]
+    elsewhere.rename(tmp_path / "unmounted")
+    assert make(ZL_LANDING_DIR=str(elsewhere))[1]  # dbt says what is wrong
+    assert make()[1]
+
+
+def test_a_landing_folder_that_is_gone_leaves_the_sample_and_that_is_news(make):
+    make()
+    assert not make()[1]
+    (make.data / "landing").rmdir()
+    assert make()[1]
+    assert not make()[1]
+    (make.data / "sample/bars.csv").unlink()
     assert make()[1]

@@ -220,9 +220,8 @@ def _fitted(registered: Registered, kind: str, train: Rows) -> tuple[EnsembleMet
     method.fit(train)
     fitted = method, time.perf_counter() - started
     if kind == "live":
-        with suppress(
-            pickle.PicklingError, AttributeError, TypeError
-        ):  # somebody's own that cannot be pickled is fitted every day
+        # somebody's own that cannot be pickled is fitted every day
+        with suppress(pickle.PicklingError, AttributeError, TypeError):
             pickled = pickle.dumps(fitted)
             artifacts.write(name, lambda folder: (folder / FITTED).write_bytes(pickled))
     return fitted
