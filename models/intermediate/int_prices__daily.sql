@@ -9,10 +9,12 @@ previous as (
     select
         *,
         lag(close) over by_symbol as previous_close,
-        contract_id is distinct from lag(contract_id) over by_symbol
-            and row_number() over by_symbol > 1 as is_roll
+        -- unknown is not changed: a roll is a known contract other than the last one that was known
+        coalesce(contract_id <> last_value(contract_id ignore nulls) over before, false) as is_roll
     from bars
-    window by_symbol as (partition by symbol order by as_of_date)
+    window
+        by_symbol as (partition by symbol order by as_of_date),
+        before as (by_symbol rows between unbounded preceding and 1 preceding)
 ),
 
 returns as (

@@ -1,4 +1,4 @@
-"""Great Expectations on mart_china__daily. A failed critical expectation quarantines the bucket.
+"""Great Expectations on mart_china__daily, and its symbols by the landing check. A failed critical expectation quarantines the bucket.
 
 The work is in zl_forecast.validation.
 """
@@ -10,5 +10,8 @@ def model(dbt, session):
     dbt.config(materialized="table")
     dbt.ref("gate_zl")  # a bucket is worth a look only when ZL itself is sound
     return check_mart(
-        dbt.ref("mart_china__daily").df(), bucket="china", sessions=dbt.ref("int_calendar__sessions").df()
+        dbt.ref("mart_china__daily").df(),
+        bucket="china",
+        sessions=dbt.ref("int_calendar__sessions").df(),
+        quarantines=dbt.ref("int_landing__quarantines").df(),
     )

@@ -1,4 +1,4 @@
-"""Great Expectations on mart_fx__daily. A failed critical expectation quarantines the bucket.
+"""Great Expectations on mart_fx__daily, and its symbols by the landing check. A failed critical expectation quarantines the bucket.
 
 The work is in zl_forecast.validation.
 """
@@ -9,4 +9,9 @@ from zl_forecast.for_dbt import check_mart
 def model(dbt, session):
     dbt.config(materialized="table")
     dbt.ref("gate_zl")  # a bucket is worth a look only when ZL itself is sound
-    return check_mart(dbt.ref("mart_fx__daily").df(), bucket="fx", sessions=dbt.ref("int_calendar__sessions").df())
+    return check_mart(
+        dbt.ref("mart_fx__daily").df(),
+        bucket="fx",
+        sessions=dbt.ref("int_calendar__sessions").df(),
+        quarantines=dbt.ref("int_landing__quarantines").df(),
+    )

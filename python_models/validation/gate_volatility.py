@@ -1,4 +1,4 @@
-"""Great Expectations on mart_volatility__daily. A failed critical expectation quarantines the bucket.
+"""Great Expectations on mart_volatility__daily, and its symbols by the landing check. A failed critical expectation quarantines the bucket.
 
 The work is in zl_forecast.validation.
 """
@@ -13,4 +13,5 @@ def model(dbt, session):
         dbt.ref("mart_volatility__daily").df(),
         bucket="volatility",
         sessions=dbt.ref("int_calendar__sessions").df(),
+        quarantines=dbt.ref("int_landing__quarantines").df(),
     )

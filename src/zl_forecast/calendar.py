@@ -1,33 +1,51 @@
 """The exchange calendar, from pandas_market_calendars."""
 
+from collections.abc import Iterable
 from importlib.metadata import version
 
 import pandas as pd
 
 from zl_forecast import artifacts, fingerprint
 from zl_forecast.late_import import late_import
+from zl_forecast.paths import seed
 
-EXCHANGE_CALENDAR = "CMEGlobex_Grains"  # the one whose sessions hold every real ZL bar of 2010-2021; see DECISIONS.md
+FIRST, LAST = "1960-01-01", "2045-12-31"
 
 
-def exchange_sessions(start: str = "2000-01-01", end: str = "2045-12-31") -> pd.DataFrame:
-    """Sessions of CBOT grains and oilseeds, holidays left out.
+def exchange_sessions(calendars: Iterable[str], start: str = FIRST, end: str = LAST) -> pd.DataFrame:
+    """Sessions of exchange calendars, holidays left out.
+
+    Parameters
+    ----------
+    calendars : iterable of str
+        Names in pandas_market_calendars.
 
     Returns
     -------
-    DataFrame of shape (n_sessions, 1)
-        Column session_date, ascending.
+    DataFrame of shape (n_sessions, 2)
+        Columns calendar, session_date; ascending within a calendar.
     """
-    pandas_market_calendars = late_import("pandas_market_calendars")  # 0.6 s: not at the start of every build
-    days = pandas_market_calendars.get_calendar(EXCHANGE_CALENDAR).valid_days(start, end)
-    return pd.DataFrame({"session_date": days.tz_localize(None).as_unit("us")})
+    library = late_import("pandas_market_calendars")  # 0.8 s: not at the start of every build
+    days = {name: library.get_calendar(name).valid_days(start, end).tz_localize(None).as_unit("us") for name in calendars}
+    return pd.concat(
+        [pd.DataFrame({"calendar": name, "session_date": dates}) for name, dates in days.items()], ignore_index=True
+    )
+
+
+def kept_calendars() -> pd.DataFrame:
+    """`exchange_sessions` of all calendars of seeds/instruments.csv (3 s), as they were kept for this version of the library."""
+    calendars = sorted(set(pd.read_csv(seed("instruments"))["calendar"]))
+    name = fingerprint.combine(calendars, fingerprint.of_code(__name__), version("pandas-market-calendars"))
+    sessions = artifacts.remembered(name)
+    if sessions is None:
+        sessions = exchange_sessions(calendars)
+        artifacts.remember(name, sessions)
+    return sessions
 
 
 def kept_sessions() -> pd.DataFrame:
-    """`exchange_sessions`, which take a second, as they were kept for this version of the library."""
-    name = fingerprint.combine(EXCHANGE_CALENDAR, fingerprint.of_code(__name__), version("pandas-market-calendars"))
-    sessions = artifacts.remembered(name)
-    if sessions is None:
-        sessions = exchange_sessions()
-        artifacts.remember(name, sessions)
-    return sessions
+    """Sessions of ZL's exchange from 2000 on, past and to come: column session_date, ascending."""
+    instruments = pd.read_csv(seed("instruments"), index_col="symbol")
+    sessions = kept_calendars()
+    own = sessions[(sessions["calendar"] == instruments.at["ZL", "calendar"]) & (sessions["session_date"] >= "2000-01-01")]
+    return own[["session_date"]].reset_index(drop=True)

@@ -1,6 +1,11 @@
 """Errors of this package. Each names the thing, the number and the way out."""
 
 
+def printable(text: object) -> str:
+    """Text that is safe on a terminal: characters that are not printable (escape sequences, line ends) are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 class ZlForecastError(Exception):
     """Base of all errors that this package raises on purpose."""
 
@@ -12,7 +17,8 @@ class LandingError(ZlForecastError):
         self.file, self.column, self.rows, self.problem, self.way_out = file, column, rows, problem, way_out
         where = f"{file}, column {column}" if column else file
         count = f" ({rows} {'row' if rows == 1 else 'rows'})" if rows is not None else ""
-        super().__init__(f"{where}: {problem}{count}. {way_out}")
+        self.what = f"{where}: {problem}{count}"
+        super().__init__(printable(f"{self.what}. {way_out}"))
 
 
 class GateError(ZlForecastError):

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from zl_forecast.errors import ZlForecastError
+
 
 def data_dir() -> Path:
     """Folder of everything the project writes (default: data/ below the working directory)."""
@@ -27,3 +29,11 @@ def artifacts_dir() -> Path:
 def data_docs_dir() -> Path:
     """Folder of the Great Expectations Data Docs."""
     return data_dir() / "gx"
+
+
+def seed(name: str) -> Path:
+    """File of one seed: seeds/ below the working directory, which dbt sets to the project's, else of this installation's project."""
+    for project in (Path.cwd(), Path(__file__).parents[2]):
+        if (file := project / "seeds" / f"{name}.csv").exists():
+            return file
+    raise ZlForecastError(f"{Path.cwd()} holds no seeds/{name}.csv. Run the command in the project's folder.")

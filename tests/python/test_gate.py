@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parents[2]
 SUITES = sorted(path.stem for path in (PROJECT / "expectations").glob("*.json"))
 MARTS = [name for name in SUITES if name.startswith("mart_")]
 N_ROWS = 640
+NO_QUARANTINES = pd.DataFrame({"bucket": [], "symbol": [], "problem": []}, dtype=str)
 RANGE, HIGHEST = "expect_column_values_to_be_between", "expect_column_max_to_be_between"
 
 
@@ -131,7 +132,7 @@ def failures(results: pd.DataFrame) -> set[tuple[str, str, str]]:
 @pytest.mark.parametrize("suite", MARTS)
 def test_a_good_mart_in_any_row_order_passes_everything(suite, mart, sessions, capsys):
     bucket = suite.removeprefix("mart_").removesuffix("__daily")
-    results = check_mart(mart(bucket).sample(frac=1, random_state=3), bucket, sessions)
+    results = check_mart(mart(bucket).sample(frac=1, random_state=3), bucket, sessions, NO_QUARANTINES)
     assert failures(results) == set()
     assert is_quarantined(results) is None
     assert f"gate {bucket}: {len(results)} expectations, 0 failed" in capsys.readouterr().out
@@ -229,7 +230,7 @@ def test_faults_quarantine_the_bucket_and_are_named(bucket, faults, mart, sessio
     spoilt = mart(bucket)
     for fault in faults:
         spoilt = fault(spoilt)
-    results = check_mart(spoilt, bucket, sessions)
+    results = check_mart(spoilt, bucket, sessions, NO_QUARANTINES)
     assert {(*where, "critical") for where in faults.values()} <= failures(results)
     reason = is_quarantined(results)
     assert next(iter(faults.values()))[1] in reason
@@ -242,7 +243,7 @@ def test_odd_optional_series_warn_are_named_and_stop_nobody(mart, sessions):
     odd["usda_sbo_biofuel_share"] = None
     odd.loc[odd.index[-12:], "epa_d4_d6_spread"] = 1.0
     odd.loc[odd.index[-25:], "epa_d4_usd_per_rin"] += 1.5  # 9 trailing standard deviations
-    results = check_mart(odd, "biofuel", sessions)
+    results = check_mart(odd, "biofuel", sessions, NO_QUARANTINES)
     named = {
         "gate_newest_null_share": "epa_d6_usd_per_rin",
         "gate_largest_null_share": "usda_sbo_biofuel_share",
@@ -260,7 +261,7 @@ def test_a_bucket_without_any_input_is_quarantined_whatever_the_type_of_its_null
     features = [name for name in blank if not name.startswith(("as_of", "latest", "base_"))]
     for number, name in enumerate(features):
         blank[name] = pd.Series([None] * len(blank), dtype=["float64", "object", "Int32"][number % 3])
-    results = check_mart(blank, "crush", sessions)
+    results = check_mart(blank, "crush", sessions, NO_QUARANTINES)
     reason = is_quarantined(results)
     assert "gate_null_share" in reason
     assert "gate_not_numbers" not in reason
@@ -269,8 +270,8 @@ def test_a_bucket_without_any_input_is_quarantined_whatever_the_type_of_its_null
 
 def test_the_same_data_give_the_same_results_even_from_two_threads(mart, sessions):
     with ThreadPoolExecutor(2) as threads:
-        first, second = threads.map(lambda bucket: check_mart(mart(bucket), bucket, sessions), ["crush", "fed"])
-    again = check_mart(mart("crush"), "crush", sessions)
+        first, second = threads.map(lambda bucket: check_mart(mart(bucket), bucket, sessions, NO_QUARANTINES), ["crush", "fed"])
+    again = check_mart(mart("crush"), "crush", sessions, NO_QUARANTINES)
     pd.testing.assert_frame_equal(first, again)
     expected = [e["type"] for e in written("mart_crush__daily")["expectations"]]
     assert list(first["expectation"]) == expected
@@ -352,15 +353,15 @@ def test_faults_in_zl_stop_the_build_and_are_named(suite, faults, zl, capsys):
 
 
 def test_data_docs_list_every_suite_keep_the_newest_run_only_and_survive_a_crash(mart, sessions):
-    check_mart(mart("crush"), "crush", sessions)
-    check_mart(mart("fed"), "fed", sessions)
+    check_mart(mart("crush"), "crush", sessions, NO_QUARANTINES)
+    check_mart(mart("fed"), "fed", sessions, NO_QUARANTINES)
     assert all(suite in index_page().read_text() for suite in ("mart_crush__daily", "mart_fed__daily"))
     earlier = mart("fed").iloc[:-1]
-    check_mart(earlier, "fed", sessions.drop(index=sessions.index[N_ROWS + 59]))
+    check_mart(earlier, "fed", sessions.drop(index=sessions.index[N_ROWS + 59]), NO_QUARANTINES)
     runs = list((data_docs_dir() / "uncommitted/validations/mart_fed__daily").glob("*"))
     assert [run.name for run in runs] == [f"{earlier['as_of_date'].max():%Y-%m-%d}"]
     (data_docs_dir() / "expectations/mart_crush__daily.json").write_text('{"name": "half wri')
-    assert is_quarantined(check_mart(mart("crush"), "crush", sessions)) is None
+    assert is_quarantined(check_mart(mart("crush"), "crush", sessions, NO_QUARANTINES)) is None
 
 
 # ---------- suites

@@ -1,4 +1,4 @@
-"""Which folder the build reads: ZL_LANDING_DIR, else data/landing, else the simulated market."""
+"""Which folder a build reads, and which of its files: ZL_LANDING_DIR, else data/landing, else the simulated market."""
 
 import os
 import threading
@@ -8,7 +8,21 @@ from pathlib import Path
 from zl_forecast.errors import LandingError
 from zl_forecast.paths import data_dir
 
+STEMS = ("bars_daily", "series", "policy_events", "curve_daily")
+SUFFIXES = (".parquet", ".csv")
 SIMULATED_MARKER = "SIMULATED.json"  # written by zl_forecast.sample beside its files
+NOT_DATA = {SIMULATED_MARKER, ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db", "desktop.ini"}
+WAYS_OUT = {
+    ".gz": "unpack it (gunzip)",
+    ".zip": "unpack it",
+    ".bz2": "unpack it",
+    ".zst": "unpack it",
+    ".pq": "rename it to .parquet",
+    ".parq": "rename it to .parquet",
+    ".txt": "rename it to .csv if it is one",
+    ".xlsx": "save it as CSV UTF-8",
+    ".xls": "save it as CSV UTF-8",
+}
 _simulating = threading.Lock()  # dbt's threads ask for their sources at once; the first simulates, the rest wait
 
 
@@ -28,35 +42,58 @@ class LandingFolder:
     data_source: str
 
     def files(self, stem: str) -> list[Path]:
-        """Files of one table, by name: `stem*.parquet` and `stem*.csv`."""
-        return sorted(p for suffix in ("parquet", "csv") for p in self.path.glob(f"{stem}*.{suffix}"))
+        """Files of one table, by name: `stem*.parquet` and `stem*.csv`, in whatever case."""
+        return [path for path in self._entries() if _table_of(path) == stem]
+
+    def unread(self) -> list[tuple[str, str]]:
+        """Names of what lies in the folder and is not read, each with the reason and the way out."""
+        return [(path.name, _reason(path)) for path in self._entries() if _table_of(path) is None]
+
+    def _entries(self) -> list[Path]:
+        if not self.path.is_dir():
+            return []
+        return sorted(path for path in self.path.iterdir() if path.name not in NOT_DATA)
 
 
-def find_landing() -> LandingFolder:
-    """The folder this build reads; simulates a market where no landing file exists.
+def find_landing(may_simulate: bool = True) -> LandingFolder:
+    """The folder that this build reads; simulates a market where no landing file exists.
+
+    Parameters
+    ----------
+    may_simulate : bool
+        False where the data folder already holds forecasts of a real market.
 
     Raises
     ------
     LandingError
-        ZL_LANDING_DIR names a folder that does not exist or holds no bars_daily file; or data/landing holds
-        other files but no bars, and a simulated market in their stead would mislead.
+        ZL_LANDING_DIR names a folder that does not exist or holds no bars_daily file; data/landing holds anything else but no
+        bars; or there are no landing files, and a simulated market in their stead would mislead.
     """
     named = os.environ.get("ZL_LANDING_DIR")
     folder = _folder(Path(named) if named else data_dir() / "landing")
     if folder.files("bars_daily"):
         return folder
+    expected = f"{folder.path}/bars_daily*.parquet or .csv"
+    others = folder.unread() + [(path.name, "") for stem in STEMS for path in folder.files(stem)]
+    holds = f"the folder holds {', '.join(f'{name} ({reason})' if reason else name for name, reason in others)}"
     if named:
         raise LandingError(
-            file=f"{folder.path}/bars_daily*.parquet or .csv",
-            problem="no such file, and it must hold the ZL bars",
+            file=expected,
+            problem=f"no such file, and it must hold the ZL bars{f'; {holds}' if others else ''}",
             way_out="Put it there, point ZL_LANDING_DIR to another folder, or unset it to use the simulated market.",
         )
-    others = sorted(path.name for suffix in ("parquet", "csv") for path in folder.path.glob(f"*.{suffix}"))
     if others:
         raise LandingError(
-            file=f"{folder.path}/bars_daily*.parquet or .csv",
-            problem=f"no such file, though the folder holds {', '.join(others)}",
+            file=expected,
+            problem=f"no such file, though {holds}",
             way_out="Put the ZL bars beside them, or empty the folder to use the simulated market.",
+        )
+    if not may_simulate:
+        raise LandingError(
+            file=expected,
+            problem=f"no such file, and {data_dir()} holds forecasts of a real market, which a simulated one must not follow",
+            way_out="Put the landing files back or name their folder (ZL_LANDING_DIR=...); to look at the simulated market, "
+            "use a data folder of its own (ZL_DATA_DIR=data/simulated).",
         )
     return sample_landing(os.environ.get("ZL_SAMPLE_WORLD", "planted"))
 
@@ -75,3 +112,22 @@ def sample_landing(world: str) -> LandingFolder:
 
 def _folder(path: Path) -> LandingFolder:
     return LandingFolder(path, "simulated" if (path / SIMULATED_MARKER).exists() else "market")
+
+
+def _table_of(path: Path) -> str | None:
+    """Table that a file belongs to by its name; None for what is not read. A broken link counts as a file that is missing."""
+    name = path.name.lower()
+    if not name.endswith(SUFFIXES) or (path.exists() and not path.is_file()):
+        return None
+    return next((stem for stem in STEMS if name.startswith(stem)), None)
+
+
+def _reason(path: Path) -> str:
+    if path.is_dir():
+        return "a folder: move its files up"
+    if path.exists() and not path.is_file():
+        return "no regular file"
+    name = path.name.lower()
+    if name.endswith(SUFFIXES):
+        return f"no table of the contract: names begin with {', '.join(STEMS)}"
+    return WAYS_OUT.get(path.suffix.lower(), f"only {' and '.join(SUFFIXES)} are read")

@@ -1,12 +1,19 @@
 """dbt-duckdb plugin: `source('landing', …)` is a checked landing file; a bad one stops the build."""
 
+import threading
+from contextlib import suppress
+
 import duckdb
 import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import SourceConfig
 
-from zl_forecast.landing import find_landing, read_table
+from zl_forecast.calendar import kept_calendars
+from zl_forecast.landing import Landing, find_landing
+from zl_forecast.landing.contract import sentences
 from zl_forecast.paths import data_dir
+
+SAID = ("refused", "quarantined", "warning")  # findings that the build's output has; `zl check` has all
 
 
 class Plugin(BasePlugin):
@@ -14,10 +21,26 @@ class Plugin(BasePlugin):
 
     def initialize(self, plugin_config: dict) -> None:
         data_dir().mkdir(parents=True, exist_ok=True)  # dbt-duckdb opens the warehouse in it next
+        self._landing: Landing | None = None
+        self._lock = threading.Lock()
+        self._holds_market = False
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         # dbt-duckdb makes it for each source, and two threads that make it at once in a new warehouse fail one another
         conn.execute("create schema if not exists landing")
+        with suppress(duckdb.CatalogException):  # a new warehouse has no ledger
+            ledger = conn.execute("select count(*) from forecasts.zl_forecast_ledger where data_source = 'market'")
+            self._holds_market = ledger.fetchone()[0] > 0
 
     def load(self, source_config: SourceConfig) -> pa.Table:
-        return read_table(source_config.identifier, find_landing())
+        with self._lock:  # the folder is read once per build, whichever of dbt's threads asks first
+            if self._landing is None:
+                self._landing = Landing(find_landing(may_simulate=not self._holds_market), kept_calendars())
+            if source_config.identifier == "files":
+                return self._landing.files()
+            if source_config.identifier == "findings":
+                findings = self._landing.findings()
+                for line in sentences(findings, SAID):
+                    print(f"landing, {line}", flush=True)
+                return findings
+            return self._landing.table(source_config.identifier)

@@ -31,7 +31,9 @@ COLUMNS = [
 ]
 
 
-def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame) -> pd.DataFrame:
+def check_mart(
+    mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame, quarantines: pd.DataFrame
+) -> pd.DataFrame:
     """Hold a bucket's mart against expectations/mart_<bucket>__daily.json.
 
     Parameters
@@ -42,6 +44,8 @@ def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame) -> pd.Da
         Name of the bucket.
     sessions : DataFrame
         int_calendar__sessions: session_date, is_future.
+    quarantines : DataFrame
+        int_landing__quarantines: bucket, symbol, problem; those of other buckets are left alone.
 
     Returns
     -------
@@ -57,6 +61,7 @@ def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame) -> pd.Da
     mart = _in_order(mart, "as_of_date")
     own = [name for name in mart if name not in NOT_FEATURES and not name.startswith("base_")]
     measured = measures.calendar(mart, _past(sessions)) | measures.features(mart, own)
+    measured |= measures.inputs(quarantines[quarantines["bucket"] == bucket])
     results = _check(mart, f"mart_{bucket}__daily", bucket, measured)
     reason = is_quarantined(results)
     _say(bucket, results, f"QUARANTINED: {reason}" if reason else None)

@@ -91,6 +91,18 @@ def features(frame: pd.DataFrame, own: list[str]) -> dict[str, Measure]:
     }
 
 
+def inputs(quarantines: pd.DataFrame) -> dict[str, Measure]:
+    """How many of a bucket's symbols the landing check has quarantined.
+
+    Parameters
+    ----------
+    quarantines : DataFrame
+        symbol, problem: the bucket's rows of int_landing__quarantines.
+    """
+    problems = [f"{row.symbol} {row.problem}" for row in quarantines.sort_values(["symbol", "problem"]).itertuples()]
+    return {"quarantined_symbols": Measure(quarantines["symbol"].nunique(), _names(problems))}
+
+
 def zl_prices(prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_days: int | None) -> dict[str, Measure]:
     """Gaps, absences, age and standstill of ZL itself.
 

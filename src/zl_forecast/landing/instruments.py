@@ -1,0 +1,382 @@
+"""One check per symbol: its dates are sessions of its exchange, its prices are in its unit and do not jump.
+
+Every bucket that reads a symbol is treated alike: of ZL a fault is refused, of another symbol it quarantines the symbol, and with it the
+buckets of seeds/buckets.csv that read it. Bounds are in seeds/instruments.csv.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import duckdb
+import pandas as pd
+
+ZL_STALE_DAYS = 10  # how far ZL's last bar may lie behind the newest bar of any other symbol
+ROLL_ALLOWANCE = 0.5  # log return by which two contracts may differ beyond what one contract moves
+TOLERANCE_TICKS = 10  # a settlement is set apart from trades, and may lie outside of the day's range
+MAX_WEEKEND_BARS = 2  # more are no slip: the dates are those of another convention
+MAX_OUTSIDE = 3  # closes outside of the plausible range, such as WTI below zero on 2020-04-20
+MAX_ODD_SHARE = 0.01  # of a symbol's bars, that are no sessions or whose close lies outside of low to high
+BLOCK_DAYS = 28  # in so many days a weekday has four sessions
+LISTED = 8  # names or dates that a message lists
+WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that the landing check has to say of one table.
+
+    Attributes
+    ----------
+    table : str
+        Table of the contract.
+    severity : str
+        'refused': the build stops; 'quarantined': the symbol's buckets are left out; 'warning': rows were left out, or features are
+        poorer than they look; 'info': what no feature reads.
+    subject : str
+        Symbol, series, file or column that it is about.
+    problem, way_out : str
+        What was found, with the number; what to do.
+    rows : int or None
+        Rows concerned.
+    column : str or None
+        Column concerned.
+    """
+
+    table: str
+    severity: str
+    subject: str
+    problem: str
+    way_out: str
+    rows: int | None = None
+    column: str | None = None
+
+
+def check_instruments(
+    con: duckdb.DuckDBPyConnection, instruments: pd.DataFrame, sessions: pd.DataFrame
+) -> list[Finding]:
+    """Hold the bars in table `landing` against instruments and calendars, and remove those that are no sessions.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        With the table `landing` of bars_daily: its columns and _file.
+    instruments : DataFrame
+        seeds/instruments.csv.
+    sessions : DataFrame
+        Columns calendar, session_date: every session of the calendars that instruments names.
+    """
+    con.register("instruments_frame", instruments)
+    con.register("sessions_frame", sessions)
+    con.execute(
+        """
+        create or replace temp table bars as
+        select
+            landing.* exclude (_file),
+            instruments_frame.* exclude (symbol, name),
+            dayofweek(as_of_date) in (0, 6) as is_weekend,
+            as_of_date between first_session and last_session
+                and sessions_frame.session_date is null as is_off_session,
+            last_value(contract_id ignore nulls) over before as previous_contract,
+            lag(close) over d as previous_close
+        from landing
+        inner join instruments_frame using (symbol)
+        inner join (
+            select calendar, min(session_date)::date as first_session, max(session_date)::date as last_session
+            from sessions_frame group by calendar
+        ) using (calendar)
+        left join sessions_frame
+            on sessions_frame.calendar = instruments_frame.calendar
+            and sessions_frame.session_date = landing.as_of_date
+        window
+            d as (partition by symbol order by as_of_date),
+            before as (partition by symbol order by as_of_date rows between unbounded preceding and 1 preceding)
+        """
+    )
+    faults = [*_dates(con), *_units(con), *_jumps(con)]
+    misdated = {fault.subject for fault in faults}
+    warnings = [finding for finding in _off_sessions(con) if finding.subject not in misdated]
+    warnings += [*_ranges(con, faults), *_contracts(con)]
+    con.execute(
+        """
+        delete from landing using bars
+        where bars.symbol = landing.symbol and bars.as_of_date = landing.as_of_date and bars.is_off_session
+        """
+    )
+    con.execute("drop table bars")
+    return faults + warnings
+
+
+def unknown_names(table: str, found: set[str], known: set[str]) -> list[Finding]:
+    """Names that no feature reads, with the known name that each may stand for where that one is absent."""
+    unknown, absent = sorted(found - known), {_plain(name): name for name in known - found}
+    meant = {name: absent[_plain(name)] for name in unknown if _plain(name) in absent}
+    for plain in map(_plain, meant.values()):
+        del absent[plain]
+    for name in [name for name in unknown if name not in meant]:  # CL=F, ZLH24, a slip of the pen
+        roots = [root for root in absent if table != "series" and len(root) > 1 and _plain(name).startswith(root)]
+        close = roots or get_close_matches(_plain(name), absent, n=1, cutoff=0.9)
+        if close:
+            meant[name] = absent.pop(max(close, key=len))
+    findings = []
+    what = {"series": "series", "policy_events": "buckets"}.get(table, "symbols")
+    if meant:
+        listed = ", ".join(f"{name} (did you mean {meant[name]}?)" for name in list(meant)[:LISTED])
+        findings.append(
+            Finding(
+                table,
+                "warning",
+                what,
+                f"{len(meant)} {what} unknown under their names: {listed}{_more(len(meant))}",
+                "Write the names of the registry (seeds/instruments.csv, seeds/series.csv, seeds/buckets.csv).",
+                len(meant),
+            )
+        )
+    others = [name for name in unknown if name not in meant]
+    if others:
+        findings.append(
+            Finding(
+                table,
+                "info",
+                what,
+                f"{len(others)} {what} that no feature reads: {', '.join(others[:LISTED])}{_more(len(others))}",
+                "They are left alone; a feature that reads one names it in the registry.",
+                len(others),
+            )
+        )
+    return findings
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.upper() if character.isalnum())
+
+
+def _more(count: int) -> str:
+    return f" and {count - LISTED} more" if count > LISTED else ""
+
+
+def _fault(symbol: str, column: str, problem: str, way_out: str, rows: int) -> Finding:
+    severity = "refused" if symbol == "ZL" else "quarantined"
+    return Finding("bars_daily", severity, symbol, problem, way_out, rows, column)
+
+
+def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Symbols whose bars are dated by another convention than the trade date."""
+    way_out = (
+        "Date each bar by its trade date, the day on which the session that opens at 17:00 Chicago ends: what opens on "
+        "Sunday evening is Monday's."
+    )
+    findings = {}
+    for symbol, calendar, off, bars, weekend, *counts in con.execute(
+        f"""
+        select symbol, any_value(calendar), count(*) filter (where is_off_session), count(*),
+            count(*) filter (where is_weekend), {", ".join(f"count(*) filter (where isodow(as_of_date) = {day})" for day in range(1, 8))}
+        from bars group by symbol order by symbol
+        """
+    ).fetchall():
+        if weekend > MAX_WEEKEND_BARS:
+            seen = " and ".join(f"{counts[day]} {WEEKDAYS[day]}" for day in (5, 6) if counts[day])
+            absent = [WEEKDAYS[day] for day in range(5) if counts[day] < 0.2 * max(counts)]
+            gone = f" and {'none' if not sum(counts[WEEKDAYS.index(day)] for day in absent) else 'few'} on {', '.join(absent)}"
+            findings[symbol] = _fault(symbol, "as_of_date", f"has bars on {seen}{gone if absent else ''}", way_out, weekend)
+        elif off > max(MAX_WEEKEND_BARS, MAX_ODD_SHARE * bars):
+            findings[symbol] = _fault(
+                symbol, "as_of_date", f"has {off} of {bars} bars on days that are no sessions of {calendar}", way_out, off
+            )
+    for symbol, day, first, last, n_sessions in con.execute(
+        f"""
+        with
+        spans as (
+            select symbol, calendar, min(as_of_date) as first_bar, max(as_of_date) as last_bar
+            from bars group by symbol, calendar
+        ),
+
+        expected as (
+            select spans.symbol, session_date::date as session_date, (last_bar - session_date::date) // {BLOCK_DAYS} as block,
+                isodow(session_date::date) as weekday, bars.as_of_date is not null as is_present
+            from spans
+            inner join sessions_frame
+                on sessions_frame.calendar = spans.calendar and session_date::date between first_bar and last_bar
+            left join bars
+                on bars.symbol = spans.symbol and bars.as_of_date = session_date::date
+        ),
+
+        weekdays as (
+            select symbol, block, weekday, count(*) as n, count(*) filter (where is_present) as n_present,
+                min(session_date) as first_session, max(session_date) as last_session
+            from expected group by symbol, block, weekday
+        ),
+
+        compared as (
+            select *,
+                sum(n) over (partition by symbol, block) - n as n_other,
+                sum(n_present) over (partition by symbol, block) - n_present as n_other_present
+            from weekdays
+        )
+
+        select symbol, mode(weekday), min(first_session), max(last_session), sum(n)::int from compared
+        where n_present = 0 and n >= 3 and n_other_present >= 0.75 * n_other
+        group by symbol order by symbol
+        """
+    ).fetchall():
+        findings.setdefault(
+            symbol,
+            _fault(
+                symbol,
+                "as_of_date",
+                f"has no bar on {n_sessions} sessions that are {WEEKDAYS[day - 1]} ({first} to {last}), though it has on the other days",
+                way_out,
+                n_sessions,
+            ),
+        )
+    return list(findings.values())
+
+
+def _units(con: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Symbols whose closes are not in their unit: of ZL no close may lie outside of the range, of others a few."""
+    return [
+        _fault(
+            symbol,
+            "close",
+            f"closes outside {low:g} to {high:g} {unit} in {rows} bars, first {close:g} on {day}",
+            _unit_way_out(symbol, unit),
+            rows,
+        )
+        for symbol, low, high, unit, rows, close, day in con.execute(
+            f"""
+            select symbol, any_value(min_price), any_value(max_price), any_value(unit), count(*) as n,
+                arg_min(close, as_of_date), min(as_of_date)
+            from bars where close not between min_price and max_price and not is_off_session
+            group by symbol
+            having n > case when symbol = 'ZL' then 0 else {MAX_OUTSIDE} end
+            order by symbol
+            """
+        ).fetchall()
+    ]
+
+
+def _unit_way_out(symbol: str, unit: str) -> str:
+    if symbol == "ZL":
+        return (
+            "ZL cannot be negative and is quoted in cents/lb: if these are USD/lb multiply by 100, if USD/t divide by 22.0462."
+        )
+    return f"{symbol} is read in {unit}: a factor of 100 is dollars for cents, or cents for dollars."
+
+
+def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Symbols that move more than their contracts can: a misprint, or a change of unit within the files."""
+    return [
+        _fault(
+            symbol,
+            "close",
+            f"moves by more than {limit:.0%} between sessions of one contract ({limit + ROLL_ALLOWANCE:.0%} at a roll) in {rows} "
+            f"{'place' if rows == 1 else 'places'}, first on {day}: {change}",
+            "A misprint or a change of unit inside the file: correct those rows.",
+            rows,
+        )
+        for symbol, limit, rows, day, change in con.execute(
+            f"""
+            with steps as (
+                select symbol, as_of_date, max_step, previous_close, close, open,
+                    -- unknown is not changed: only a known contract other than the last known one is a roll
+                    max_step + case when contract_id <> previous_contract then {ROLL_ALLOWANCE} else 0 end as step_limit
+                from bars
+                where close > 0
+            ),
+
+            wrong as (
+                select *,
+                    case
+                        when previous_close > 0 and abs(ln(close / previous_close)) > step_limit
+                            then format('{{:g}} to {{:g}}', previous_close, close)
+                        when open > 0 and abs(ln(close / open)) > max_step then format('opens at {{:g}} and closes at {{:g}}', open, close)
+                    end as change
+                from steps
+            )
+
+            select symbol, any_value(max_step), count(*)::int, min(as_of_date), arg_min(change, as_of_date)
+            from wrong where change is not null
+            group by symbol order by symbol
+            """
+        ).fetchall()
+    ]
+
+
+def _off_sessions(con: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Bars on days without a session, which are left out: such as the last close repeated on a holiday."""
+    return [
+        Finding(
+            "bars_daily",
+            "warning",
+            symbol,
+            f"{rows} {'bar' if rows == 1 else 'bars'} on days that are no sessions of {calendar} left out: {days}{_more(rows)}",
+            "Nothing to do if the exchange was closed; if it traded, the calendar library needs an update.",
+            rows,
+            "as_of_date",
+        )
+        for symbol, calendar, rows, days in con.execute(
+            f"""
+            select symbol, any_value(calendar), count(*)::int,
+                array_to_string(list(as_of_date order by as_of_date desc)[:{LISTED}], ', ')
+            from bars where is_off_session group by symbol order by symbol
+            """
+        ).fetchall()
+    ]
+
+
+def _ranges(con: duckdb.DuckDBPyConnection, faults: list[Finding]) -> list[Finding]:
+    """Closes outside of low to high, by more than a few ticks. Of ZL, and of many bars, that is a fault; it joins the faults."""
+    warnings = []
+    for symbol, rows, bars, day, low, high, close in con.execute(
+        f"""
+        with outside as (
+            select *,
+                {TOLERANCE_TICKS + 0.5} * tick as tolerance,  -- half a tick for rounding
+                not is_off_session and (
+                    high < low - tolerance or close > high + tolerance or close < low - tolerance
+                ) as is_outside
+            from bars
+        )
+
+        select symbol, count(*) filter (where is_outside)::int as n, count(*)::int,
+            min(as_of_date) filter (where is_outside), arg_min(low, as_of_date) filter (where is_outside),
+            arg_min(high, as_of_date) filter (where is_outside), arg_min(close, as_of_date) filter (where is_outside)
+        from outside group by symbol having n > 0 order by symbol
+        """
+    ).fetchall():
+        problem = (
+            f"has {rows} {'bar' if rows == 1 else 'bars'} whose close lies outside low to high by more than {TOLERANCE_TICKS} ticks, "
+            f"first on {day}: low {low}, high {high}, close {close}"
+        )
+        way_out = "Check that open, high, low and close were not swapped."
+        if symbol == "ZL" or rows > MAX_ODD_SHARE * bars:
+            faults.append(_fault(symbol, "close", problem, way_out, rows))
+        else:
+            warnings.append(Finding("bars_daily", "warning", symbol, problem, way_out, rows, "close"))
+    return warnings
+
+
+def _contracts(con: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Symbols whose contract is not known, so that their rolls cannot be told from returns."""
+    counts = con.execute(
+        """
+        select symbol, count(*) filter (where contract_id is null)::int as n_unknown, count(*)::int as n
+        from bars group by symbol having n_unknown > 0 order by symbol
+        """
+    ).fetchall()
+    if not counts:
+        return []
+    whole = [symbol for symbol, unknown, bars in counts if unknown == bars]
+    part = [f"{symbol} ({unknown} of {bars} bars)" for symbol, unknown, bars in counts if unknown < bars]
+    named = [*whole, *part]
+    return [
+        Finding(
+            "bars_daily",
+            "warning",
+            ", ".join([*whole, *(symbol for symbol, unknown, bars in counts if unknown < bars)]),
+            f"no contract_id in bars of {', '.join(named[:LISTED])}{_more(len(named))}: rolls cannot be detected there, and the step "
+            "between two contracts counts as a return, so momentum and volatility differ",
+            "Write which contract is in front, in contract_id.",
+            sum(unknown for _, unknown, _ in counts),
+            "contract_id",
+        )
+    ]

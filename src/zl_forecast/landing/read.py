@@ -1,0 +1,222 @@
+"""One landing file as a DuckDB table: the columns of the contract in their types, and nothing cast or cut without a word.
+
+Paths are names: files are opened by Python, so that no character of a name is a pattern and no folder called `year=2021` a column.
+"""
+
+import csv
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from zl_forecast.errors import LandingError
+from zl_forecast.landing.diagnose import diagnose
+from zl_forecast.landing.tables import Table
+
+HUGE = 1e15  # a number beyond is no price, volume or index; below, squares and their sums stay finite
+DUST = 1e-15  # nearer to zero is zero, so that no ratio explodes either
+MAX_ROWS = 20_000_000  # two thousand symbols for forty years
+MAX_BYTES = 2_000_000_000  # of values, unpacked
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)"
+# a date, or an instant that is midnight in its own zone
+DATE = r"(\d{4}-\d{2}-\d{2})([T ]00:00(:00(\.0+)?)? ?(Z|UTC|[+-]\d{2}(:?\d{2})?)?)?"
+TYPE_WAYS_OUT = {
+    "DATE": "Write {column} as DATE, YYYY-MM-DD, the year with four digits. An instant is read as its date only if it is midnight in its own zone; what "
+    "becomes public after 17:00 Chicago belongs to the next trade date.",
+    "DOUBLE": "Write {column} as DOUBLE, with a decimal point and without separators; leave it empty where there is no value.",
+    "BIGINT": "Write {column} as BIGINT, a whole number; leave it empty where there is no value.",
+    "VARCHAR": "Write {column} as text.",
+}
+HALF_WRITTEN = "It may be half written or damaged: write it again to a temporary name and rename it when complete."
+
+
+def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[tuple[str, int, str]]:
+    """Read one file into the temporary table `typed`, its columns those of the contract.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Where `typed` is made anew.
+    file : Path
+        A CSV or Parquet file.
+    table : Table
+        The contract.
+
+    Returns
+    -------
+    list of (column, rows, example)
+        Impossible numbers that now count as missing.
+
+    Raises
+    ------
+    LandingError
+        The file cannot be read, lacks a column, holds no rows, or holds a value that is not of its column's type.
+    """
+    is_csv = file.name.lower().endswith(".csv")
+    try:
+        if file.stat().st_size == 0:
+            raise LandingError(
+                file=file.name, problem="is empty", rows=0, way_out="Remove the file, or write it again with its rows."
+            )
+        raw = _read_csv(file, table) if is_csv else _read_parquet(file, table)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, MemoryError, ValueError) as error:
+        _raise_diagnosis(file, table, is_csv)
+        raise LandingError(
+            file=file.name,
+            problem=f"cannot be read as {'csv' if is_csv else 'parquet'}: {' '.join(str(error).split())[:300]}",
+            way_out=HALF_WRITTEN,
+        ) from error
+    if raw.num_rows == 0:
+        raise LandingError(
+            file=file.name, problem="holds no rows", rows=0, way_out="Remove the file, or write it again with its rows."
+        )
+    con.register("raw", raw)
+    con.execute("create or replace temp table raw_rows as from raw")
+    con.unregister("raw")
+    values, impossible = [], []
+    for column, kind in table.columns.items():
+        value, is_impossible = _typed(column, kind, raw.schema.field(column).type)
+        if is_impossible:
+            rows, example = con.execute(
+                f"select count(*), any_value({column}::varchar) from raw_rows where {is_impossible}"
+            ).fetchone()
+            if rows:
+                impossible.append((column, rows, example))
+        _refuse_other_types(con, file, column, kind, value, is_impossible or "false")
+        if column in table.normal:
+            value = table.normal[column].format(value)
+        values.append(f"({value}) as {column}")
+    con.execute(f"create or replace temp table typed as select {', '.join(values)} from raw_rows order by rowid")
+    con.execute("drop table raw_rows")
+    return impossible
+
+
+def _read_csv(file: Path, table: Table) -> pa.Table:
+    """All values as text; an empty one is missing. One dialect and no guessing: what does not fit is an error."""
+    _refuse_size(file, rows=0, size=file.stat().st_size)
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        header = next(csv.reader(stream, strict=True), [])
+    _check_header(file, table, header, is_csv=True)
+    odd = []
+
+    def refuse(row: pacsv.InvalidRow) -> str:
+        odd.append(row)
+        return "skip"
+
+    with file.open("rb") as stream:
+        raw = pacsv.read_csv(
+            stream,
+            read_options=pacsv.ReadOptions(use_threads=False),
+            parse_options=pacsv.ParseOptions(invalid_row_handler=refuse, newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(
+                include_columns=list(table.columns),
+                column_types=dict.fromkeys(table.columns, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        stream.seek(-1, 2)
+        has_end = stream.read() in (b"\n", b"\r")
+    if odd:
+        raise ValueError(f"{len(odd)} lines with another number of values than the header")
+    if not has_end:
+        raise LandingError(
+            file=file.name,
+            problem="the last line has no end, so a value in it may be cut",
+            rows=1,
+            way_out="If the file is whole, end its last line with a newline; if it is half written, write it again.",
+        )
+    return raw
+
+
+def _read_parquet(file: Path, table: Table) -> pa.Table:
+    with file.open("rb") as stream, pq.ParquetFile(stream) as parquet:
+        _check_header(file, table, parquet.schema_arrow.names, is_csv=False)
+        groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
+        _refuse_size(file, parquet.metadata.num_rows, sum(group.total_byte_size for group in groups))
+        return parquet.read(columns=list(table.columns), use_threads=False)
+
+
+def _check_header(file: Path, table: Table, header: list[str], is_csv: bool) -> None:
+    twice = sorted({name for name in header if header.count(name) > 1 and name in table.columns})
+    if twice:
+        raise LandingError(
+            file=file.name, column=", ".join(twice), problem="named twice", way_out="Keep one column of each name."
+        )
+    missing = [column for column in table.columns if column not in header]
+    if missing:
+        _raise_diagnosis(file, table, is_csv)
+        raise LandingError(
+            file=file.name,
+            column=", ".join(missing),
+            problem="missing",
+            way_out=f"The contract's columns are {', '.join(table.columns)}; "
+            f"the file has {', '.join(sorted(map(str, header)))[:300]}.",
+        )
+
+
+def _raise_diagnosis(file: Path, table: Table, is_csv: bool) -> None:
+    """What the file is, where it is of a kind that is known; nothing where it is not."""
+    found = diagnose(file, list(table.columns)) if is_csv and file.exists() else None
+    if found:
+        raise LandingError(file=file.name, problem=found.problem, rows=found.rows, way_out=found.way_out)
+
+
+def _refuse_size(file: Path, rows: int, size: int) -> None:
+    if rows > MAX_ROWS or size > MAX_BYTES:
+        raise LandingError(
+            file=file.name,
+            problem=f"holds {f'{rows:,} rows, ' if rows else ''}{size / 1e9:,.1f} GB of values; a landing file has at most "
+            f"{MAX_ROWS:,} rows and {MAX_BYTES / 1e9:.0f} GB",
+            way_out="Landing files are daily: write one row per symbol (or series) and day, without the instruments that no "
+            "feature reads.",
+        )
+
+
+def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
+    """SQL of a column's value in its type, null where it is none, and of whether it is an impossible number."""
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    if kind == "VARCHAR":
+        return f"nullif(trim({column}::varchar), '')", ""
+    is_text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
+    text = f"trim({column}::varchar)"
+    if kind == "DATE":
+        if pa.types.is_date(found):
+            return f"{column}::date", ""
+        if pa.types.is_timestamp(found):
+            zone = (found.tz or "UTC").replace("'", "''")
+            own = f"({column}::timestamptz at time zone '{zone}')" if found.tz else f"{column}::timestamp"
+            return f"case when {own} = date_trunc('day', {own}) then {own}::date end", ""
+        if is_text:
+            return f"try_cast(nullif(regexp_extract({text}, '^{DATE}$', 1), '') as date)", ""
+        return "null::date", ""
+    is_number = pa.types.is_integer(found) or pa.types.is_floating(found) or pa.types.is_decimal(found)
+    if is_text:
+        number = f"case when regexp_full_match(lower({text}), '{NUMBER}') then try_cast({text} as double) end"
+    else:
+        number = f"try_cast({column} as double)" if is_number or pa.types.is_null(found) else "null::double"
+    is_impossible = f"coalesce(abs({number}) > {HUGE}, false)"  # not a number counts as larger than any
+    possible = f"case when {is_impossible} then null when abs({number}) < {DUST} then 0 else {number} end"
+    if kind == "BIGINT":
+        return f"case when not {is_impossible} and {number} = round({number}) then ({number})::bigint end", is_impossible
+    return possible, is_impossible
+
+
+def _refuse_other_types(
+    con: duckdb.DuckDBPyConnection, file: Path, column: str, kind: str, value: str, is_impossible: str
+) -> None:
+    bad, first, example = con.execute(
+        f"select count(*), min(rowid) + 1, arg_min({column}::varchar, rowid) from raw_rows "
+        f"where nullif(trim({column}::varchar), '') is not null and ({value}) is null and not {is_impossible}"
+    ).fetchone()
+    if bad:
+        raise LandingError(
+            file=file.name,
+            column=column,
+            rows=bad,
+            problem=f"not a {kind}, for example {example!r} in row {first}",
+            way_out=TYPE_WAYS_OUT[kind].format(column=column),
+        )

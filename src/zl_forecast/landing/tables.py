@@ -1,0 +1,184 @@
+"""The landing contract: the tables, their columns and types, and what must hold of every row of a file.
+
+What must hold of a symbol's bars as a whole is in `zl_forecast.landing.instruments`.
+"""
+
+from dataclasses import dataclass, field
+
+FIRST_DATE = "1900-01-01"  # before that it is a misread year
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the contract.
+
+    Attributes
+    ----------
+    columns : dict[str, str]
+        Type by column, in order.
+    key : tuple of str
+        Columns that name a row: one key, one content.
+    subject : str
+        Column that says what a row is about.
+    date : str
+        Column of the dates that `zl check` shows.
+    not_null : tuple of str
+        Columns that every row has.
+    days_ahead : dict[str, int]
+        How far beyond today a date may lie, by date column; all date columns have an entry.
+    order : (str, str), optional
+        (group, date): dates must not go back within a group of a file.
+    normal : dict[str, str]
+        SQL that gives a name its one spelling, `{}` for the value.
+    value : str, optional
+        A row that has none here is as good as absent, once it has passed the checks.
+    checks : tuple of (column, condition that is wrong, problem, way out)
+    """
+
+    columns: dict[str, str]
+    key: tuple[str, ...]
+    subject: str
+    date: str
+    not_null: tuple[str, ...]
+    days_ahead: dict[str, int]
+    order: tuple[str, str] | None = None
+    normal: dict[str, str] = field(default_factory=dict)
+    value: str | None = None
+    checks: tuple[tuple[str, str, str, str], ...] = ()
+
+
+# A contract's number may come as 96420 and as 96420.0, which is no roll; no text is no contract.
+CONTRACT_ID = (
+    "case when lower({0}) in ('nan', 'none', 'null', '<na>') then null "
+    "when regexp_full_match({0}, '\\d+(\\.0*)?') then coalesce(try_cast(try_cast({0} as double)::bigint as varchar), {0}) "
+    "else {0} end"
+)
+
+TABLES = {
+    "bars_daily": Table(
+        columns={
+            "symbol": "VARCHAR",
+            "as_of_date": "DATE",
+            "open": "DOUBLE",
+            "high": "DOUBLE",
+            "low": "DOUBLE",
+            "close": "DOUBLE",
+            "volume": "BIGINT",
+            "contract_id": "VARCHAR",
+        },
+        key=("symbol", "as_of_date"),
+        subject="symbol",
+        date="as_of_date",
+        not_null=("symbol", "as_of_date"),
+        days_ahead={"as_of_date": 1},  # tomorrow's session opens this evening
+        order=("symbol", "as_of_date"),
+        normal={"symbol": "upper({0})", "contract_id": CONTRACT_ID},
+        value="close",
+        checks=(
+            (
+                "close",
+                "symbol = 'ZL' and close is null",
+                "ZL bars without a finite close",
+                "Every ZL bar needs its settlement or last price: fill it in, or drop the row if there was no session.",
+            ),
+            (
+                "open",
+                "symbol = 'ZL' and open is null",
+                "ZL bars without a finite open",
+                "Every ZL bar needs it: on a roll the session's return counts from its own open.",
+            ),
+            (
+                "close",
+                "symbol = 'ZL' and close <= 0",
+                "ZL closes at zero or below",
+                "ZL cannot be negative: correct the sign, or drop the row if there was no session.",
+            ),
+            *(
+                (
+                    column,
+                    f"symbol = 'ZL' and {column} <= 0",
+                    f"ZL bars whose {column} is zero or negative",
+                    f"ZL cannot trade there: correct {column}, or leave it empty where it is not known.",
+                )
+                for column in ("open", "high", "low")
+            ),
+            (
+                "volume",
+                "symbol = 'ZL' and volume < 0",
+                "ZL bars of negative volume",
+                "Volume counts contracts: correct it, or leave it empty where it is not known.",
+            ),
+        ),
+    ),
+    "series": Table(
+        columns={"series_id": "VARCHAR", "obs_date": "DATE", "available_on": "DATE", "value": "DOUBLE"},
+        key=("series_id", "obs_date", "available_on"),
+        subject="series_id",
+        date="available_on",
+        not_null=("series_id", "obs_date", "available_on"),
+        days_ahead={"obs_date": 400, "available_on": 31},  # a marketing year is named before it begins
+        order=("series_id", "available_on"),
+        value="value",
+        checks=(
+            (
+                "available_on",
+                "available_on < obs_date",
+                "values known before the day that they describe",
+                "available_on is the first trade date at whose 17:00 Chicago cut-off the value was public: "
+                "correct the lag.",
+            ),
+        ),
+    ),
+    "policy_events": Table(
+        columns={
+            "event_date": "DATE",
+            "available_on": "DATE",
+            "bucket": "VARCHAR",
+            "kind": "VARCHAR",
+            "title": "VARCHAR",
+            "severity": "DOUBLE",
+        },
+        key=("event_date", "available_on", "bucket", "title"),
+        subject="bucket",
+        date="available_on",
+        not_null=("event_date", "available_on", "bucket", "title", "severity"),
+        days_ahead={"event_date": 7300, "available_on": 31},  # a rule may take effect years after it was announced
+        normal={"bucket": "lower({0})"},
+    ),
+    "curve_daily": Table(
+        columns={
+            "symbol": "VARCHAR",
+            "as_of_date": "DATE",
+            "contract_month": "DATE",
+            "settle": "DOUBLE",
+            "open_interest": "BIGINT",
+        },
+        key=("symbol", "as_of_date", "contract_month"),
+        subject="symbol",
+        date="as_of_date",
+        not_null=("symbol", "as_of_date", "contract_month", "settle"),
+        days_ahead={"as_of_date": 1, "contract_month": 5500},  # exchanges list up to twelve years
+        order=("symbol", "as_of_date"),
+        normal={"symbol": "upper({0})"},
+        checks=(
+            (
+                "contract_month",
+                "day(contract_month) <> 1",
+                "delivery months that are not the first day of a month",
+                "Write the delivery month as its first day: 2024-03-01 for ZLH4.",
+            ),
+            (
+                "contract_month",
+                "contract_month < date_trunc('month', as_of_date)",
+                "contracts whose delivery month has passed",
+                "Drop them: a curve holds what can still be delivered.",
+            ),
+            (
+                "open_interest",
+                "open_interest < 0",
+                "negative open interest",
+                "It counts contracts: correct it, or leave it empty where it is not known.",
+            ),
+        ),
+    ),
+}
