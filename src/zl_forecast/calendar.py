@@ -26,7 +26,9 @@ def exchange_sessions(calendars: Iterable[str], start: str = FIRST, end: str = L
         Columns calendar, session_date; ascending within a calendar.
     """
     library = late_import("pandas_market_calendars")  # 0.8 s: not at the start of every build
-    days = {name: library.get_calendar(name).valid_days(start, end).tz_localize(None).as_unit("us") for name in calendars}
+    days = {
+        name: library.get_calendar(name).valid_days(start, end).tz_localize(None).as_unit("us") for name in calendars
+    }
     return pd.concat(
         [pd.DataFrame({"calendar": name, "session_date": dates}) for name, dates in days.items()], ignore_index=True
     )
@@ -47,5 +49,7 @@ def kept_sessions() -> pd.DataFrame:
     """Sessions of ZL's exchange from 2000 on, past and to come: column session_date, ascending."""
     instruments = pd.read_csv(seed("instruments"), index_col="symbol")
     sessions = kept_calendars()
-    own = sessions[(sessions["calendar"] == instruments.at["ZL", "calendar"]) & (sessions["session_date"] >= "2000-01-01")]
+    own = sessions[
+        (sessions["calendar"] == instruments.at["ZL", "calendar"]) & (sessions["session_date"] >= "2000-01-01")
+    ]
     return own[["session_date"]].reset_index(drop=True)

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from zl_forecast import settings
 from zl_forecast.errors import ZlForecastError
 from zl_forecast.health import told
-from zl_forecast.landing import TABLES, find_landing, read_table
+from zl_forecast.landing import TABLES, Landing, find_landing
 from zl_forecast.landing.folder import SIMULATED_MARKER
 from zl_forecast.paths import data_dir
 
@@ -46,7 +46,12 @@ SELECT = (
     "+promotions",
 )
 PERIODS = {"day": "D", "week": "W-SUN", "month": "M"}  # a step is the last session of each
-KNOWN_FROM = {"bars_daily": "as_of_date", "series": "available_on", "policy_events": "available_on"}
+KNOWN_FROM = {
+    "bars_daily": "as_of_date",
+    "series": "available_on",
+    "policy_events": "available_on",
+    "curve_daily": "as_of_date",
+}
 WARM_UP_SESSIONS = 60  # of ZL, before the first row of a mart
 HISTORY_SESSIONS = WARM_UP_SESSIONS + settings.FIRST_TRAIN_SESSIONS + 252  # as walk_forward asks for
 
@@ -132,7 +137,8 @@ def replay(
     """
     dbt = dbt or run_dbt
     source = find_landing()
-    tables = {name: read_table(name, source) for name in TABLES}
+    landing = Landing(source)
+    tables = {name: landing.table(name) for name in TABLES}
     bars = tables["bars_daily"]
     sessions = (
         pd.DatetimeIndex(bars.filter(pc.field("symbol") == "ZL")["as_of_date"].to_pandas()).unique().sort_values()

@@ -126,7 +126,9 @@ BAD = {
     "dates going back": of_bars(
         bars().iloc[[0, 1, 2, 4, 3, *range(5, N)]], "as_of_date", 1, "go back", "Sort the file by symbol"
     ),
-    "negative ZL": of_bars(scaled(both(), -1.0, slice(5, 6)), "close", 1, "ZL closes at zero or below", "cannot be negative"),
+    "negative ZL": of_bars(
+        scaled(both(), -1.0, slice(5, 6)), "close", 1, "ZL closes at zero or below", "cannot be negative"
+    ),
     "ZL in USD/lb": of_bars(scaled(both(), 0.01), "close", N, "ZL closes outside", "USD/lb multiply by 100"),
     "one row of ZL in USD/lb": of_bars(
         scaled(both(), 0.01, slice(7, 8)), "close", 1, "ZL closes outside", "USD/lb multiply by 100"

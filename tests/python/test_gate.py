@@ -237,6 +237,21 @@ def test_faults_quarantine_the_bucket_and_are_named(bucket, faults, mart, sessio
     assert f"gate {bucket}: {len(results)} expectations, QUARANTINED: {reason}" in capsys.readouterr().out
 
 
+def test_a_quarantined_symbol_quarantines_the_buckets_that_read_it_and_no_other(mart, sessions):
+    corn = pd.DataFrame(
+        {
+            "bucket": ["biofuel", "tariff"],
+            "symbol": "ZC",
+            "problem": "closes outside 100 to 2000 US cents/bu in 128 bars",
+        }
+    )
+    for bucket in ("biofuel", "tariff"):
+        reason = is_quarantined(check_mart(mart(bucket), bucket, sessions, corn))
+        assert "gate_quarantined_symbols 1" in reason
+        assert "ZC closes outside 100 to 2000 US cents/bu" in reason
+    assert is_quarantined(check_mart(mart("energy"), "energy", sessions, corn)) is None
+
+
 def test_odd_optional_series_warn_are_named_and_stop_nobody(mart, sessions):
     odd = mart("biofuel")
     odd.loc[odd.index[-1], "epa_d6_usd_per_rin"] = np.nan
@@ -270,7 +285,9 @@ def test_a_bucket_without_any_input_is_quarantined_whatever_the_type_of_its_null
 
 def test_the_same_data_give_the_same_results_even_from_two_threads(mart, sessions):
     with ThreadPoolExecutor(2) as threads:
-        first, second = threads.map(lambda bucket: check_mart(mart(bucket), bucket, sessions, NO_QUARANTINES), ["crush", "fed"])
+        first, second = threads.map(
+            lambda bucket: check_mart(mart(bucket), bucket, sessions, NO_QUARANTINES), ["crush", "fed"]
+        )
     again = check_mart(mart("crush"), "crush", sessions, NO_QUARANTINES)
     pd.testing.assert_frame_equal(first, again)
     expected = [e["type"] for e in written("mart_crush__daily")["expectations"]]

@@ -107,12 +107,14 @@ class Landing:
             for error in self._check(name).errors
         ]
         found += [
-            Finding("", "warning", name, f"not read: {reason}", "Correct its name, or move it away.")
+            Finding("", "warning", name, "not read", f"{reason[0].upper()}{reason[1:]}.")
             for name, reason in self.folder.unread()
         ]
         found.sort(key=lambda finding: (SEVERITIES.index(finding.severity), finding.table, finding.subject))
         rows = [
-            {"table_name": f.table, "n_rows": f.rows, "column_name": f.column, "data_source": self.folder.data_source} | asdict(f) for f in found
+            {"table_name": f.table, "n_rows": f.rows, "column_name": f.column, "data_source": self.folder.data_source}
+            | asdict(f)
+            for f in found
         ]
         return pa.Table.from_pylist([{name: row[name] for name in FINDINGS.names} for row in rows], FINDINGS)
 
@@ -190,7 +192,9 @@ class Landing:
             )
         meant = next((f.problem for f in checked.findings if "did you mean ZL?" in f.problem), "")
         _check_zl_is_there(con, names, self.folder, meant)
-        absent = con.execute("select symbol, count(*) from landing where close is null group by symbol order by 1").fetchall()
+        absent = con.execute(
+            "select symbol, count(*) from landing where close is null group by symbol order by 1"
+        ).fetchall()
         if absent:
             rows = sum(row[1] for row in absent)
             findings.append(
@@ -212,7 +216,9 @@ def sentences(findings: pa.Table, severities: Collection[str] = SEVERITIES) -> I
     """Findings of some severities as lines for a terminal."""
     for row in findings.to_pylist():
         if row["severity"] in severities:
-            subject = " ".join(name for name in (row["table_name"], row["subject"]) if name and row["severity"] != "refused")
+            subject = " ".join(
+                name for name in (row["table_name"], row["subject"]) if name and row["severity"] != "refused"
+            )
             yield printable(f"{row['severity']}: {f'{subject}: ' if subject else ''}{row['problem']}. {row['way_out']}")
 
 
@@ -278,7 +284,8 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
         ]
     for column, wrong, problem, way_out in [*checks, *table.checks]:
         rows, example = con.execute(
-            f"select count(*), min({column})::varchar from landing where _file = $file and ({wrong})", {"file": file.name}
+            f"select count(*), min({column})::varchar from landing where _file = $file and ({wrong})",
+            {"file": file.name},
         ).fetchone()
         if rows:
             shown = f", for example {example}" if example else ""

@@ -92,13 +92,14 @@ def _ragged(file: Path, columns: Sequence[str]) -> Diagnosis | None:
     with file.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
         header = next(reader)
-        odd, n_rows = [], 0
+        odd, n_rows, first = [], 0, 0
         for row in reader:
             if not row:
                 continue
-            n_rows += 1
             if len(row) != len(header):
+                first = first if odd else n_rows
                 odd.append((reader.line_num, row))
+            n_rows += 1
     if not odd:
         return None
     line, row = odd[0]
@@ -109,19 +110,19 @@ def _ragged(file: Path, columns: Sequence[str]) -> Diagnosis | None:
             "Write it without them (pandas: index=False; R: row.names=FALSE).",
             rows=len(odd),
         )
-    if len(row) > len(header) and n_rows - len(odd) > 0 and all(len(other) == len(row) for _, other in odd):
+    if len(row) > len(header) and first + len(odd) == n_rows and all(len(other) == len(row) for _, other in odd):
         return Diagnosis(
             f"{counts}: a column was added from there on",
             "Write the file again with one header for all rows, or the newer rows into a file of their own.",
             rows=len(odd),
         )
-    if len(odd) == 1 and line >= n_rows and not _ends_with_newline(file):
+    if len(odd) == 1 and first + 1 == n_rows and not _ends_with_newline(file):
         return Diagnosis(
             f"cannot be read as csv: {counts}, and the line has no end",
             "It may be half written or damaged: write it again to a temporary name and rename it when complete.",
             rows=1,
         )
-    if len(row) < len(header) and all(number > n_rows - len(odd) for number, _ in odd):
+    if len(row) < len(header) and first + len(odd) == n_rows:
         return Diagnosis(
             f"{counts}, '{','.join(row)[:SHOWN]}': a footer", "Remove what stands below the data.", rows=len(odd)
         )

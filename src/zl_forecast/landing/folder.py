@@ -49,6 +49,11 @@ class LandingFolder:
         """Names of what lies in the folder and is not read, each with the reason and the way out."""
         return [(path.name, _reason(path)) for path in self._entries() if _table_of(path) is None]
 
+    def state(self) -> tuple:
+        """What changes when a file does: to know whether the folder must be read again."""
+        stats = [(path.name, path.stat()) for path in self._entries() if path.exists()]
+        return (self.path, *((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats))
+
     def _entries(self) -> list[Path]:
         if not self.path.is_dir():
             return []
@@ -110,8 +115,13 @@ def sample_landing(world: str) -> LandingFolder:
     return _folder(path)
 
 
+def data_source_of(path: Path) -> str:
+    """'simulated' where the folder carries the marker of the simulation, else 'market'."""
+    return "simulated" if (path / SIMULATED_MARKER).exists() else "market"
+
+
 def _folder(path: Path) -> LandingFolder:
-    return LandingFolder(path, "simulated" if (path / SIMULATED_MARKER).exists() else "market")
+    return LandingFolder(path, data_source_of(path))
 
 
 def _table_of(path: Path) -> str | None:

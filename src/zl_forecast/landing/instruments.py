@@ -177,10 +177,16 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             seen = " and ".join(f"{counts[day]} {WEEKDAYS[day]}" for day in (5, 6) if counts[day])
             absent = [WEEKDAYS[day] for day in range(5) if counts[day] < 0.2 * max(counts)]
             gone = f" and {'none' if not sum(counts[WEEKDAYS.index(day)] for day in absent) else 'few'} on {', '.join(absent)}"
-            findings[symbol] = _fault(symbol, "as_of_date", f"has bars on {seen}{gone if absent else ''}", way_out, weekend)
+            findings[symbol] = _fault(
+                symbol, "as_of_date", f"has bars on {seen}{gone if absent else ''}", way_out, weekend
+            )
         elif off > max(MAX_WEEKEND_BARS, MAX_ODD_SHARE * bars):
             findings[symbol] = _fault(
-                symbol, "as_of_date", f"has {off} of {bars} bars on days that are no sessions of {calendar}", way_out, off
+                symbol,
+                "as_of_date",
+                f"has {off} of {bars} bars on days that are no sessions of {calendar}",
+                way_out,
+                off,
             )
     for symbol, day, first, last, n_sessions in con.execute(
         f"""
@@ -256,9 +262,7 @@ def _units(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 def _unit_way_out(symbol: str, unit: str) -> str:
     if symbol == "ZL":
-        return (
-            "ZL cannot be negative and is quoted in cents/lb: if these are USD/lb multiply by 100, if USD/t divide by 22.0462."
-        )
+        return "ZL cannot be negative and is quoted in cents/lb: if these are USD/lb multiply by 100, if USD/t divide by 22.0462."
     return f"{symbol} is read in {unit}: a factor of 100 is dollars for cents, or cents for dollars."
 
 

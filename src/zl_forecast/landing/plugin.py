@@ -21,7 +21,7 @@ class Plugin(BasePlugin):
 
     def initialize(self, plugin_config: dict) -> None:
         data_dir().mkdir(parents=True, exist_ok=True)  # dbt-duckdb opens the warehouse in it next
-        self._landing: Landing | None = None
+        self._landing, self._state = None, ()
         self._lock = threading.Lock()
         self._holds_market = False
 
@@ -33,9 +33,12 @@ class Plugin(BasePlugin):
             self._holds_market = ledger.fetchone()[0] > 0
 
     def load(self, source_config: SourceConfig) -> pa.Table:
-        with self._lock:  # the folder is read once per build, whichever of dbt's threads asks first
-            if self._landing is None:
-                self._landing = Landing(find_landing(may_simulate=not self._holds_market), kept_calendars())
+        with (
+            self._lock
+        ):  # the folder is read once, whichever of dbt's threads asks first; a replay runs many builds in one process
+            folder = find_landing(may_simulate=not self._holds_market)
+            if self._state != folder.state():
+                self._landing, self._state = Landing(folder, kept_calendars()), folder.state()
             if source_config.identifier == "files":
                 return self._landing.files()
             if source_config.identifier == "findings":

@@ -201,7 +201,10 @@ def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
     is_impossible = f"coalesce(abs({number}) > {HUGE}, false)"  # not a number counts as larger than any
     possible = f"case when {is_impossible} then null when abs({number}) < {DUST} then 0 else {number} end"
     if kind == "BIGINT":
-        return f"case when not {is_impossible} and {number} = round({number}) then ({number})::bigint end", is_impossible
+        return (
+            f"case when not {is_impossible} and {number} = round({number}) then ({number})::bigint end",
+            is_impossible,
+        )
     return possible, is_impossible
 
 

@@ -251,7 +251,9 @@ def simulate(world: str, seed: int = 3, start: str = "2013-01-02", end: str = "2
     from zl_forecast.sample.series import macro_series, policy_events
 
     streams = Streams(seed)
-    calendar = pd.DatetimeIndex(exchange_sessions(["CMEGlobex_Grains"], start, "2046-12-31")["session_date"]).as_unit("ns")
+    calendar = pd.DatetimeIndex(exchange_sessions(["CMEGlobex_Grains"], start, "2046-12-31")["session_date"]).as_unit(
+        "ns"
+    )
     n = int(calendar.searchsorted(pd.Timestamp(end), side="right"))
     sessions = calendar[:n]
     extended = calendar[: n + 200]

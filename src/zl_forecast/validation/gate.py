@@ -31,9 +31,7 @@ COLUMNS = [
 ]
 
 
-def check_mart(
-    mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame, quarantines: pd.DataFrame
-) -> pd.DataFrame:
+def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame, quarantines: pd.DataFrame) -> pd.DataFrame:
     """Hold a bucket's mart against expectations/mart_<bucket>__daily.json.
 
     Parameters
