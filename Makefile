@@ -11,7 +11,7 @@ export ZL_DATA_DIR ?= $(CURDIR)/data
 # fits run one a core, each with one thread; more threads make them slower
 export OMP_NUM_THREADS := 1
 
-.PHONY: help build plan retournament tournament health test test-full replay docs lint clean
+.PHONY: help build plan retournament tournament health test test-full replay docs lint lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -76,15 +76,25 @@ lint: $(VENV)/.installed-test  ## ruff
 clean:  ## remove the environment and dbt's own output; data/ with the ledger stays
 	rm -rf $(VENV) target logs
 
+# uv installs in half a minute what takes pip two to three; where uv cannot be had pip does the same. The CPU build of torch comes from
+# PyTorch's own index, where that can be reached; what PyPI has for Linux carries 3 GB of CUDA, which is not used.
+INSTALL = UV_HTTP_RETRIES=0 "$$uv" pip install --quiet --python $(BIN)/python
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@"$(PYTHON)" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))" || { echo "zl-forecast needs Python 3.11 or 3.12: install it, or name it with make PYTHON=..."; exit 1; }
 	@start=$$SECONDS; \
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
-	echo "Installing the pinned environment into $(VENV) (about two minutes, 3 GB) ..."; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \
+	uv=$$(command -v uv || { $(BIN)/python -m pip install --quiet --disable-pip-version-check uv 2>/dev/null && echo $(BIN)/uv; }); \
+	echo "Installing the pinned environment into $(VENV) with $${uv:-pip} (one to three minutes, 3 GB) ..."; \
+	{ [ -n "$$uv" ] && { $(INSTALL) --torch-backend cpu -r requirements.lock 2>/dev/null || $(INSTALL) -r requirements.lock; }; } \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
 	{ grep -q DBT_PROFILES_DIR $(BIN)/activate || printf '\n# zl-forecast: plain dbt commands find the profile\nexport DBT_PROFILES_DIR="%s"\n' "$(CURDIR)/profiles" >> $(BIN)/activate; } && \
 	touch $@ && echo "Install time: $$((SECONDS - start)) s"
+
+lock: $(VENV)/.installed  ## pin the newest versions that pyproject.toml allows (needs uv)
+	{ sed -n '/^#/p' requirements.lock; uv pip compile --quiet pyproject.toml --extra test --extra dev --universal --python-version 3.11 --upgrade \
+		--no-annotate --no-header | grep -vE '^(nvidia|cuda|triton)' | sed "s/ ; sys_platform == 'darwin' or sys_platform == 'linux'//"; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@touch $@

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -19,6 +20,7 @@ HUGE = 1e15  # a number beyond is no price, volume or index; below, squares and 
 DUST = 1e-15  # nearer to zero is zero, so that no ratio explodes either
 MAX_ROWS = 20_000_000  # two thousand symbols for forty years
 MAX_BYTES = 2_000_000_000  # of values, unpacked
+MAX_TEXT = 1_000  # bytes of one value: the longest are titles of events
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)"
 # a date, or an instant that is midnight in its own zone
 DATE = r"(\d{4}-\d{2}-\d{2})([T ]00:00(:00(\.0+)?)? ?(Z|UTC|[+-]\d{2}(:?\d{2})?)?)?"
@@ -72,6 +74,7 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
         raise LandingError(
             file=file.name, problem="holds no rows", rows=0, way_out="Remove the file, or write it again with its rows."
         )
+    _refuse_long_text(file, raw)
     con.register("raw", raw)
     con.execute("create or replace temp table raw_rows as from raw")
     con.unregister("raw")
@@ -168,11 +171,27 @@ def _refuse_size(file: Path, rows: int, size: int) -> None:
     if rows > MAX_ROWS or size > MAX_BYTES:
         raise LandingError(
             file=file.name,
-            problem=f"holds {f'{rows:,} rows, ' if rows else ''}{size / 1e9:,.1f} GB of values; a landing file has at most "
+            problem=f"holds {f'{rows:,} rows' if rows > MAX_ROWS else f'{size / 1e9:,.1f} GB of values'}; a landing file has at most "
             f"{MAX_ROWS:,} rows and {MAX_BYTES / 1e9:.0f} GB",
             way_out="Landing files are daily: write one row per symbol (or series) and day, without the instruments that no "
             "feature reads.",
         )
+
+
+def _refuse_long_text(file: Path, raw: pa.Table) -> None:
+    for column in raw.column_names:
+        values = raw[column]
+        if pa.types.is_dictionary(values.type):
+            values = pa.chunked_array([chunk.dictionary for chunk in values.chunks])
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_binary(values.type):
+            longest = pc.max(pc.binary_length(values)).as_py() or 0
+            if longest > MAX_TEXT:
+                raise LandingError(
+                    file=file.name,
+                    column=column,
+                    problem=f"holds a text of {longest:,} bytes; the longest allowed has {MAX_TEXT:,}",
+                    way_out="Shorten it; if a quote is not closed, close it.",
+                )
 
 
 def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
