@@ -35,18 +35,19 @@ def inventory(folder: Path) -> dict[str, str]:
         A folder that is not empty shows in what it holds.
     """
     found: dict[str, str] = {}
-    todo = [folder]
+    todo = list(folder.iterdir())
     while todo:
-        here = todo.pop()
-        name = here.relative_to(folder).as_posix()
+        path = todo.pop()
+        name = path.relative_to(folder).as_posix()
         try:
-            if here == folder or kind_of(here) == "a folder":
-                within = list(here.iterdir())
+            kind = kind_of(path)
+            if kind == "a folder":
+                within = list(path.iterdir())
                 todo.extend(within)
-                if not within and here != folder:
+                if not within:
                     found[name] = EMPTY_FOLDER
             else:
-                found[name] = sha256(here) if kind_of(here) == "a file" else kind_of(here)
+                found[name] = sha256(path) if kind == "a file" else kind
         except OSError as error:
             found[name] = f"not readable: {error.strerror}"
     return dict(sorted(found.items()))
