@@ -78,7 +78,7 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
             final = _find(snapshots, snapshot_id) or _write(tables, facts, snapshots)
             _switch(root, final)
             _prune(snapshots, keep=final)
-    except (OSError, duckdb.IOException, duckdb.FatalException) as error:
+    except (OSError, duckdb.OperationalError, duckdb.FatalException) as error:
         raise ZlForecastError(
             f"snapshot {snapshot_id} could not be published in {root}: {error}. Free some disk space, or let this user write there, "
             "and run dbt build again. The last published snapshot is untouched."

@@ -208,12 +208,15 @@ def test_links_are_put_right_and_a_folder_in_the_place_of_one_is_named(serving):
 # ---------- when something fails
 
 
-def test_failed_publication_leaves_the_last_snapshot_and_no_debris(serving, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [OSError, duckdb.IOException, duckdb.TransactionException, duckdb.FatalException]
+)  # all four were seen on a full disk
+def test_failed_publication_leaves_the_last_snapshot_and_no_debris(serving, monkeypatch, error):
     con = duckdb.connect()
     publish(tables(con, price=1.0))
 
     def full_disk(_):
-        raise OSError("No space left on device")
+        raise error("No space left on device")
 
     monkeypatch.setattr(publishing.report, "render", full_disk)
     with pytest.raises(ZlForecastError, match=r"No space left on device\. Free some disk space.* is untouched"):
