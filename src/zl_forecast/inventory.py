@@ -35,7 +35,7 @@ def inventory(folder: Path) -> dict[str, str]:
         A folder that is not empty shows in what it holds.
     """
     found: dict[str, str] = {}
-    todo = list(folder.iterdir())
+    todo = [folder]
     while todo:
         path = todo.pop()
         name = path.relative_to(folder).as_posix()
@@ -44,7 +44,7 @@ def inventory(folder: Path) -> dict[str, str]:
             if kind == "a folder":
                 within = list(path.iterdir())
                 todo.extend(within)
-                if not within:
+                if not within and path != folder:
                     found[name] = EMPTY_FOLDER
             else:
                 found[name] = sha256(path) if kind == "a file" else kind

@@ -128,6 +128,37 @@ def test_whatever_else_lies_in_an_artifact_is_refused_and_named_and_never_opened
     assert artifacts.find("abc") == folder
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("part", ["forecasts.txt", "models", "."])
+def test_what_cannot_be_read_is_refused_and_named(part):
+    folder = artifacts.write("abc", _fill)
+    (folder / part).chmod(0)
+    assert artifacts.look_up("abc").refused == f"{part} is not readable: Permission denied"
+    (folder / part).chmod(0o755)
+    assert artifacts.find("abc")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_may_only_be_read_is_read_and_says_what_it_needs_where_it_must_write():
+    written = artifacts.write("abc", _fill)
+    root = artifacts.artifacts_dir()
+    for path in (root, root / artifacts.INDEX):
+        path.chmod(path.stat().st_mode & 0o555)
+    os.utime(written, (0, 0))
+    assert artifacts.find("abc") == written
+    with pytest.raises(
+        ZlForecastError, match=r"def could not be written .*Permission denied.* let this user write there"
+    ):
+        artifacts.write("def", _fill)
+    os.utime(written, (0, 0))
+    with pytest.raises(ZlForecastError, match=r"readonly database\. Let this user write it and its folder"):
+        artifacts.prune()
+    root.chmod(0o755)
+    (root / artifacts.INDEX).chmod(0)
+    with pytest.raises(ZlForecastError, match=r"unable to open database file\. Let this user read and write it"):
+        artifacts.find("abc")
+
+
 @pytest.mark.parametrize("move", ["inside", "outside", "nowhere", "pipe", "file"])
 def test_what_lies_where_the_folder_should_be_is_refused_and_replaced_and_what_it_points_to_stays(tmp_path, move):
     folder = artifacts.write("abc", _fill)
