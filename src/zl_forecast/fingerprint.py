@@ -16,7 +16,8 @@ import pandas as pd
 PACKAGE = "zl_forecast"
 # They keep, name and move results and make none: a change to them is no reason to fit anything anew.
 MAKE_NO_RESULTS = {
-    f"{PACKAGE}.{name}" for name in ("artifacts", "errors", "fingerprint", "late_import", "paths", "workers")
+    f"{PACKAGE}.{name}"
+    for name in ("artifacts", "errors", "fingerprint", "inventory", "late_import", "paths", "registry", "workers")
 }
 LIBRARIES = (
     "autogluon.tabular",
@@ -100,7 +101,7 @@ def _origin(module: str) -> Path | None:
     """Source file of a module; None for a name that is none, like a class that is imported from one."""
     try:
         spec = find_spec(module)
-    except (ModuleNotFoundError, ValueError):
+    except Exception:  # its package raises: whoever imports it says so, see `registry`
         return None
     return Path(spec.origin) if spec is not None and spec.has_location and spec.origin.endswith(".py") else None
 
@@ -113,7 +114,11 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
     package : str
         What the file's relative imports start from.
     """
-    for node in ast.walk(ast.parse(source)):
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # it cannot be imported: whoever tries says so, see `registry`
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

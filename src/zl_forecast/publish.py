@@ -1,29 +1,46 @@
 """The published snapshot: what BI tools read while builds come and go.
 
-A snapshot is a folder serving/snapshots/<id> with serving.duckdb, one Parquet file a table and report.html. It is written
-under a temporary name, checked by reading it back, renamed, and then the link serving/current is switched to it: one
-atomic step, so a reader sees the old snapshot or the new one, never half of either, and one that holds the old file open
-keeps reading it. A build that fails never gets here.
+A snapshot is a folder serving/snapshots/<id> with serving.duckdb, one Parquet file a table, report.html and manifest.json, which has the
+SHA-256 of each. It is written under a temporary name, checked by reading it back, renamed, and then the link serving/current is
+switched to it: one atomic step, so a reader sees the old snapshot or the new one, never half of either, and one that holds the old file
+open keeps reading it. A build that fails never gets here.
+
+A snapshot never changes: its files are read-only, and before one is taken for published every file is compared with the manifest. Where
+anything differs it is written again beside the damaged one, as <id>-2. Everything below serving is readable by all users, whatever the
+umask; who can reach it is for the permissions of the data folder to say, which no build changes.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from typing import TextIO
 
 import duckdb
 import pandas as pd
 
-from zl_forecast import report
+from zl_forecast import fingerprint, report
 from zl_forecast.errors import ZlForecastError
+from zl_forecast.inventory import difference, inventory, is_digest, kind_of
 from zl_forecast.paths import serving_dir
 
 SNAPSHOTS_KEPT = 3  # a reader of Parquet files opens them one by one: the folder must outlive the switch
 HASHED_DECIMALS = 9
 OF_THE_BUILD = {"monitoring.run_plan"}  # says what a build did; the same forecasts are not published twice for it
 LINKS = ("serving.duckdb", "parquet", "report.html")  # beside `current`, so that paths in BI tools stay short
+MANIFEST = "manifest.json"
+WRITING = ".writing-"
+FILE_MODE = 0o444
+FOLDER_MODE = 0o755  # not 0555: its owner must be able to remove it without being root, with plain `rm -r`
+MAX_WAIT_SECONDS = 600
+POLL_SECONDS = 0.1
 
 
 def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
@@ -42,20 +59,62 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
     Raises
     ------
     ZlForecastError
-        The written snapshot does not read back as it was written (a full disk, for example); nothing is switched.
+        The snapshot cannot be written, or does not read back as it was written (a full disk, for example); nothing is switched.
     """
     facts = pd.DataFrame([_facts(name, relation) for name, relation in sorted(tables.items())])
     named = facts["table_schema"] + "." + facts["table_name"]
     identity = "".join((named + facts["content_hash"])[~named.isin(OF_THE_BUILD)])
+    identity += fingerprint.of_code(report.__name__)  # another page is another snapshot
     snapshot_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
     facts["snapshot_id"] = snapshot_id
     root = serving_dir()
-    final = root / "snapshots" / snapshot_id
-    if not final.exists():
-        _write(tables, facts, final)
-    _switch(root, final)
-    _prune(root, keep=final)
+    snapshots = root / "snapshots"
+    try:
+        for folder in (root, snapshots):
+            folder.mkdir(parents=True, exist_ok=True)
+            _let_all_read(folder)
+        with _one_at_a_time(root):
+            _remove_unfinished(snapshots)
+            final = _find(snapshots, snapshot_id) or _write(tables, facts, snapshots)
+            _switch(root, final)
+            _prune(snapshots, keep=final)
+    except (OSError, duckdb.OperationalError, duckdb.FatalException) as error:
+        raise ZlForecastError(
+            f"snapshot {snapshot_id} could not be published in {root}: {error}. Free some disk space, or let this user write there, "
+            "and run dbt build again. The last published snapshot is untouched."
+        ) from error
     return facts
+
+
+@contextmanager
+def _one_at_a_time(root: Path) -> Iterator[None]:
+    """Wait until no other process publishes here. The system takes the lock from a process that ends, however it ends."""
+    with (root / ".lock").open("a+") as lock:
+        ends = None
+        while not _is_taken(lock):
+            if ends is None:
+                ends = time.monotonic() + MAX_WAIT_SECONDS
+                lock.seek(0)
+                holder = f"process {lock.read().strip() or 'unknown'}"
+                print(f"Waiting for {holder}, which is publishing in {root}", flush=True)
+            if time.monotonic() > ends:
+                raise ZlForecastError(
+                    f"{holder} has been publishing in {root} for more than {MAX_WAIT_SECONDS} s. Wait until it ends, or end it, and "
+                    "run dbt build again. The last published snapshot is untouched."
+                )
+            time.sleep(POLL_SECONDS)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def _is_taken(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _facts(name: str, relation: duckdb.DuckDBPyRelation) -> dict:
@@ -69,12 +128,45 @@ def _facts(name: str, relation: duckdb.DuckDBPyRelation) -> dict:
     rows, content = relation.aggregate(
         f"count(*), coalesce(sum(hash({', '.join(columns)})::hugeint), 0)::varchar"
     ).fetchone()
-    return {"table_schema": schema, "table_name": table, "n_rows": rows, "content_hash": f"{rows}:{content}"}
+    shape = hashlib.sha256(repr((relation.columns, list(map(str, relation.types)))).encode()).hexdigest()[:8]
+    return {"table_schema": schema, "table_name": table, "n_rows": rows, "content_hash": f"{rows}:{content}:{shape}"}
 
 
-def _write(tables: dict[str, duckdb.DuckDBPyRelation], facts: pd.DataFrame, final: Path) -> None:
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=final.parent))
+def _find(snapshots: Path, snapshot_id: str) -> Path | None:
+    """The folder of a snapshot in which all is as it was written, newest first; says so where one is refused."""
+    for folder in sorted(snapshots.glob(f"{snapshot_id}*"), key=lambda folder: (len(folder.name), folder.name))[::-1]:
+        fault = _fault(folder)
+        if not fault:
+            return folder
+        print(f"Snapshot {folder.name}: {fault}; it is written again", flush=True)
+    return None
+
+
+def _fault(folder: Path) -> str:
+    """What about a snapshot is not as it was written, in words; empty where nothing is. Reads every file once."""
+    if (kind := kind_of(folder)) != "a folder":
+        return f"where its folder should be is {kind}"
+    found = inventory(folder)
+    if not is_digest(found.pop(MANIFEST, "")):
+        return f"it has no {MANIFEST}"
+    text = (folder / MANIFEST).read_text(errors="replace")
+    try:
+        manifest = json.loads(text)
+        is_whole = text == _manifest(manifest["tables"], manifest["files"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        is_whole = False
+    return difference(manifest["files"], found) if is_whole else f"{MANIFEST} is not as it was written"
+
+
+def _manifest(tables: list[dict], files: dict[str, str]) -> str:
+    """Text of a manifest; with a digest of its own, so that a change to it shows like one to any other file."""
+    content = {"tables": tables, "files": files}
+    return json.dumps({**content, "sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest()}, indent=1)
+
+
+def _write(tables: dict[str, duckdb.DuckDBPyRelation], facts: pd.DataFrame, snapshots: Path) -> Path:
+    """Write a snapshot and return its folder."""
+    temporary = Path(tempfile.mkdtemp(prefix=WRITING, dir=snapshots))
     try:
         (temporary / "parquet").mkdir()
         with duckdb.connect(str(temporary / "serving.duckdb")) as serving:
@@ -100,36 +192,67 @@ def _write(tables: dict[str, duckdb.DuckDBPyRelation], facts: pd.DataFrame, fina
                             "space and run dbt build again. The last published snapshot is untouched."
                         )
             (temporary / "report.html").write_text(report.render(check), encoding="utf-8")
-        manifest = facts[["table_schema", "table_name", "n_rows", "snapshot_id"]].to_dict("records")
-        (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
-        os.chmod(temporary, 0o755)  # mkdtemp makes it private; BI tools may run as another user
+        described = facts[["table_schema", "table_name", "n_rows", "content_hash", "snapshot_id"]].to_dict("records")
+        (temporary / MANIFEST).write_text(_manifest(described, inventory(temporary)))
+        for path in [temporary, *temporary.rglob("*")]:  # BI tools may run as another user, and the umask may be 077
+            os.chmod(path, FOLDER_MODE if path.is_dir() else FILE_MODE)
+        final = _free(snapshots, facts["snapshot_id"].iloc[0])
         os.rename(temporary, final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    if not os.stat(serving_dir().parent).st_mode & 0o001:
+        print(
+            f"{serving_dir().parent} is closed to other users: `chmod o+x` lets BI tools reach the snapshot", flush=True
+        )
+    return final
+
+
+def _free(snapshots: Path, snapshot_id: str) -> Path:
+    """A name that nothing has, since a damaged snapshot stays for those who read it until it is pruned: <id>, <id>-2, <id>-3 ..."""
+    names = (f"{snapshot_id}-{number}" if number > 1 else snapshot_id for number in count(1))
+    return next(snapshots / name for name in names if not os.path.lexists(snapshots / name))
+
+
+def _let_all_read(folder: Path) -> None:
+    mode = folder.stat().st_mode
+    if mode & FOLDER_MODE != FOLDER_MODE:
+        os.chmod(folder, (mode | FOLDER_MODE) & 0o7777)
 
 
 def _switch(root: Path, final: Path) -> None:
     """Point serving/current at a snapshot, atomically; the short links beside it never change."""
+    with suppress(OSError):  # of another user
+        os.utime(final)  # the newest now, see `_prune`
     _link(root / "current", Path("snapshots") / final.name)
     for name in LINKS:
-        if not (root / name).is_symlink():
-            _link(root / name, Path("current") / name)
+        _link(root / name, Path("current") / name)
 
 
 def _link(link: Path, target: Path) -> None:
-    fresh = link.with_name(f".{link.name}-{os.getpid()}")
+    if link.is_symlink() and link.readlink() == target:
+        return
+    if link.is_dir() and not link.is_symlink():
+        raise ZlForecastError(
+            f"{link} is a folder and must be a link (was it copied with links followed?). Remove it and run dbt build again."
+        )
+    fresh = link.with_name(f".{link.name}-new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
     os.replace(fresh, link)
-    os.utime(link.parent)
 
 
-def _prune(root: Path, keep: Path) -> None:
-    """Remove all but the newest snapshots, and what interrupted builds left behind."""
-    folders = [f for f in (root / "snapshots").iterdir() if f != keep]
-    complete = sorted((f for f in folders if not f.name.startswith(".")), key=lambda f: f.stat().st_mtime, reverse=True)
-    for folder in [*complete[SNAPSHOTS_KEPT - 1 :], *(f for f in folders if f.name.startswith("."))]:
+def _prune(snapshots: Path, keep: Path) -> None:
+    """Remove all but the snapshots that were current last."""
+    folders = [f for f in snapshots.iterdir() if f != keep and not f.name.startswith(".") and f.is_dir()]
+    folders.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in folders[SNAPSHOTS_KEPT - 1 :]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_unfinished(snapshots: Path) -> None:
+    """Remove what interrupted publications have left; the one that may publish now is alone."""
+    for folder in snapshots.glob(f"{WRITING}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

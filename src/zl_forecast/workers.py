@@ -13,10 +13,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -27,6 +29,7 @@ from zl_forecast.errors import TournamentError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 POLL_SECONDS = 0.5
+OOM_SCORE_OF_WORKERS = 500  # of 1,000: as if a fit used half of the memory more than it does
 ENVIRONMENT = {name: str(settings.THREADS_PER_FIT) for name in THREAD_VARIABLES} | {"CUDA_VISIBLE_DEVICES": ""}
 
 
@@ -256,7 +259,7 @@ class _Worker:
         has_begun = False
         try:
             self._receive(job)  # ready
-            self._pipe.send((job.work, job.task, job.environment))
+            self._pipe.send((job.environment, pickle.dumps((job.work, job.task))))
             self._receive(job)  # begun: from here on its time counts, not from the start of the process
             has_begun = True
             return self._receive(job, job.seconds)
@@ -284,6 +287,8 @@ class _Worker:
 def _work(pipe: Connection) -> None:
     """What a worker process does, until it is killed or the process that started it has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the build, which ends its workers
+    with suppress(OSError):  # where memory runs out, Linux ends a fit, and not the build for being larger
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_OF_WORKERS))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tqdm.set_lock(
         threading.RLock()
@@ -291,11 +296,16 @@ def _work(pipe: Connection) -> None:
     prepare_process()
     while True:
         pipe.send(None)  # ready
-        work, task, environment = pipe.recv()
+        environment, pickled = pipe.recv()
         for name in _our_settings().keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
         pipe.send(None)  # begun
+        try:
+            work, task = pickle.loads(pickled)
+        except Exception as error:  # a module that can be imported there cannot be here
+            pipe.send(Lost("failed", f"its process could not load it. {type(error).__name__}: {error}"))
+            continue
         try:
             result = work(task)
         except Exception as error:

@@ -1,6 +1,11 @@
 """Finished work on disk: found again when it is whole, refused when anything about it changed."""
 
+import errno
 import os
+import pickle
+import re
+import shutil
+import socket
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +69,147 @@ def test_a_file_that_the_index_does_not_know_is_refused_and_named(capsys):
     assert "missing or added: models/sitecustomize.py" in capsys.readouterr().out
 
 
+class _Executed:
+    """A pickle that leaves a trace when it is loaded."""
+
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def _link_to_a_folder_with_a_pickle(place):
+    outside = artifacts.artifacts_dir().parent / "outside"
+    outside.mkdir()
+    (outside / "model.pkl").write_bytes(pickle.dumps(_Executed()))
+    place.symlink_to(outside)
+
+
+def _link_to_a_file(place):
+    place.symlink_to("../forecasts.txt")
+
+
+def _socket(place):
+    with socket.socket(socket.AF_UNIX) as own:
+        own.bind(os.path.relpath(place))
+
+
+@pytest.mark.parametrize(
+    ("plant", "told"),
+    [
+        (_link_to_a_folder_with_a_pickle, "models/planted is a link to .*outside"),
+        (_link_to_a_file, "models/planted is a link to ../forecasts.txt"),
+        (lambda place: place.symlink_to("nowhere"), "models/planted is a link to nowhere"),
+        (lambda place: place.symlink_to("."), "models/planted is a link to ."),
+        (os.mkfifo, "models/planted is a named pipe"),
+        (_socket, "models/planted is a socket"),
+        (os.mkdir, "models/planted is an empty folder"),
+        (lambda place: os.makedirs(place / "deep" / "er"), "models/planted/deep/er is an empty folder"),
+        (lambda place: place.write_bytes(b""), "files missing or added: models/planted"),
+        (
+            lambda place: place.with_name("two\nlines\x1b[31m").mkdir(),
+            r"'models/two\\nlines\\x1b\[31m' is an empty folder",
+        ),
+        (lambda place: (shutil.rmtree(place.parent), os.mkfifo(place.parent)), "models is a named pipe"),
+        (
+            lambda place: ((place.parent / "weights.bin").unlink(), os.mkfifo(place.parent / "weights.bin")),
+            "models/weights.bin is a named pipe",
+        ),
+    ],
+)
+def test_whatever_else_lies_in_an_artifact_is_refused_and_named_and_never_opened(
+    monkeypatch, tmp_path, capsys, plant, told
+):
+    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+    folder = artifacts.write("abc", _fill)
+    plant(folder / "models" / "planted")
+    assert artifacts.find("abc") is None
+    shown = capsys.readouterr().out
+    assert re.search(f"^Artifact abc: {told}.*; it is made again$", shown)
+    artifacts.write("abc", _fill)
+    assert artifacts.find("abc") == folder
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("part", ["forecasts.txt", "models", "."])
+def test_what_cannot_be_read_is_refused_and_named(part):
+    folder = artifacts.write("abc", _fill)
+    (folder / part).chmod(0)
+    assert artifacts.look_up("abc").refused == f"{part} is not readable: Permission denied"
+    (folder / part).chmod(0o755)
+    assert artifacts.find("abc")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_may_only_be_read_is_read_and_says_what_it_needs_where_it_must_write():
+    written = artifacts.write("abc", _fill)
+    root = artifacts.artifacts_dir()
+    for path in (root, root / artifacts.INDEX):
+        path.chmod(path.stat().st_mode & 0o555)
+    os.utime(written, (0, 0))
+    assert artifacts.find("abc") == written
+    with pytest.raises(
+        ZlForecastError, match=r"def could not be written .*Permission denied.* let this user write there"
+    ):
+        artifacts.write("def", _fill)
+    os.utime(written, (0, 0))
+    with pytest.raises(ZlForecastError, match=r"readonly database\. Let this user write it and its folder"):
+        artifacts.prune()
+    root.chmod(0o755)
+    (root / artifacts.INDEX).chmod(0)
+    with pytest.raises(ZlForecastError, match=r"unable to open database file\. Let this user read and write it"):
+        artifacts.find("abc")
+
+
+@pytest.mark.parametrize("move", ["inside", "outside", "nowhere", "pipe", "file"])
+def test_what_lies_where_the_folder_should_be_is_refused_and_replaced_and_what_it_points_to_stays(tmp_path, move):
+    folder = artifacts.write("abc", _fill)
+    copy = {"inside": folder.with_name("copy"), "outside": tmp_path / "copy"}.get(move)
+    if copy is None:
+        shutil.rmtree(folder)
+    else:
+        folder.rename(copy)
+    if move == "pipe":
+        os.mkfifo(folder)
+    elif move == "file":
+        folder.write_text("43.7")
+    else:
+        folder.symlink_to(copy or "nowhere")
+    assert re.match("where its folder should be is a (link|named pipe|file)", artifacts.look_up("abc").refused)
+    artifacts.write("abc", _fill)
+    assert artifacts.find("abc") == folder
+    assert not folder.is_symlink()
+    assert copy is None or (copy / "forecasts.txt").exists()
+
+
+def test_a_link_that_nobody_uses_is_removed_and_what_it_points_to_stays(tmp_path):
+    artifacts.write("abc", _fill)
+    (tmp_path / "outside").mkdir()
+    link = artifacts.artifacts_dir() / "link"
+    link.symlink_to(tmp_path / "outside")
+    os.utime(link, (0, 0), follow_symlinks=False)
+    assert artifacts.prune() == 1
+    assert not link.is_symlink()
+    assert (tmp_path / "outside").is_dir()
+    assert artifacts.find("abc")
+
+
+@pytest.mark.parametrize("make", [lambda place: place.symlink_to("forecasts.txt"), os.mkfifo])
+def test_what_could_not_be_vouched_for_is_not_written(make):
+    with pytest.raises(ZlForecastError, match=r"abc: odd is a .*only plain files can be kept"):
+        artifacts.write("abc", lambda folder: (_fill(folder), make(folder / "odd")))
+    assert not any(f.is_dir() for f in artifacts.artifacts_dir().iterdir())
+
+
+def test_an_empty_folder_that_was_written_is_part_of_the_artifact():
+    def fill(folder):
+        _fill(folder)
+        (folder / "logs").mkdir()
+
+    folder = artifacts.write("abc", fill)
+    assert artifacts.find("abc")
+    (folder / "logs").rmdir()
+    assert artifacts.look_up("abc").refused == "files missing or added: logs"
+
+
 def test_another_version_of_a_library_is_refused_and_named(monkeypatch, capsys):
     artifacts.write("abc", _fill)
     monkeypatch.setattr(artifacts, "library_versions", lambda: {**fingerprint.library_versions(), "xgboost": "0.1"})
@@ -85,6 +231,107 @@ def test_a_broken_index_is_an_error_that_names_it():
     (artifacts.artifacts_dir() / artifacts.INDEX).write_bytes(b"no database" * 100)
     with pytest.raises(ZlForecastError, match=r"index.sqlite cannot be used.*Remove the folder"):
         artifacts.find("abc")
+
+
+@pytest.mark.parametrize("column", ["described", "versions", "files", "sha256", "written_at", "artifact_id"])
+@pytest.mark.parametrize("value", [None, "{", '{"a": null}', b"\xff\xfe", "[" * 100_000])
+def test_a_damaged_row_is_refused_and_left_out_and_made_again(capsys, column, value):
+    artifacts.write("sound", _fill, bucket="crush")
+    artifacts.write("abc", _fill, bucket="crush")
+    _index(f"update artifacts set {column} = ? where artifact_id = 'abc'", value)
+    assert artifacts.find("abc") is None
+    assert "Artifact abc: " in capsys.readouterr().out
+    if column != "artifact_id":
+        assert artifacts.entries()["artifact_id"].tolist() == ["sound"]
+        artifacts.prune()
+        assert [row[0] for row in _index("select artifact_id from artifacts")] == ["sound"]
+    artifacts.write("abc", _fill, bucket="crush")
+    assert artifacts.find("abc")
+    artifacts.prune()
+    assert artifacts.find("sound")
+    assert sorted(artifacts.entries()["artifact_id"]) == ["abc", "sound"]
+
+
+def _another_schema(index):
+    with sqlite3.connect(index) as con:
+        con.execute("create table artifacts (artifact_id text primary key, digest text)")
+
+
+def _without_key(index):
+    with sqlite3.connect(index) as con:
+        con.execute(
+            "create table artifacts (artifact_id text, described text, versions text, files text, sha256 text, written_at text)"
+        )
+
+
+def _a_view(index):
+    with sqlite3.connect(index) as con:
+        con.execute("create view artifacts as select 'abc' as artifact_id")
+
+
+@pytest.mark.parametrize(
+    ("put", "told"),
+    [
+        (os.mkdir, "it is a folder"),
+        (os.mkfifo, "it is a named pipe"),
+        (_another_schema, "its table has the columns artifact_id text primary key, digest text"),
+        (_without_key, "its table has the columns artifact_id text, described"),
+        (_a_view, "its table has the columns artifact_id"),
+        (lambda index: index.write_bytes(b"no database" * 100), "file is not a database"),
+    ],
+)
+@pytest.mark.parametrize(
+    "use", [lambda: artifacts.look_up("abc"), artifacts.entries, artifacts.prune, lambda: artifacts.write("abc", _fill)]
+)
+def test_what_is_no_index_is_an_error_with_the_way_out_that_works(put, told, use):
+    root = artifacts.artifacts_dir()
+    root.mkdir()
+    put(root / artifacts.INDEX)
+    with pytest.raises(ZlForecastError, match=rf"index.sqlite cannot be used: {told}.* Remove the folder {root};"):
+        use()
+    shutil.rmtree(root)
+    use()
+
+
+def test_an_index_that_another_build_writes_is_said_to_be_in_use(monkeypatch):
+    artifacts.write("abc", _fill)
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, **{**kwargs, "timeout": 0.1}))
+    with connect(artifacts.artifacts_dir() / artifacts.INDEX) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(ZlForecastError, match=r"cannot be used: database is locked\. Another build has been"):
+            artifacts.find("abc")
+        other.rollback()
+    assert artifacts.find("abc")
+
+
+def test_a_store_that_is_a_file_is_an_error_that_names_it():
+    artifacts.artifacts_dir().write_text("no folder")
+    with pytest.raises(ZlForecastError, match=r"artifacts cannot be used.*must be a folder"):
+        artifacts.find("abc")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), shutil.Error([("a", "b", "No space left on device")])]
+)
+def test_a_full_disk_is_an_error_with_the_way_out_and_leaves_nothing(error):
+    def fill(folder):
+        _fill(folder)
+        raise error
+
+    with pytest.raises(
+        ZlForecastError, match=r"artifact abc could not be written into .*No space left.* Free some disk"
+    ):
+        artifacts.write("abc", fill)
+    assert not any(f.is_dir() for f in artifacts.artifacts_dir().iterdir())
+
+
+def test_an_error_of_the_work_itself_is_not_taken_for_one_of_the_disk():
+    def fill(folder):
+        raise TimeoutError("a lock was not released")
+
+    with pytest.raises(TimeoutError, match="a lock was not released"):
+        artifacts.write("abc", fill)
 
 
 def test_many_writers_at_once_leave_every_artifact_sound():

@@ -258,6 +258,17 @@ BREAKERS = {
 }
 
 
+class _Starving(EqualWeights):
+    """A method for which there is not enough memory, for a while."""
+
+    has_memory = False
+
+    def predict(self, rows):
+        if not self.has_memory:
+            raise MemoryError("no room for 3 GB")
+        return super().predict(rows)
+
+
 class _Witness(EqualWeights):
     """Writes down what it is shown."""
 
@@ -521,6 +532,17 @@ def test_a_method_that_breaks_its_word_leaves_failed_rows_with_the_reason_and_th
     others = result[result["ensemble_method"] != "mine"]
     assert set(others["status"]) == {"ok"}
     assert others[QUANTILES].notna().all(axis=None)
+
+
+def test_what_failed_for_want_of_memory_is_tried_again(monkeypatch, market, tmp_path):
+    registry = _outside(monkeypatch, _Starving)
+    failed, _ = _run(*market, tmp_path, registry)
+    own = failed[failed["ensemble_method"] == "mine"]
+    assert set(own.loc[own["fold_start"] > "2018-01-01", "reason"]) == {"MemoryError: no room for 3 GB"}
+    monkeypatch.setattr(_Starving, "has_memory", True)
+    result, fitted = _run(*market, tmp_path, registry)
+    assert fitted
+    assert "failed" not in set(result["status"])
 
 
 def test_a_method_is_shown_every_outcome_once_on_the_day_it_is_known_and_none_of_those_it_forecasts(

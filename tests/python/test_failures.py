@@ -69,6 +69,28 @@ def test_what_failed_for_want_of_memory_is_tried_again():
     assert not any(f.is_dir() for f in artifacts.artifacts_dir().iterdir())
 
 
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("autogluon.tabular.TabularPredictor.fit", RuntimeError("XGBoostError: std::bad_alloc")),
+        ("autogluon.tabular.TabularPredictor.predict", MemoryError("no room")),
+        ("autogluon.tabular.TabularPredictor.predict", OSError(28, "No space left on device")),
+        ("zl_forecast.tournament.fit.Block.rows", MemoryError("no room")),
+    ],
+)
+def test_want_of_memory_or_disk_at_any_point_is_a_failed_row_that_is_tried_again(monkeypatch, where, error):
+    def starve(*args, **kwargs):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, starve)
+        forecasts = fit.fit_and_score(_task("toy"))
+    assert set(forecasts["status"]) == {"failed"}
+    assert set(forecasts["reason"]) == {f"{type(error).__name__}: {error}"}
+    assert fit.finished(_task("toy")) is None
+    assert set(fit.fit_and_score(_task("toy"))["status"]) == {"ok"}
+
+
 def test_an_explanation_that_raises_costs_no_forecast_and_is_replaced_by_a_permutation(capsys):
     forecasts = fit.fit_and_score(_task("silent"))
     assert set(forecasts["status"]) == {"ok"}

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import active_children
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +82,40 @@ def test_a_process_killed_while_it_starts_costs_no_task():
     os.kill(starting[0].pid, signal.SIGKILL)
     thread.join(60)
     assert all(isinstance(results[i], int) for i in range(6))
+
+
+def _import_of_what_is_only_there() -> None:
+    raise ImportError("libcuda.so.1: cannot open shared object file")
+
+
+class OnlyThere:
+    """What can be pickled, and not be loaded in another process."""
+
+    def __reduce__(self):
+        return _import_of_what_is_only_there, ()
+
+
+def test_a_task_that_its_process_cannot_load_is_lost_with_the_error_and_the_others_are_done():
+    results = dict(workers.run(repr, [OnlyThere(), "one", "two"]))
+    assert {task: result for task, result in results.items() if isinstance(task, str)} == {
+        "one": "'one'",
+        "two": "'two'",
+    }
+    (lost,) = (result for task, result in results.items() if isinstance(task, OnlyThere))
+    assert lost == workers.Lost(
+        "failed", "its process could not load it. ImportError: libcuda.so.1: cannot open shared object file"
+    )
+
+
+def _oom_score(task) -> int:
+    return int(Path("/proc/self/oom_score_adj").read_text())
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="only Linux can be told what to kill first")
+def test_where_memory_runs_out_a_fit_is_killed_and_not_the_build_although_that_is_larger():
+    scores = [score for _, score in workers.run(_oom_score, [0, 1])]
+    assert set(scores) == {workers.OOM_SCORE_OF_WORKERS}
+    assert min(scores) > _oom_score(None)
 
 
 @pytest.mark.parametrize(("does", "how"), [("dies", "exit code -9"), ("leaves", "exit code 3")])

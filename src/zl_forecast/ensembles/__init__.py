@@ -1,12 +1,12 @@
 """The ensemble methods: one module each, with a constant METHOD. The registry is seeds/ensemble_methods.csv, whose rows name the modules."""
 
 from dataclasses import dataclass
-from importlib import import_module
 
 import pandas as pd
 
 from zl_forecast.ensembles.base import EnsembleMethod, Rows
 from zl_forecast.errors import TournamentError
+from zl_forecast.registry import load_constant
 
 FALLBACK = "reference_alone"  # what is published where nothing stands above it, and what every test is against
 
@@ -40,7 +40,7 @@ def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:
     Raises
     ------
     TournamentError
-        A module cannot be found or imported or has no METHOD, a method feeds on one that is not there or feeds on another itself, or
+        A module cannot be found or imported, or its METHOD is missing or no EnsembleMethod, a method feeds on one that is not there or feeds on another itself, or
         there is no reference_alone.
     """
     first_level = set(registry.loc[registry["over"].isna(), "ensemble_method"])
@@ -60,24 +60,13 @@ def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:
 
 
 def _method(name: str, module: str) -> type[EnsembleMethod]:
-    try:
-        found = import_module(module)
-    except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or "?")
-        way_out = (
-            f"Write the module {module}, or correct its name in the seed; a module outside of zl_forecast must be on PYTHONPATH or "
-            "installed."
-            if missing
-            else f"Mend the module {module}, or take the row out of the seed."
-        )
-        raise TournamentError(
-            f"ensemble method '{name}' of seeds/ensemble_methods.csv: {type(error).__name__}: {error}. {way_out}"
-        ) from error
-    if not hasattr(found, "METHOD"):
-        raise TournamentError(
-            f"ensemble method '{name}': module {module} has no constant METHOD. Add METHOD = <your class>."
-        )
-    return found.METHOD
+    return load_constant(
+        f"ensemble method '{name}' of seeds/ensemble_methods.csv",
+        module,
+        "METHOD",
+        "<your subclass of EnsembleMethod>",
+        lambda value: isinstance(value, type) and issubclass(value, EnsembleMethod),
+    )
 
 
 __all__ = ["FALLBACK", "EnsembleMethod", "Registered", "Rows", "load_methods"]

@@ -40,6 +40,7 @@ COLUMNS = {
 }
 FITTED = "fitted.pkl"
 LEAST_SHOWN_WEIGHT = 5e-4
+OUT_OF_MEANS = ("MemoryError", "NotEnoughMemoryError", "OSError")  # of the machine, not of the method
 
 
 @dataclass(frozen=True)
@@ -165,15 +166,16 @@ def forecast_block(block: Block) -> pd.DataFrame:
     result = result.assign(
         kind=block.kind, fold_start=block.start, trained_until=block.trained_until, fingerprint=block.name
     )
-    artifacts.write(
-        block.name,
-        lambda folder: result.to_parquet(folder / FORECASTS),
-        bucket="ensemble",
-        family=" ".join(block.methods),
-        kind=block.kind,
-        fold_start=block.start.date(),
-        trained_until=block.trained_until.date(),
-    )
+    if not result["reason"].str.startswith(OUT_OF_MEANS).any():  # else the next build tries again
+        artifacts.write(
+            block.name,
+            lambda folder: result.to_parquet(folder / FORECASTS),
+            bucket="ensemble",
+            family=" ".join(block.methods),
+            kind=block.kind,
+            fold_start=block.start.date(),
+            trained_until=block.trained_until.date(),
+        )
     return result
 
 

@@ -1,11 +1,9 @@
 """The model families: one module each, with a constant FAMILY. The registry is seeds/families.csv, whose rows name the modules."""
 
-from importlib import import_module
-
 import pandas as pd
 
-from zl_forecast.errors import TournamentError
 from zl_forecast.families.base import Explanation, Family, QuantileModel
+from zl_forecast.registry import load_constant
 
 
 def load_families(families: pd.DataFrame) -> dict[str, Family]:
@@ -19,22 +17,18 @@ def load_families(families: pd.DataFrame) -> dict[str, Family]:
     Raises
     ------
     TournamentError
-        A module cannot be found or has no FAMILY.
+        A module cannot be found or imported, or its FAMILY is missing or no Family.
     """
-    loaded = {}
-    for name, module in families[["family", "module"]].itertuples(index=False):
-        try:
-            loaded[name] = import_module(module).FAMILY
-        except ModuleNotFoundError as error:
-            raise TournamentError(
-                f"family '{name}' of seeds/families.csv: {error}. Write the module {module}, or correct its name in the seed; a "
-                "module outside of zl_forecast must be on PYTHONPATH or installed."
-            ) from error
-        except AttributeError as error:
-            raise TournamentError(
-                f"family '{name}': module {module} has no constant FAMILY. Add FAMILY = Family(...)."
-            ) from error
-    return loaded
+    return {
+        name: load_constant(
+            f"family '{name}' of seeds/families.csv",
+            module,
+            "FAMILY",
+            "Family(...)",
+            lambda value: isinstance(value, Family),
+        )
+        for name, module in families[["family", "module"]].itertuples(index=False)
+    }
 
 
 __all__ = ["Explanation", "Family", "QuantileModel", "load_families"]

@@ -21,6 +21,8 @@ FORECASTS = "forecasts.parquet"
 ATTRIBUTIONS = "attributions.parquet"
 TIMED_OUT = "timed_out.json"
 MODELS = "models"
+# how XGBoost and LightGBM, CatBoost, and PyTorch say it, in errors of their own
+OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "can't allocate memory")
 
 # A predictor notes the versions of all installed packages whenever it is saved, four times a fit, and reads hundreds of files
 # for it: 0.6 s of the 1 s that a small fit took. They do not change while a process lives.
@@ -226,8 +228,9 @@ def fit_and_score(task: Task) -> pd.DataFrame:
 
     try:
         written = artifacts.write(task.fingerprint, fill, **task.described)
-    except _OutOfMeans as error:
-        return without_forecasts(task, "failed", str(error))
+    except (_OutOfMeans, MemoryError) as error:
+        reason = str(error) if isinstance(error, _OutOfMeans) else f"MemoryError: {error}"
+        return without_forecasts(task, "failed", reason)
     return pd.read_parquet(written / FORECASTS).drop(columns="row")
 
 
@@ -266,9 +269,15 @@ class _OutOfMeans(Exception):
     """Memory or disk did not suffice."""
 
 
+def _is_out_of_means(error: Exception) -> bool:
+    from autogluon.core.utils.exceptions import NotEnoughMemoryError
+
+    is_told = any(words in str(error) for words in OUT_OF_MEMORY)
+    return is_told or isinstance(error, (MemoryError, NotEnoughMemoryError, OSError))
+
+
 def _fit(task: Task, path: Path):
     """Fit on the fit part, validate on the newest part, refit on both with what was learnt."""
-    from autogluon.core.utils.exceptions import NotEnoughMemoryError
     from autogluon.features.generators import IdentityFeatureGenerator
     from autogluon.tabular import TabularPredictor
 
@@ -303,9 +312,9 @@ def _fit(task: Task, path: Path):
         )
         validation_loss = -float(predictor.leaderboard().set_index("model").loc[task.name, "score_val"])
         refitted = predictor.refit_full("all", set_best_to_refit_full=False, **budget)[task.name]
-    except (MemoryError, NotEnoughMemoryError, OSError) as error:
-        raise _OutOfMeans(f"{type(error).__name__}: {error}") from error
     except Exception as error:  # one family less must not stop the bucket; its rows say why
+        if _is_out_of_means(error):
+            raise _OutOfMeans(f"{type(error).__name__}: {error}") from error
         return predictor, _facts(None, float("nan"), float("nan"), "failed", f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - started
     predictor.save_space()  # the training rows; they are not needed again
@@ -348,6 +357,8 @@ def _score(task: Task, predictor, facts: dict) -> pd.DataFrame:
             predictor.predict(newest, model=facts["model"])
             seconds = time.perf_counter() - started
         except Exception as error:  # one family less must not stop the bucket; the row says why
+            if _is_out_of_means(error):
+                raise _OutOfMeans(f"{type(error).__name__}: {error}") from error
             label |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
             values = np.full_like(values, np.nan)
     lost = int((~np.isfinite(values)).any(axis=1).sum())

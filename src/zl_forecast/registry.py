@@ -1,0 +1,56 @@
+"""Loads what a seed registers by the name of a module: a family, an ensemble method."""
+
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from zl_forecast.errors import TournamentError
+
+
+def load_constant(row: str, module: str, constant: str, form: str, is_valid: Callable[[Any], bool]) -> Any:
+    """A constant of a module that a row of a seed names.
+
+    Parameters
+    ----------
+    row : str
+        What registers the module, for messages: "family 'toy' of seeds/families.csv".
+    module : str
+        May be anywhere that Python finds it.
+    form : str
+        What the constant should be, for messages: 'Family(...)'.
+    is_valid : callable
+        Whether the constant is what it should be.
+
+    Raises
+    ------
+    TournamentError
+        The module cannot be found or raises while it is imported, whatever it raises; it has no such constant, or another thing under
+        its name.
+    """
+    if not isinstance(module, str) or not module:
+        raise TournamentError(f"{row} names no module. Fill in its column module, or take the row out of the seed.")
+    try:
+        found = import_module(module)
+    except (Exception, SystemExit) as error:
+        raise TournamentError(
+            f"{row}: {type(error).__name__}: {str(error).rstrip('.')}. {_way_out(module, error)}"
+        ) from error
+    if not hasattr(found, constant):
+        raise TournamentError(f"{row}: module {module} has no constant {constant}. Add {constant} = {form}.")
+    value = getattr(found, constant)
+    if not is_valid(value):
+        raise TournamentError(f"{row}: {constant} of module {module} is {value!r:.80}. Write {constant} = {form}.")
+    return value
+
+
+def _way_out(module: object, error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+        return (
+            f"Write the module {module}, or correct its name in the seed; a module outside of zl_forecast must be on PYTHONPATH or "
+            "installed."
+        )
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own[2:] else ""  # two frames of importing
+    return f"Mend the module {module}{where}, or take the row out of the seed."
