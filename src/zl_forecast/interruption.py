@@ -27,13 +27,21 @@ def end_on_interrupt() -> None:
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
-    for child in psutil.Process().children(recursive=True):  # also those that a fit has started
-        with suppress(psutil.Error):
-            child.kill()
+    for child in psutil.Process().children():
+        _kill(child)
     with suppress(OSError):  # nobody reads it
         os.write(_terminal(), MESSAGE)
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)  # not an exit code: a shell then knows that it is to stop as well
+
+
+def _kill(process: psutil.Process) -> None:
+    """Kill a process and what it has started. It is halted first: else it might start a program after it has been asked for them."""
+    with suppress(psutil.Error):  # it has ended by itself
+        process.suspend()
+        for child in process.children():
+            _kill(child)
+        process.kill()
 
 
 def _terminal() -> int:
