@@ -11,6 +11,7 @@ def model(dbt, session):
             "forecasts.zl_forecast_ledger": dbt.ref("zl_forecast_ledger"),
             "forecasts.zl_forecast_accuracy": dbt.ref("zl_forecast_accuracy"),
             "forecasts.zl_backtest": dbt.ref("zl_backtest"),
+            "forecasts.zl_prices": dbt.ref("zl_prices"),
             "forecasts.zl_risk": dbt.ref("zl_risk"),
             "forecasts.zl_paths": dbt.ref("zl_paths"),
             "forecasts.bucket_forecast_ledger": dbt.ref("bucket_forecast_ledger"),

@@ -1,18 +1,23 @@
-"""The `zl` command: what a person wants to see or do outside of dbt."""
+"""The `zl` command: what a person wants to see or do outside of dbt.
+
+The commands that read (summary, leaderboard, plan, health) never write, nor do they look for a landing folder, which may simulate one.
+Text that comes from tables is printed through `printable`.
+"""
 
 import argparse
 import os
 import sys
-from pathlib import Path
 
 import duckdb
 import pandas as pd
 
-from zl_forecast.errors import ZlForecastError
+from zl_forecast.databases import open_snapshot, open_warehouse, snapshot_file
+from zl_forecast.errors import ZlForecastError, printable
 from zl_forecast.health import print_health, told
-from zl_forecast.landing.folder import find_landing, sample_landing
+from zl_forecast.landing.folder import sample_landing
 from zl_forecast.paths import data_docs_dir, serving_dir, warehouse
 from zl_forecast.report import fallbacks_in_force, missing_buckets
+from zl_forecast.run_plan import print_plan
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         "combined in the last published snapshot, and the published line's own record",
     )
     commands.add_parser(
-        "plan", help="print what the last build, or `make plan`, decided to do with each bucket, and why"
+        "plan",
+        help="print what the last build did with each bucket or, after `make plan`, what a build would do, and why",
     )
     commands.add_parser("health", help="print whether each bucket and the forecast is what the tournament promised")
     past = commands.add_parser(
@@ -59,9 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
             buckets = tuple(bucket.strip() for bucket in chosen.buckets.split(",") if bucket.strip())
             replay(chosen.start, chosen.end, chosen.step, buckets, chosen.preset)
         elif chosen.command == "plan":
-            _plan()
+            with open_warehouse("Run `make plan`.") as con:
+                print_plan(con)
         elif chosen.command == "health":
-            with duckdb.connect(str(_published()), read_only=True) as con:
+            with open_snapshot() as con:
                 print_health(con)
         elif chosen.command == "leaderboard" and chosen.bucket == "ensemble":
             _ensemble_leaderboard()
@@ -73,22 +80,20 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `zl summary | head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it ends
     except ZlForecastError as error:
-        print(f"zl: {error}", file=sys.stderr)
+        print("zl:", _printable_lines(str(error)), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # as a shell reports it
     return 0
 
 
-def _published() -> Path:
-    """The last published snapshot."""
-    database = serving_dir() / "serving.duckdb"
-    if not database.exists():
-        raise ZlForecastError(f"nothing has been published in {serving_dir()} yet. Run `make build` (or `dbt build`).")
-    return database
+def _printable_lines(text: str) -> str:
+    """`printable`, but for the line breaks of a text that is our own."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _summary() -> None:
-    database = _published()
-    with duckdb.connect(str(database), read_only=True) as con:
+    with open_snapshot() as con:
         rows = con.execute(
             """
             select horizon_code, target_date, last_price, p10, p50, p90, prob_up, verdict, backtest_pinball_skill,
@@ -111,60 +116,41 @@ def _summary() -> None:
             """
         ).fetchall()
     as_of, source, regime, last = rows[0][11], rows[0][12], rows[0][13], rows[0][2]
-    print(f"\nSoybean oil (CBOT ZL), cents/lb, as of {as_of}: last {last:.2f}, regime {regime}, {source} data\n")
+    print(
+        f"\nSoybean oil (CBOT ZL), cents/lb, as of {as_of}: last {last:.2f}, regime {printable(regime)}, {printable(source)} data\n"
+    )
     print("horizon  target       P10     P50     P90     up   verdict    pinball skill  80% coverage  method")
     for code, target, _, p10, p50, p90, up, verdict, skill, coverage, method, *_ in rows:
         print(
-            f"{code:7}  {target}  {p10:6.2f}  {p50:6.2f}  {p90:6.2f}  {up:4.0%}   {verdict:9}  {told(skill, '+z.1%'):>12}  "
-            f"{told(coverage, '.0%'):>12}  {method}"
+            f"{printable(code):7}  {target}  {p10:6.2f}  {p50:6.2f}  {p90:6.2f}  {up:4.0%}   {printable(verdict):9}  "
+            f"{told(skill, '+z.1%'):>12}  {told(coverage, '.0%'):>12}  {printable(method)}"
         )
     if fallback:
-        print(f"\n{fallback}")
+        print(f"\n{printable(fallback)}")
     for buckets, trigger in renewed:
         print(
-            f"\nChosen and fitted anew for {as_of} ({trigger}): {buckets}. See monitoring.run_history, monitoring.promotions."
+            f"\nChosen and fitted anew for {as_of} ({printable(trigger)}): {printable(buckets)}. "
+            "See monitoring.run_history, monitoring.promotions."
         )
     if too_few:
-        print(f"\n{too_few}")
+        print(f"\n{printable(too_few)}")
     if quarantined:
-        print(f"\nQuarantined buckets (left out of the forecast): {', '.join(quarantined)}. See monitoring.gx_results.")
+        print(
+            f"\nQuarantined buckets (left out of the forecast): {printable(', '.join(quarantined))}. See monitoring.gx_results."
+        )
     if source == "simulated":
         print(
             "\nThis is the simulated market. To forecast real data: ZL_LANDING_DIR=<folder with bars_daily files> make build"
         )
     print(
-        f"\nRead on: {serving_dir() / 'report.html'} (page), {database} (for BI: schemas forecasts, monitoring),"
-        f"\n         {data_docs_dir()} (data quality), `make docs` (lineage). Landing: {find_landing().path}"
-    )
-
-
-def _plan() -> None:
-    way_out = "Run `make plan`."
-    if not warehouse().exists():
-        raise ZlForecastError(f"there is no warehouse {warehouse()} yet. {way_out}")
-    try:
-        con = duckdb.connect(str(warehouse()), read_only=True)
-    except duckdb.IOException as error:
-        raise ZlForecastError(f"{warehouse()} is in use: a build is running. Try again when it has ended.") from error
-    with con:
-        try:
-            rows = con.execute(
-                "select bucket, action, coalesce(trigger, ''), n_to_train, reason, as_of_date from monitoring.run_plan order by bucket"
-            ).fetchall()
-        except duckdb.CatalogException as error:
-            raise ZlForecastError(f"{warehouse()} has no plan. {way_out}") from error
-    print(f"\nPlan as of {rows[0][5]}\n\nbucket      action        trigger           to train  reason")
-    for bucket, action, trigger, n_to_train, reason, _ in rows:
-        print(f"{bucket:10}  {action:12}  {trigger:16}  {n_to_train:8}  {reason}")
-    fits = sum(row[3] for row in rows)
-    print(
-        f"\nNext: `make build`{f' ({fits} fits)' if fits else ''}. To override: make build DBT_FLAGS=\"--vars 'tournament: never'\" (or always)."
+        f"\nRead on: {serving_dir() / 'report.html'} (page), {snapshot_file()} (for BI: schemas forecasts, monitoring),"
+        f"\n         {data_docs_dir()} (data quality), `make docs` (lineage)."
     )
 
 
 def _ensemble_leaderboard() -> None:
-    database = _published()
-    with duckdb.connect(str(database), read_only=True) as con:
+    database = snapshot_file()
+    with open_snapshot() as con:
         try:
             board = con.sql("from monitoring.ensemble_leaderboard order by horizon_days, place").df()
         except duckdb.CatalogException as error:
@@ -190,11 +176,12 @@ def _ensemble_leaderboard() -> None:
             where subject = 'published'
             """
         ).df()
-    print(f"\nHow the inputs are combined, as of {as_of}, {source} data")
+    print(f"\nHow the inputs are combined, as of {as_of}, {printable(source)} data")
+    board[["ensemble_method", "why"]] = board[["ensemble_method", "why"]].map(printable)
     width = board["ensemble_method"].str.len().max()
     for (days, code), own in board.groupby(["horizon_days", "horizon_code"]):
         print(
-            f"\nensemble, {code}: pinball relative to the reference, coverage of the 50, 80 and 90 % bands, width of the 80 % band "
+            f"\nensemble, {printable(code)}: pinball relative to the reference, coverage of the 50, 80 and 90 % bands, width of the 80 % band "
             f"relative to the reference's, mean seconds a block\nplace  {'method':{width}}    score  pinball  coverage 50/80/90  "
             "width    fit s  score s  p (MCS)  p (DM)  share  why"
         )
@@ -224,55 +211,56 @@ def _record(records: pd.DataFrame) -> str:
     return (
         f"{line['n_rows']} forecasts, pinball skill {told(line['pinball_skill'], '+z.1%')}, coverage of the 80 % band "
         f"{told(line['coverage_80'], '.0%')}, of the 90 % band {told(line['coverage_90'], '.0%')}, p "
-        f"{told(line['p_value'], '.3f')}: {line['verdict']}"
+        f"{told(line['p_value'], '.3f')}: {printable(line['verdict'])}"
     )
 
 
 def _leaderboard(bucket: str) -> None:
     from zl_forecast.tournament.leaderboard import newest_year  # brings AutoGluon, which takes seconds
 
-    if not warehouse().exists():
-        raise ZlForecastError(f"there is no warehouse {warehouse()} yet. Run `make tournament BUCKET={bucket}`.")
-    with duckdb.connect(str(warehouse()), read_only=True) as con:
-        rows = con.execute(
-            """
-            select horizon_code, place, family, score, pinball_gain, rmse_pct, coverage_80, fit_seconds_total,
-                1000 * score_seconds, p_value_holm, verdict, why
-            from monitoring.leaderboard where bucket = ? order by horizon_days, place
-            """,
-            [bucket],
-        ).fetchall()
+    way_out = f"Run `make tournament BUCKET={bucket}`."
+    with open_warehouse(way_out) as con:
+        try:
+            rows = con.execute(
+                """
+                select horizon_code, place, family, score, pinball_gain, rmse_pct, coverage_80, fit_seconds_total,
+                    1000 * score_seconds, p_value_holm, verdict, why
+                from monitoring.leaderboard where bucket = ? order by horizon_days, place
+                """,
+                [bucket],
+            ).fetchall()
+        except duckdb.CatalogException as error:
+            raise ZlForecastError(f"{warehouse()} has no leaderboard yet. {way_out}") from error
         if not rows:
-            raise ZlForecastError(
-                f"monitoring.leaderboard has no bucket '{bucket}'. Run `make tournament BUCKET={bucket}`."
-            )
+            raise ZlForecastError(f"monitoring.leaderboard has no bucket '{bucket}'. {way_out}")
         reasons = con.execute(
             "select horizon_code, place, explanation from monitoring.forecast_explanations where bucket = ? order by all",
             [bucket],
         ).fetchall()
-        board, path = newest_year(bucket, con)
+        board = newest_year(bucket, con)
     horizon = None
     for code, place, family, score, gain, rmse, coverage, fit, scoring, p_value, verdict, why in rows:
         if code != horizon:
             horizon = code
-            print(f"\n{bucket}, {code}: pinball relative to the reference, 80 % coverage, seconds to fit all blocks")
+            print(
+                f"\n{bucket}, {printable(code)}: pinball relative to the reference, 80 % coverage, seconds to fit all blocks"
+            )
             print(
                 "place  family         score   pinball   RMSE %  coverage    fit s  score ms  p (Holm)  verdict   why"
             )
         numbers = ("-",) * 3 if gain is None else (f"{gain:+.1%}", f"{rmse:.2f}", f"{coverage:.0%}")
         print(
-            f"{place:5}  {family:13} {'-' if score is None else f'{score:+.4f}':>7}  {numbers[0]:>8}  {numbers[1]:>7}  "
+            f"{place:5}  {printable(family):13} {'-' if score is None else f'{score:+.4f}':>7}  {numbers[0]:>8}  {numbers[1]:>7}  "
             f"{numbers[2]:>8} {fit or 0:8.1f}  {scoring or 0:8.2f}  {'-' if p_value is None else f'{p_value:.3f}':>8}  "
-            f"{verdict or '-':8}  {why}"
+            f"{printable(verdict or '-'):8}  {printable(why)}"
         )
         for _, number, explanation in (r for r in reasons if place == 1 and r[0] == code):
-            print(f"{'':7}{number}. {explanation}")
+            print(f"{'':7}{number}. {printable(explanation)}")
     print(
-        f"\nAutoGluon's own leaderboard on the newest year's block, all horizons (minus pinball, scaled units):\n\n{board}"
-    )
-    print(
-        f"\nRead on: monitoring.leaderboard, feature_attributions, forecast_explanations in {warehouse()};"
-        f"\n         TabularPredictor.load('{path}') has all of these models. `make build` brings all buckets back together."
+        f"\nAutoGluon's own leaderboard on the newest year's block, all horizons (minus pinball, scaled units):\n\n"
+        f"{_printable_lines(board)}"
+        f"\n\nRead on: monitoring.leaderboard, feature_attributions, forecast_explanations in {warehouse()};"
+        "\n         `make build` brings all buckets back together."
     )
 
 

@@ -2,12 +2,23 @@
 
 
 def printable(text: object) -> str:
-    """Text that is safe on a terminal: characters that are not printable (escape sequences, line ends) are escaped."""
+    r"""Text from data as one line that a terminal can only show: control characters, line breaks included, are escaped.
+
+    A symbol or a title may hold escape sequences that recolour, erase or retitle the terminal of whoever reads it, and marks
+    that turn the direction of writing round.
+
+    >>> printable("ZL\x1b[31m\n")
+    'ZL\\x1b[31m\\n'
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 class ZlForecastError(Exception):
     """Base of all errors that this package raises on purpose."""
+
+
+class DatabaseInUse(ZlForecastError):
+    """Another process has a DuckDB file open, and the file admits no second one."""
 
 
 class LandingError(ZlForecastError):

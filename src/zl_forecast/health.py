@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from zl_forecast.errors import ZlForecastError
+from zl_forecast.errors import ZlForecastError, printable
 
 MIN_PROMISE_WEEKS = 104  # as in int_health__weeks.sql
 
@@ -58,23 +58,25 @@ def print_health(con: duckdb.DuckDBPyConnection) -> None:
     if rows.empty:
         raise ZlForecastError("monitoring.model_health is empty: nothing was forecast. Run `make build`.")
     newest, source = rows["week_ending"].max(), rows["data_source"].iloc[0]
-    print(f"\nModel health, week to {newest:%Y-%m-%d}, {source} data: is the loss what the tournament had promised?\n")
+    print(
+        f"\nModel health, week to {newest:%Y-%m-%d}, {printable(source)} data: is the loss what the tournament had promised?\n"
+    )
     print(
         "subject     horizon  state     since       gain / promised  80% coverage  statistic (watch, degraded)  drift  why"
     )
     for row in rows.itertuples():
         statistic = f"{told(row.statistic, '.1f')} ({told(row.watch_at, '.1f')}, {told(row.degraded_at, '.1f')})"
         print(
-            f"{row.subject:11} {row.horizon_code:7}  {row.state:8}  {row.state_since:%Y-%m-%d}  "
+            f"{printable(row.subject):11} {printable(row.horizon_code):7}  {printable(row.state):8}  {row.state_since:%Y-%m-%d}  "
             f"{told(row.pinball_gain, '+z.1%'):>6} / {told(row.promised_gain, '+z.1%'):<6}  "
-            f"{told(row.coverage_80, '.0%'):>12}  {statistic:>27}  {told(row.share_beyond, '.0%'):>5}  {row.reason}"
+            f"{told(row.coverage_80, '.0%'):>12}  {statistic:>27}  {told(row.share_beyond, '.0%'):>5}  {printable(row.reason)}"
         )
     print(
         "\ngain: share by which the pinball loss of the last 26 weeks lies below the reference's; promised: the same, as measured before "
         "the block.\nstatistic: evidence that losses exceed the promise. drift: share of features whose mean of 63 sessions has moved by "
         "more than two standard deviations.\nAt 3m and 6m the test finds few breaks within a year: `healthy` says little there.\n"
     )
-    print(_next_step(rows))
+    print(printable(_next_step(rows)))
 
 
 def _next_step(rows: pd.DataFrame) -> str:

@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from zl_forecast import settings
-from zl_forecast.errors import ZlForecastError
+from zl_forecast.databases import open_database
+from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
 from zl_forecast.health import told
 from zl_forecast.landing import TABLES, Landing, find_landing
 from zl_forecast.landing.folder import SIMULATED_MARKER
@@ -337,7 +338,7 @@ def report(warehouse: Path, seconds: dict[date, float]) -> str:
     str
         Re-tournaments with their triggers, accuracy by horizon, coverage by quarter, fallbacks and health, wall time.
     """
-    with duckdb.connect(str(warehouse), read_only=True) as con:
+    with open_database(warehouse) as con:
         source = con.sql("select any_value(data_source) from forecasts.zl_forecast_ledger").fetchone()[0]
         history = _rows(con, "monitoring.run_history", "order by as_of_date, bucket")
         ledger = _rows(con, "forecasts.zl_forecast_ledger", "order by as_of_date, horizon_days")
@@ -346,7 +347,7 @@ def report(warehouse: Path, seconds: dict[date, float]) -> str:
     days = sorted(seconds)
     return "\n".join(
         [
-            f"# Replay {days[0]} to {days[-1]}: {len(days)} steps, {source} data",
+            f"# Replay {days[0]} to {days[-1]}: {len(days)} steps, {printable(source)} data",
             "",
             "## What was done, and why",
             "",
@@ -386,7 +387,7 @@ def draw(warehouse: Path, to: Path) -> bool:
     """
     from matplotlib.figure import Figure
 
-    with duckdb.connect(str(warehouse), read_only=True) as con:
+    with open_database(warehouse) as con:
         due = _rows(con, "forecasts.zl_forecast_accuracy", "order by target_date, as_of_date")
         history = _rows(con, "monitoring.run_history", "order by as_of_date")
     if due.empty:
@@ -535,7 +536,9 @@ def _table(frame: pd.DataFrame) -> str:
     """A Markdown table that can be read as it is, too."""
     if frame.empty:
         return "Nothing has matured yet."
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in [frame.columns, *frame.to_numpy(dtype=object)]]
+    cells = [
+        [printable(cell).replace("|", "\\|") for cell in row] for row in [frame.columns, *frame.to_numpy(dtype=object)]
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
@@ -553,9 +556,11 @@ def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str) -> pd.DataFrame
 def _actions(warehouse: Path) -> str:
     """What the last step did, for the progress bar."""
     try:
-        with duckdb.connect(str(warehouse), read_only=True) as con:
+        with open_database(warehouse) as con:
             plan = _rows(con, "monitoring.run_plan", "")
-    except duckdb.IOException:  # nothing has been built, or a build was killed and left its log behind
+    except DatabaseInUse:  # the same replay runs elsewhere
+        raise
+    except ZlForecastError:  # nothing has been built yet
         return "-"
     if plan.empty:
         return "built"

@@ -31,10 +31,17 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
     forecast = con.sql("from forecasts.zl_forecast order by horizon_days").df()
     history = con.sql(
         """
-        select as_of_date, any_value(last_price) as close from forecasts.zl_backtest
-        group by as_of_date order by as_of_date desc limit 250
+        with newest as (
+            select max(as_of_date) as as_of_date from forecasts.zl_forecast
+        )
+
+        select prices.as_of_date, prices.close
+        from forecasts.zl_prices as prices
+        inner join newest
+            on prices.as_of_date between newest.as_of_date - interval 1 year and newest.as_of_date
+        order by prices.as_of_date
         """
-    ).df()[::-1]
+    ).df()
     first = forecast.iloc[0]
     simulated = first["data_source"] == "simulated"
     banner = (
@@ -264,8 +271,8 @@ def _fan(history, forecast) -> str:
         parts.append(f'<polygon points="{points([*upper, *reversed(lower)])}" fill="{colour}"/>')
     median = [(origin, last), *zip(forecast["target_date"], forecast["p50"], strict=True)]
     parts.append(f'<polyline points="{points(median)}" fill="none" stroke="#1f4e79" stroke-width="2"/>')
-    closes = [*zip(history["as_of_date"], history["close"], strict=True), (origin, last)]
-    parts.append(f'<polyline points="{points(closes)}" fill="none" stroke="#222" stroke-width="1.5"/>')
+    closes = zip(history["as_of_date"], history["close"], strict=True)  # the newest one is where the bands begin
+    parts.append(f'<polyline class="history" points="{points(closes)}" fill="none" stroke="#222" stroke-width="1.5"/>')
     for fraction in (0, 0.25, 0.5, 0.75, 1):
         price = low + fraction * (high - low)
         parts.append(f'<text x="4" y="{y(price) + 4:.1f}">{price:.1f}</text>')

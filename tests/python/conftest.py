@@ -173,6 +173,15 @@ def read(warehouse: Path, query: str) -> pa.Table:
         return con.sql(query).to_arrow_table()
 
 
+def listing(folder: Path) -> dict[str, tuple]:
+    """Everything below a folder with what a write would change."""
+    return {
+        str(path.relative_to(folder)): (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        for path in [folder, *folder.rglob("*")]
+        for stat in [path.lstat()]
+    }
+
+
 def _json(path: Path) -> dict:
     return json.loads(path.read_text()) if path.exists() else {}
 

@@ -1,11 +1,13 @@
 """The system as it is operated: what a build does with what earlier ones left."""
 
+import re
 import shutil
 
 import duckdb
 import pandas as pd
 import pytest
 
+from zl_forecast import cli
 from zl_forecast.sample import simulate, write_landing
 
 BUCKET = "crush"
@@ -87,6 +89,20 @@ def test_a_tampered_model_is_refused_by_name_in_the_plan_and_without_training_th
     _tamper_with_the_live_ridge(data_dir)
     run_dbt(_build("never", "+run_plan"), landing=landing, data_dir=data_dir)
     assert (_plan(data_dir)["action"], _plan(data_dir)["n_to_train"]) == ("wait", 1)
+
+
+def test_the_printed_plan_is_of_the_past_after_a_build_and_else_of_the_future(built, held, monkeypatch, capsys):
+    def printed(data_dir) -> str:
+        monkeypatch.setenv("ZL_DATA_DIR", str(data_dir))
+        assert cli.main(["plan"]) == 0
+        return capsys.readouterr().out
+
+    assert "\nDone by the build that ended " in printed(built.data_dir)
+    assert "Next: on the same data a build trains nothing." in printed(built.data_dir)
+    # of one bucket, and not published: its fits are there, and are not announced once more
+    assert ": what `make build` would do\n" in printed(held)
+    if _plan(held)["n_to_train"]:
+        assert re.search(r"Next: `make build` \((\d+) fits?, \1 of them trained since\)", printed(held))
 
 
 def test_a_word_that_tournament_does_not_know_is_refused(run_dbt, held, landing):

@@ -1,6 +1,7 @@
 """The report page, `zl summary` and `zl leaderboard ensemble`: what they say is what the tables hold, whatever is missing."""
 
 import re
+from functools import partial
 from html.parser import HTMLParser
 
 import duckdb
@@ -54,6 +55,9 @@ HISTORY = pd.DataFrame(
         "horizon_days": 5,
     }
 )
+# two years and a session ahead of the forecast; the backtest above ends a day before it
+PRICES = pd.DataFrame({"as_of_date": pd.bdate_range("2022-03-15", "2024-03-18")})
+PRICES["close"] = 40 + PRICES.index.to_series() / 100
 # of the published line: another number at every horizon
 RECORD = pd.DataFrame(
     {
@@ -114,7 +118,9 @@ def explanations(leaderboard: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def snapshot(con=None, forecast=FORECAST, history=HISTORY, **tables: pd.DataFrame) -> duckdb.DuckDBPyConnection:
+def snapshot(
+    con=None, forecast=FORECAST, history=HISTORY, prices=None, **tables: pd.DataFrame
+) -> duckdb.DuckDBPyConnection:
     """What the page reads; other tables that are not given are empty."""
     con = con or duckdb.connect()
     con.execute("create schema forecasts; create schema monitoring")
@@ -130,6 +136,8 @@ def snapshot(con=None, forecast=FORECAST, history=HISTORY, **tables: pd.DataFram
     con.execute("create table forecasts.zl_forecast as from newest")
     con.execute("create table forecasts.zl_forecast_ledger as from newest")
     con.execute("create table forecasts.zl_backtest as from history")
+    con.register("prices", PRICES if prices is None else prices)
+    con.execute("create table forecasts.zl_prices as from prices")
     con.execute(f"create table forecasts.zl_risk ({risk.TYPES})")
     if "zl_risk" in tables:
         con.register("rows", tables["zl_risk"])
@@ -249,6 +257,26 @@ def test_a_winner_that_no_feature_moves_says_so():
     assert page(explained=False).count("No feature moves its newest forecast") == len(BUCKETS) * len(CODES)
 
 
+@pytest.mark.parametrize("missing", [None, "2024-03-01"])
+def test_the_chart_draws_every_close_of_the_last_year_and_nothing_else(missing):
+    prices = PRICES[PRICES["as_of_date"] != missing]
+    picture = re.search("<svg.*?</svg>", page(prices=prices))[0]
+    drawn = [pair.split(",") for pair in re.search('class="history" points="(.*?)"', picture)[1].split(" ")]
+    expected = prices[prices["as_of_date"].between("2023-03-15", "2024-03-15")]
+    assert len(drawn) == len(expected) == 263 - (missing is not None)
+
+    ends = [pd.Timestamp(day) for day in re.findall(r">(\d{4}-\d{2}-\d{2})<", picture)]
+    assert ends == [expected["as_of_date"].min(), FORECAST["target_date"]]
+    width = report.WIDTH - 2 * report.MARGIN
+    days = (expected["as_of_date"] - ends[0]) / (ends[1] - ends[0])
+    assert [float(x) for x, _ in drawn] == pytest.approx(list(report.MARGIN + days * width), abs=0.051)
+    # the scale is read off the labels at the left, which a reader goes by
+    labels = re.findall(r'<text x="4" y="([\d.]+)">([\d.]+)</text>', picture)
+    (y_low, low), (y_high, high) = [(float(y) - 4, float(price)) for y, price in (labels[0], labels[-1])]
+    closes = [low + (float(y) - y_low) / (y_high - y_low) * (high - low) for _, y in drawn]
+    assert closes == pytest.approx(list(expected["close"]), abs=0.1)  # labels have one digit
+
+
 def test_the_page_has_every_part_in_its_order():
     text = page()
     assert re.findall("<h2>(.*?)</h2>", text) == [
@@ -342,17 +370,18 @@ def test_simulated_data_keep_their_banner_and_market_data_have_none():
     assert "Simulated market" not in page(forecast={**FORECAST, "data_source": "market"})
 
 
+def publish(data_dir, **tables) -> str:
+    """Write a snapshot to where the commands look for it; returns its page."""
+    (data_dir / "serving").mkdir(parents=True)
+    with duckdb.connect(str(data_dir / "serving" / "serving.duckdb")) as con:
+        return report.render(snapshot(con, **tables))
+
+
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """Writes a snapshot to where the commands look for it."""
+    """The function `publish` above, to where ZL_DATA_DIR points."""
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
-
-    def write(**tables) -> str:
-        (tmp_path / "serving").mkdir()
-        with duckdb.connect(str(tmp_path / "serving" / "serving.duckdb")) as con:
-            return report.render(snapshot(con, **tables))
-
-    return write
+    return partial(publish, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -383,25 +412,6 @@ def test_the_summary_says_which_buckets_were_chosen_anew_and_why(published, caps
     published(run_plan=actions)
     assert cli.main(["summary"]) == 0
     assert re.search(r"Chosen and fitted anew for 2024-03-15.* \(degraded\): crush, fx\.", capsys.readouterr().out)
-
-
-def test_the_plan_is_printed_a_line_a_bucket_with_the_next_step(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
-    assert cli.main(["plan"]) == 1
-    assert "Run `make plan`." in capsys.readouterr().err
-    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
-        con.execute(
-            "create schema monitoring; create table monitoring.run_plan as from (values "
-            "('crush', 'retournament', 'degraded', 5, 'degraded at 1w since 2021-03-12', date '2021-03-16'), "
-            "('fed', 'nothing', null, 0, 'no row has changed', date '2021-03-16')) "
-            "as plan (bucket, action, trigger, n_to_train, reason, as_of_date)"
-        )
-    assert cli.main(["plan"]) == 0
-    printed = capsys.readouterr().out
-    assert "Plan as of 2021-03-16" in printed
-    assert "Next: `make build` (5 fits)." in printed
-    assert re.search(r"^crush +retournament +degraded +5  degraded at 1w since 2021-03-12$", printed, flags=re.M)
-    assert re.search(r"^fed +nothing +0  no row has changed$", printed, flags=re.M)
 
 
 def test_the_ensemble_leaderboard_is_printed_row_by_row_with_the_line_s_own_record(published, capsys):

@@ -200,6 +200,52 @@ def test_processes_end_with_the_build(tmp_path, how):
         time.sleep(0.1)
 
 
+@pytest.mark.parametrize("how", ["SIGINT of a terminal", "SIGINT", "SIGTERM"])
+def test_an_interrupted_build_ends_at_once_with_all_its_processes(tmp_path, how):
+    """As dbt does it: models run in threads of a pool, and after Ctrl-C it waits for them. A fit has started a program of its own."""
+    (tmp_path / "build.py").write_text(
+        textwrap.dedent(
+            """
+            import subprocess
+            import time
+            from multiprocessing.pool import ThreadPool
+
+            from zl_forecast import workers
+            from zl_forecast.interruption import end_on_interrupt
+
+            if __name__ == "__main__":
+                end_on_interrupt()
+                pool = ThreadPool(2)
+                fits = pool.apply_async(lambda: list(workers.run(subprocess.call, [["sleep", "60"], ["sleep", "61"]])))
+                pool.apply_async(lambda: [sum(range(10_000)) for _ in range(1_000_000)])
+                try:
+                    fits.get()
+                except KeyboardInterrupt:
+                    pool.close()
+                    pool.join()
+                    raise
+            """
+        )
+    )
+    build = subprocess.Popen([sys.executable, "build.py"], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE)
+    while not any("sleep" in line for line in _group(build.pid)):
+        assert build.poll() is None
+        time.sleep(0.1)
+    started = time.monotonic()
+    number = signal.Signals[how.split()[0]]
+    os.killpg(build.pid, number) if "terminal" in how else build.send_signal(number)
+    try:
+        said = build.communicate(timeout=5)[1]
+        while _group(build.pid):
+            assert time.monotonic() - started < 5, _group(build.pid)
+            time.sleep(0.05)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(build.pid, signal.SIGKILL)
+    assert build.returncode == -number
+    assert said.decode() == "\nInterrupted. The same command goes on from what is finished.\n"
+
+
 def _group(leader: int) -> list[str]:
     found = subprocess.run(["ps", "-o", "pid=,stat=,args=", "-g", str(leader)], capture_output=True, text=True).stdout
     return [line for line in found.splitlines() if " Z" not in line and "resource_tracker" not in line]

@@ -86,7 +86,8 @@ final as (
 
         ---------- as of
         newest_session as as_of_date,
-        data_source
+        data_source,
+        timezone('UTC', now())::timestamp as planned_at
     from decided
 )
 

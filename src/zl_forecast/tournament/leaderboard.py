@@ -1,10 +1,11 @@
 """One AutoGluon predictor with all fitted families of a bucket, so that they meet on AutoGluon's own leaderboard.
 
-Each family was fitted by a predictor of its own, in a process of its own; here they are put side by side, as they are.
+Each family was fitted by a predictor of its own, in a process of its own; here they are put side by side, as they are. The
+predictor that holds them needs a folder; it is a temporary one, since reading a leaderboard writes nothing.
 """
 
 import json
-import shutil
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -15,13 +16,12 @@ from zl_forecast import artifacts, settings
 from zl_forecast.errors import TournamentError
 from zl_forecast.families import QuantileModel, load_families
 from zl_forecast.families.stacking import column
-from zl_forecast.paths import data_dir
 from zl_forecast.tournament.fit import MODELS, Task
 from zl_forecast.tournament.specialist import Tournament
 
 
-def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> tuple[str, Path]:
-    """AutoGluon's leaderboard of a bucket's last tournament on the newest year's block, as text, and the predictor's folder.
+def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> str:
+    """AutoGluon's leaderboard of a bucket's last tournament on the newest year's block, as text.
 
     Parameters
     ----------
@@ -61,12 +61,11 @@ def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> tuple[str, Path]
             f"none of the models of bucket '{bucket}' is in {artifacts.artifacts_dir()}: the code, the data or a library has "
             f"changed since its tournament, or the folder is another one. {way_out}"
         )
-    path = data_dir() / "leaderboards" / bucket
-    shutil.rmtree(path, ignore_errors=True)
-    board = autogluon_leaderboard(tasks, path)
+    with tempfile.TemporaryDirectory(prefix="zl-leaderboard-") as folder:
+        board = autogluon_leaderboard(tasks, Path(folder))
     missing = sorted(set(enrolled) - set(board["model"]))
     note = f"\nNot fitted on this block: {', '.join(missing)}" if missing else ""
-    return board.to_string(float_format=lambda value: f"{value:.4f}") + note, path
+    return board.to_string(float_format=lambda value: f"{value:.4f}") + note
 
 
 class FittedModel(QuantileModel):
@@ -107,6 +106,8 @@ def _predictor(folder: str):
 
 def _models(task: Task) -> Path | None:
     """Folder of a task's fitted models; None where there are none, because it failed or they were not kept."""
+    if not (artifacts.artifacts_dir() / artifacts.INDEX).exists():
+        return None  # looking it up would make a store
     folder = artifacts.find(task.fingerprint)
     if folder is None or not (folder / MODELS).exists():
         return None
@@ -122,7 +123,7 @@ def autogluon_leaderboard(tasks: list[Task], path: Path) -> pd.DataFrame:
     tasks : list of Task
         Of one block whose models are kept.
     path : Path
-        Folder of the predictor with all of them; load it with `TabularPredictor.load`.
+        Folder for the predictor with all of them; may exist, empty.
 
     Returns
     -------
