@@ -7,7 +7,7 @@ from arch.bootstrap import MCS
 
 from zl_forecast import settings
 from zl_forecast.ensembles import evidence
-from zl_forecast.ensembles.evidence import BLOCK, LEAST_SAMPLES, compared, confidence_set, ensemble_evidence
+from zl_forecast.ensembles.evidence import BLOCK, compared, confidence_set, ensemble_evidence
 
 
 def _evidence(table: pd.DataFrame) -> pd.DataFrame:
@@ -80,6 +80,13 @@ def test_rows_are_those_that_all_share_and_a_method_that_failed_often_is_not_com
     kept = compared(table)
     assert list(kept.columns) == ["reference_alone", "a"]
     assert len(kept) == 90
+
+
+@pytest.mark.parametrize(("shared", "columns"), [(75, ["reference_alone", "a"]), (74, ["reference_alone"])])
+def test_three_quarters_of_the_rows_must_be_shared(shared, columns):
+    table = losses(100, 3, reference_alone=3, a=3)
+    table.loc[shared:, "a"] = np.nan
+    assert list(compared(table).columns) == columns
 
 
 def test_methods_that_failed_in_different_blocks_do_not_take_all_rows_from_the_others():
@@ -166,12 +173,13 @@ def test_what_came_later_changes_nothing():
     assert not first[first["kind"] == "live"].equals(second[second["kind"] == "live"])
 
 
-def test_with_few_samples_nothing_is_ruled_out():
-    # 253 rows of one year are four samples at sixty sessions
-    found = _evidence(forecasts(horizon=60, gap=5)).query("kind == 'oof'")
-    assert (found["n_compared"] / 60 < LEAST_SAMPLES).all()
-    assert found["mcs_p_value"].isna().all()
-    assert found["is_in_confidence_set"].all()
+def test_below_ten_separate_samples_nothing_is_ruled_out():
+    ten = _evidence(forecasts(horizon=23, gap=5)).query("kind == 'oof'")  # 233 rows of one year
+    nine = _evidence(forecasts(horizon=24, gap=5)).query("kind == 'oof'")
+    assert ten["mcs_p_value"].notna().all()
+    assert not ten["is_in_confidence_set"].all()
+    assert nine["mcs_p_value"].isna().all()
+    assert nine["is_in_confidence_set"].all()
 
 
 def test_a_method_that_failed_in_its_last_block_is_compared_on_the_rows_it_has():
