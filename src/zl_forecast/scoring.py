@@ -73,7 +73,7 @@ def diebold_mariano(loss: np.ndarray, reference_loss: np.ndarray, overlap: int) 
     n = len(difference)
     bandwidth = int(min(np.cbrt(n), n / (3 * overlap)))  # 512 ** (1 / 3) falls short of 8
     if bandwidth < 2 or np.ptp(difference) < 1e-12:
-        return Verdict(float("nan"), float("nan"), 2 * max(bandwidth, 0), "no_skill")
+        return Verdict(float("nan"), float("nan"), 2 * bandwidth, "no_skill")
     periodogram = np.abs(np.fft.fft(difference - difference.mean())[1 : bandwidth + 1]) ** 2 / n
     statistic = float(difference.mean() / np.sqrt(periodogram.mean() / n))
     p_value = float(stats.t.sf(statistic, 2 * bandwidth))
