@@ -17,15 +17,15 @@ export OMP_NUM_THREADS := 1
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-# Where nothing is otherwise than the last good build of the day read it, or left it, there is nothing to do (zl_forecast.build_record). With
-# flags, or with somebody's own modules on PYTHONPATH, every call builds. Plain `dbt build` asks nobody.
+# Skips the build if neither inputs nor outputs have changed since the last successful build of the day (zl_forecast.build_record).
+# With DBT_FLAGS, or with modules of your own on PYTHONPATH, every call builds. `dbt build` skips this check.
 RECORD := $(BIN)/python -m zl_forecast.build_record
 build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
 	@start=$$SECONDS; \
-	if state="$$($(if $(DBT_FLAGS)$(PYTHONPATH),false,$(RECORD)))"; then \
-		$(BIN)/zl summary && echo "$$state"; \
+	if inputs="$$($(if $(DBT_FLAGS)$(PYTHONPATH),false,$(RECORD)))"; then \
+		$(BIN)/zl summary && echo "$$inputs"; \
 	else \
-		$(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(RECORD) --keep <<< "$$state" && $(BIN)/zl summary \
+		$(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(RECORD) --keep <<< "$$inputs" && $(BIN)/zl summary \
 			&& echo "Build time: $$((SECONDS - start)) s"; \
 	fi
 

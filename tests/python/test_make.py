@@ -209,8 +209,8 @@ def test_another_day_or_a_damaged_record_is_built_upon(make):
     make()
     file = make.data / build_record.RECORD
     record = json.loads(file.read_text())
-    record["read"]["the day"] = "2020-02-29"
-    for text in (json.dumps(record), "{}", "[]", '{"read": '):
+    record["inputs"]["the day"] = "2020-02-29"
+    for text in (json.dumps(record), "{}", "[]", '{"inputs": '):
         file.write_text(text)
         assert make()[1]
         assert not make()[1]
@@ -219,10 +219,10 @@ def test_another_day_or_a_damaged_record_is_built_upon(make):
 def test_a_package_in_another_version_is_news(monkeypatch, tmp_path):
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     (tmp_path / "duckdb-1.5.5.dist-info").mkdir()
-    before = build_record._read_by_a_build()
-    assert build_record._first_change(before, build_record._read_by_a_build()) is None
+    before = build_record._read_inputs()
+    assert build_record._find_change(before, build_record._read_inputs()) is None
     (tmp_path / "duckdb-1.5.5.dist-info").rename(tmp_path / "duckdb-1.5.6.dist-info")
-    assert "environment" in build_record._first_change(before, build_record._read_by_a_build())
+    assert "environment" in build_record._find_change(before, build_record._read_inputs())
 
 
 def test_a_failed_build_changes_no_record(make):
@@ -270,6 +270,13 @@ def test_no_record_is_written_while_another_process_has_the_warehouse(make):
     other.communicate(b"\n")
     subprocess.run(keep, input="{}", text=True, env=environment, check=True)
     assert (make.data / build_record.RECORD).exists()
+
+
+def test_a_build_into_another_warehouse_keeps_no_record_and_does_not_fail(make):
+    dbt = make.data.parent / "venv/bin/dbt"
+    dbt.write_text(dbt.read_text().replace("echo built > warehouse.duckdb;", ""))
+    assert "Build time" in make()[0]
+    assert make()[1]
 
 
 def test_a_relative_data_folder_is_looked_at_as_well(make):
