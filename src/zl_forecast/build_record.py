@@ -20,17 +20,8 @@ from pathlib import Path
 
 from zl_forecast.paths import artifacts_dir, data_dir, data_docs_dir, serving_dir, warehouse
 
-PROJECT = [
-    "dbt_project.yml",
-    "expectations",
-    "macros",
-    "models",
-    "profiles",
-    "python_models",
-    "seeds",
-    "src",
-    "tests/dbt",
-]
+PROJECT = ("dbt_project.yml", "expectations", "macros", "models", "profiles", "python_models", "seeds", "src")
+PROJECT += ("tests/dbt",)
 RECORD = ".last_build.json"
 
 # by path or name, what differs when the content differs; None where a path cannot be read
@@ -69,9 +60,8 @@ def _keep_record(inputs: State) -> None:
     fresh = data_dir() / f"{RECORD}-{os.getpid()}"
     try:
         with warehouse().open("rb") as file:
-            fcntl.lockf(
-                file, fcntl.LOCK_SH | fcntl.LOCK_NB
-            )  # the lock DuckDB takes: until it is released no build can begin
+            # the lock that DuckDB takes: until it is released no build can begin
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             record = {"ended_at": datetime.now().isoformat(), "inputs": inputs, "outputs": _read_outputs()}
         fresh.write_text(json.dumps(record))
         os.replace(fresh, data_dir() / RECORD)

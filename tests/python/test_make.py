@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import pytest
 from conftest import PROJECT
@@ -79,6 +80,7 @@ def test_a_second_build_without_news_is_none_and_says_so(make):
         lambda data: (data / "warehouse.duckdb.wal").write_text("killed"),
         # rsync -a and cp -p give a file the date of its original
         lambda data: os.utime(data / "landing/bars_daily.csv", (1e9, 1e9)),
+        lambda data: _rewrite_with_old_date(data / "landing/bars_daily.csv"),
         lambda data: _link(data / "serving/current", "snapshots/older"),
     ],
     ids=[
@@ -90,6 +92,7 @@ def test_a_second_build_without_news_is_none_and_says_so(make):
         "warehouse gone",
         "wal",
         "old date",
+        "same date",
         "published",
     ],
 )
@@ -105,6 +108,12 @@ def test_whatever_has_changed_is_built_upon(make, news):
     news(make.data)
     assert make()[1]
     assert not make()[1]
+
+
+def _rewrite_with_old_date(file) -> None:
+    before = file.stat()
+    file.write_text(file.read_text().upper())
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _link(link, target) -> None:
@@ -209,6 +218,7 @@ def test_another_day_or_a_damaged_record_is_built_upon(make):
     make()
     file = make.data / build_record.RECORD
     record = json.loads(file.read_text())
+    assert record["inputs"]["the day"] == datetime.now().date().isoformat()
     record["inputs"]["the day"] = "2020-02-29"
     for text in (json.dumps(record), "{}", "[]", '{"inputs": '):
         file.write_text(text)
