@@ -17,23 +17,15 @@ export OMP_NUM_THREADS := 1
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-# Where nothing that a build rests on has changed since the last good one of this day began, and nothing of what it left since it ended,
-# there is nothing to do: by change times, since copies may carry the date of their original. What cannot be looked at counts as changed.
-# Plain `dbt build` asks nobody.
-PROJECT := models seeds macros python_models expectations tests/dbt src profiles dbt_project.yml $(VENV)/.installed
-IGNORED = ! -path '*__pycache__*' ! '(' -type d -path 'src*' ')' -print -quit 2>&1  # Python makes its caches in src
-
+# Skips the build if neither inputs nor outputs have changed since the last successful build of the day (zl_forecast.build_record).
+# With DBT_FLAGS, or with modules of your own on PYTHONPATH, every call builds. `dbt build` skips this check.
+RECORD := $(BIN)/python -m zl_forecast.build_record
 build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
-	@built="$$ZL_DATA_DIR/.built"; set -- "$${ZL_LANDING_DIR:-$$ZL_DATA_DIR/landing}"; sample=; \
-	if [ -z "$$ZL_LANDING_DIR" ] && [ ! -d "$$1" ]; then set --; sample=sample; fi; \
-	settings="$$(date +%F) $$* $$ZL_SAMPLE_WORLD"; \
-	if $(if $(DBT_FLAGS),false,[ -z "$$PYTHONPATH" ]) && [ "$$(cat "$$built" 2>&1)" = "$$settings" ] \
-		&& [ -z "$$(find "$$@" $(PROJECT) -cnewer "$$built.from" $(IGNORED))" ] \
-		&& [ -z "$$(cd "$$ZL_DATA_DIR" && find warehouse.duckdb artifacts serving gx $$sample -cnewer .built $(IGNORED))" ]; then \
-		$(BIN)/zl summary && echo "Nothing has changed since the last build, at $$(date -r "$$built" +%H:%M): nothing was built."; \
+	@start=$$SECONDS; \
+	if inputs="$$($(if $(DBT_FLAGS)$(PYTHONPATH),false,$(RECORD)))"; then \
+		$(BIN)/zl summary && echo "$$inputs"; \
 	else \
-		mkdir -p "$$ZL_DATA_DIR" && rm -f "$$built" && touch "$$built.from"; start=$$SECONDS; \
-		$(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(BIN)/zl summary && $(if $(DBT_FLAGS),true,echo "$$settings" > "$$built") \
+		$(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(RECORD) --keep <<< "$$inputs" && $(BIN)/zl summary \
 			&& echo "Build time: $$((SECONDS - start)) s"; \
 	fi
 

@@ -50,7 +50,21 @@ def __getattr__(name: str) -> Any:
     if name not in HOMES:
         raise AttributeError(f"{__name__} has no {name}: add it to HOMES with the module where it is")
     function = getattr(late_import(HOMES[name]), name)
-    return _remembering(function) if name in REMEMBERED else function
+    return _typed(_remembering(function) if name in REMEMBERED else function)
+
+
+def _typed(function: Callable) -> Callable:
+    """The function with text where a table has a column of objects without a single value: DuckDB takes that for integers."""
+
+    @wraps(function)
+    def typed(*arguments, **settings):
+        result = function(*arguments, **settings)
+        if not hasattr(result, "columns"):  # no table
+            return result
+        empty = [name for name in result if result[name].dtype == object and result[name].isna().all()]
+        return result.astype(dict.fromkeys(empty, "string")) if empty else result
+
+    return typed
 
 
 def _remembering(function: Callable) -> Callable:

@@ -12,7 +12,6 @@ from zl_forecast.calibration import (
     BANDS,
     COLUMNS,
     LEVEL,
-    MIN_SAMPLES,
     combined,
     conditional_coverage,
     coverage_backtests,
@@ -200,9 +199,15 @@ def test_each_band_is_held_against_its_own_promise():
     assert table.xs("coverage", level="test").to_dict() == {50: "rejected", 80: "ok", 90: "rejected"}
 
 
-@pytest.mark.parametrize(
-    ("n", "verdict"), [(5 * MIN_SAMPLES, "rejected"), (5 * MIN_SAMPLES - 1, "too_few"), (3, "too_few")]
-)
+@pytest.mark.parametrize(("hits", "n", "verdict"), [(91, 127, "rejected"), (88, 123, "ok")])
+def test_a_p_value_below_five_percent_rejects(hits, n, verdict):
+    # 71.7 and 71.5 % of hits in a band of 80 %: 2 * 0.0245 and 2 * 0.0250
+    table = coverage_backtests(outcomes(inside=np.arange(n) < hits, horizon=1)).set_index(["band", "test"])
+    assert table.loc[(80, "coverage"), "p_value"] == pytest.approx(0.05, abs=0.001)
+    assert table.loc[(80, "coverage"), "verdict"] == verdict
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(50, "rejected"), (49, "too_few"), (3, "too_few")])
 def test_few_samples_get_no_verdict(n, verdict):
     table = coverage_backtests(outcomes(inside=np.zeros(n, bool)))
     own = table[table["test"] == "coverage"]

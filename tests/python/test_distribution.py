@@ -30,6 +30,13 @@ def test_values_pass_through_the_quantiles_and_normal_scores_are_their_inverse()
     assert back == pytest.approx(scores, abs=1e-9)
 
 
+def test_beyond_the_outermost_levels_the_slope_is_that_from_the_quartile_outwards():
+    # from -0.5 at 25 % to -4 at 5 %, and from 1 at 75 % to 3 at 95 %
+    outer, quartile = stats.norm.ppf([0.95, 0.75])
+    beyond = (3 - outer) / (outer - quartile)
+    assert distribution.values(SKEWED, [-3.0, 3.0]) == pytest.approx([-4 - 3.5 * beyond, 3 + 2 * beyond])
+
+
 def test_a_density_integrates_to_one():
     x = np.linspace(-30, 30, 200_001)
     density = np.exp(distribution.log_densities(SKEWED[None], x[None]))[0]

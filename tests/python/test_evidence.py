@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from arch.bootstrap import MCS
 
+from zl_forecast import settings
 from zl_forecast.ensembles import evidence
-from zl_forecast.ensembles.evidence import BLOCK, LEAST_SAMPLES, compared, confidence_set, ensemble_evidence
+from zl_forecast.ensembles.evidence import BLOCK, compared, confidence_set, ensemble_evidence
 
 
 def _evidence(table: pd.DataFrame) -> pd.DataFrame:
@@ -26,7 +28,13 @@ def test_a_clearly_worse_method_is_ruled_out_and_equal_ones_stay():
     assert p_values.max() == 1
 
 
-def test_the_best_of_equals_is_ruled_out_no_more_often_than_stated():
+@pytest.fixture
+def few_repetitions(monkeypatch):
+    """Enough of them to compare a p-value with a quarter, many times."""
+    monkeypatch.setattr(evidence, "REPETITIONS", 200)
+
+
+def test_the_best_of_equals_is_ruled_out_no_more_often_than_stated(few_repetitions):
     rejected = []
     for seed in range(60):
         equals = losses(200, seed, reference_alone=3, a=3, b=3)
@@ -34,14 +42,25 @@ def test_the_best_of_equals_is_ruled_out_no_more_often_than_stated():
     assert np.mean(rejected) < 0.3  # stated: at most 0.25
 
 
-def test_losses_of_overlapping_targets_do_not_rule_equals_out_more_often():
-    rejected = []
-    for seed in range(60):
-        rng = np.random.default_rng(seed)
-        noise = np.stack([np.convolve(rng.standard_normal(619), np.ones(20), "valid") for _ in range(2)], axis=1)
-        table = pd.DataFrame(3 + noise, columns=["reference_alone", "a"])
-        rejected.append(confidence_set(table, horizon=20)["a"] < 1 - evidence.CONFIDENCE)
+def _overlapping(seed: int) -> pd.DataFrame:
+    """Losses of two equals whose targets overlap over 20 sessions."""
+    rng = np.random.default_rng(seed)
+    noise = np.stack([np.convolve(rng.standard_normal(619), np.ones(20), "valid") for _ in range(2)], axis=1)
+    return pd.DataFrame(3 + noise, columns=["reference_alone", "a"])
+
+
+def test_losses_of_overlapping_targets_do_not_rule_equals_out_more_often(few_repetitions):
+    rejected = [confidence_set(_overlapping(seed), horizon=20)["a"] < 1 - evidence.CONFIDENCE for seed in range(60)]
     assert np.mean(rejected) < 0.3  # taken for independent, they would be in well over a third
+
+
+@pytest.mark.parametrize("length", [40, 39])
+def test_the_bootstrap_draws_blocks_of_twice_the_horizon(length):
+    table = _overlapping(3)
+    direct = MCS(table, 0.1, block_size=length, reps=evidence.REPETITIONS, bootstrap="stationary", seed=settings.SEED)
+    direct.compute()
+    found = confidence_set(table, horizon=20)["reference_alone"]
+    assert (found == direct.pvalues.loc["reference_alone", "Pvalue"]) == (length == 40)
 
 
 def test_methods_with_the_same_losses_share_their_p_value():
@@ -61,6 +80,13 @@ def test_rows_are_those_that_all_share_and_a_method_that_failed_often_is_not_com
     kept = compared(table)
     assert list(kept.columns) == ["reference_alone", "a"]
     assert len(kept) == 90
+
+
+@pytest.mark.parametrize(("shared", "columns"), [(75, ["reference_alone", "a"]), (74, ["reference_alone"])])
+def test_three_quarters_of_the_rows_must_be_shared(shared, columns):
+    table = losses(100, 3, reference_alone=3, a=3)
+    table.loc[shared:, "a"] = np.nan
+    assert list(compared(table).columns) == columns
 
 
 def test_methods_that_failed_in_different_blocks_do_not_take_all_rows_from_the_others():
@@ -111,9 +137,11 @@ def test_a_block_is_judged_by_what_had_matured_before_it_from_the_second_block_o
     assert not found.duplicated([*BLOCK, "horizon_days", "ensemble_method"]).any()
 
 
-def test_the_set_holds_those_whose_p_value_is_a_quarter_or_more():
-    found = _evidence(forecasts(gap=0.03))
-    assert (found["is_in_confidence_set"] == (found["mcs_p_value"] >= 0.25)).all()
+def test_the_set_holds_those_whose_p_value_is_a_quarter_or_more(monkeypatch):
+    p_values = pd.Series({"reference_alone": 0.11, "good": 0.25, "bad": 0.2499})
+    monkeypatch.setattr(evidence, "confidence_set", lambda losses, horizon: p_values)
+    found = _evidence(forecasts()).query("kind == 'oof'").set_index("ensemble_method")["is_in_confidence_set"]
+    assert found.to_dict() == {"reference_alone": False, "good": True, "bad": False}
 
 
 def test_live_rows_and_such_without_an_outcome_say_nothing():
@@ -145,12 +173,13 @@ def test_what_came_later_changes_nothing():
     assert not first[first["kind"] == "live"].equals(second[second["kind"] == "live"])
 
 
-def test_with_few_samples_nothing_is_ruled_out():
-    # 253 rows of one year are four samples at sixty sessions
-    found = _evidence(forecasts(horizon=60, gap=5)).query("kind == 'oof'")
-    assert (found["n_compared"] / 60 < LEAST_SAMPLES).all()
-    assert found["mcs_p_value"].isna().all()
-    assert found["is_in_confidence_set"].all()
+def test_below_ten_separate_samples_nothing_is_ruled_out():
+    ten = _evidence(forecasts(horizon=23, gap=5)).query("kind == 'oof'")  # 233 rows of one year
+    nine = _evidence(forecasts(horizon=24, gap=5)).query("kind == 'oof'")
+    assert ten["mcs_p_value"].notna().all()
+    assert not ten["is_in_confidence_set"].all()
+    assert nine["mcs_p_value"].isna().all()
+    assert nine["is_in_confidence_set"].all()
 
 
 def test_a_method_that_failed_in_its_last_block_is_compared_on_the_rows_it_has():

@@ -28,7 +28,7 @@ def test_a_python_model_imports_from_for_dbt_alone(model):
 def test_what_is_handed_out_is_what_its_module_has():
     from zl_forecast.risk import risk_table
 
-    assert for_dbt.risk_table is risk_table
+    assert for_dbt.risk_table.__wrapped__ is risk_table
 
 
 def test_an_unknown_name_says_where_to_add_it():
@@ -68,6 +68,12 @@ def test_what_takes_seconds_is_computed_once_for_the_same_rows(counted):
     ):
         for_dbt.family_verdicts(duckdb.sql(changed))
     assert len(calls) == 5
+
+
+def test_a_column_of_text_without_any_value_is_text_in_the_warehouse(counted):
+    found = for_dbt.family_verdicts(duckdb.sql("select 1 as loss"))  # noqa: F841
+    kinds = {name: kind for name, kind, *_ in duckdb.sql("describe from found").fetchall()}
+    assert kinds == {"verdict": "VARCHAR", "p_value": "DOUBLE", "status": "VARCHAR"}
 
 
 def test_what_has_failed_is_tried_again(counted):

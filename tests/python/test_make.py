@@ -1,15 +1,24 @@
 """`make build` builds where something has changed since the last good build of the day, and only there."""
 
+import json
 import os
 import subprocess
+import sys
+import time
+from datetime import datetime
 
 import pytest
 from conftest import PROJECT
 
+from zl_forecast import build_record
+
 
 @pytest.fixture
 def make(tmp_path):
-    """`make build` with a dbt that leaves what a build leaves; returns what make said, and whether dbt was called."""
+    """`make build` with a dbt that leaves what a build leaves; returns what make said, and whether dbt has built.
+
+    FAIL=1 makes dbt fail, HOLD=1 makes it wait until there is a file `go`; like dbt it is refused while another one builds.
+    """
     venv, data, calls = tmp_path / "venv", tmp_path / "our data", tmp_path / "calls"
     (venv / "bin").mkdir(parents=True)
     (data / "landing").mkdir(parents=True)
@@ -17,23 +26,32 @@ def make(tmp_path):
         (data / left).mkdir()
     _script(
         venv / "bin/dbt",
-        f'sleep 0.05; echo "$@" >> {calls}; cd "{data}"; echo built > warehouse.duckdb; mkdir -p sample; echo a market > sample/bars.csv; exit ${{FAIL:-0}}',
+        f'''cd "{data}"
+        mkdir ../building || exit 1
+        while [ "$HOLD" ] && [ ! -e ../go ]; do sleep 0.01; done
+        [ "$FAIL" ] || {{ echo built > warehouse.duckdb; mkdir -p sample; echo a market > sample/bars.csv; echo "$@" >> {calls}; }}
+        rmdir ../building
+        exit ${{FAIL:-0}}''',
     )
     _script(venv / "bin/zl", "echo summary")
+    _script(venv / "bin/python", f'PYTHONPATH={PROJECT}/src exec {sys.executable} "$@"')
     (venv / ".installed").touch()
 
-    def run(*arguments: str, **environment: str) -> tuple[str, bool]:
-        before = calls.read_text() if calls.exists() else ""
-        done = subprocess.run(
+    def start(*arguments: str, **environment: str) -> subprocess.Popen:
+        return subprocess.Popen(
             ["make", "build", f"VENV={venv}", *arguments],
             cwd=PROJECT,
             env={"PATH": os.environ["PATH"], "ZL_DATA_DIR": str(data), **environment},
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
         )
-        return done.stdout, (calls.read_text() if calls.exists() else "") != before
 
-    run.data = data
+    def run(*arguments: str, **environment: str) -> tuple[str, bool]:
+        before = calls.read_text() if calls.exists() else ""
+        said, _ = start(*arguments, **environment).communicate()
+        return said, (calls.read_text() if calls.exists() else "") != before
+
+    run.data, run.start = data, start
     return run
 
 
@@ -59,20 +77,111 @@ def test_a_second_build_without_news_is_none_and_says_so(make):
         lambda data: (data / "artifacts/fit/model.pkl").unlink(),
         lambda data: (data / "warehouse.duckdb").write_text("another dbt command"),
         lambda data: (data / "warehouse.duckdb").unlink(),
+        lambda data: (data / "warehouse.duckdb.wal").write_text("killed"),
         # rsync -a and cp -p give a file the date of its original
         lambda data: os.utime(data / "landing/bars_daily.csv", (1e9, 1e9)),
+        lambda data: _rewrite_with_old_date(data / "landing/bars_daily.csv"),
+        lambda data: _link(data / "serving/current", "snapshots/older"),
     ],
-    ids=["new", "gone", "tampered", "model gone", "warehouse changed", "warehouse gone", "old date"],
+    ids=[
+        "new",
+        "gone",
+        "tampered",
+        "model gone",
+        "warehouse changed",
+        "warehouse gone",
+        "wal",
+        "old date",
+        "same date",
+        "published",
+    ],
 )
 def test_whatever_has_changed_is_built_upon(make, news):
     (make.data / "landing/bars_daily.csv").write_text("a day")
     (make.data / "artifacts/fit").mkdir()
     (make.data / "artifacts/fit/model.pkl").write_text("a model")
+    for snapshot in ("older", "newer"):
+        (make.data / "serving/snapshots" / snapshot).mkdir(parents=True)
+    _link(make.data / "serving/current", "snapshots/newer")
     make()
     assert not make()[1]
     news(make.data)
     assert make()[1]
     assert not make()[1]
+
+
+def _rewrite_with_old_date(file) -> None:
+    before = file.stat()
+    file.write_text(file.read_text().upper())
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _link(link, target) -> None:
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        lambda files: (files / "bars_daily.csv").write_text("a new day"),
+        lambda files: (files / "series.csv").write_text("a new file"),
+        lambda files: (files / "bars_daily.csv").unlink(),
+    ],
+    ids=["changed", "new", "gone"],
+)
+@pytest.mark.parametrize("kind", ["data/landing", "ZL_LANDING_DIR"])
+def test_a_link_to_the_landing_folder_is_followed(make, tmp_path, kind, news):
+    files, link = tmp_path / "files", make.data / "landing" if kind == "data/landing" else tmp_path / "link"
+    files.mkdir()
+    (files / "bars_daily.csv").write_text("a day")
+    (make.data / "landing").rmdir()
+    _link(link, files)
+    named = {} if kind == "data/landing" else {"ZL_LANDING_DIR": str(link)}
+    make(**named)
+    assert not make(**named)[1]
+    news(files)
+    assert make(**named)[1]
+    assert not make(**named)[1]
+
+
+def test_a_link_to_a_landing_file_is_followed(make, tmp_path):
+    (tmp_path / "bars.csv").write_text("a day")
+    _link(make.data / "landing/bars_daily.csv", tmp_path / "bars.csv")
+    make()
+    assert not make()[1]
+    (tmp_path / "bars.csv").write_text("a new day")
+    assert make()[1]
+    assert not make()[1]
+
+
+@pytest.mark.parametrize("linked", ["landing", "landing/bars_daily.csv"])
+def test_a_link_that_has_another_target_is_news_even_if_that_is_the_same_file(make, tmp_path, linked):
+    for day in ("monday", "tuesday"):
+        (tmp_path / day).mkdir()
+    (tmp_path / "monday/bars_daily.csv").write_text("a day")
+    os.link(tmp_path / "monday/bars_daily.csv", tmp_path / "tuesday/bars_daily.csv")
+    inside = "" if linked == "landing" else "bars_daily.csv"
+    if linked == "landing":
+        (make.data / "landing").rmdir()
+    _link(make.data / linked, tmp_path / "monday" / inside)
+    make()
+    assert not make()[1]
+    _link(make.data / linked, tmp_path / "tuesday" / inside)
+    assert make()[1]
+    assert not make()[1]
+
+
+def test_links_in_a_circle_end(make):
+    _link(make.data / "landing/again", make.data / "landing")
+    make()
+    assert not make()[1]
+
+
+def test_what_cannot_be_looked_at_counts_as_changed(make):
+    _link(make.data / "landing/bars_daily.csv", "nowhere")
+    make()
+    assert make()[1]
 
 
 def test_the_caches_that_python_makes_are_no_news(make):
@@ -87,25 +196,96 @@ def test_the_caches_that_python_makes_are_no_news(make):
         (cache / "made_by_a_test.pyc").unlink()
 
 
-def test_other_settings_flags_or_a_failed_build_are_built_upon(make):
+def test_other_settings_or_flags_are_built_upon(make):
     make()
     assert make(ZL_SAMPLE_WORLD="white")[1]
+    assert make(ZL_SAMPLE_WORLD="white", DBT_TARGET="cloud")[1]
     flags = """DBT_FLAGS=--vars '{preset: full}' --profile "zl_forecast\""""
     assert make(flags, ZL_SAMPLE_WORLD="white")[1]
     assert make(flags, ZL_SAMPLE_WORLD="white")[1]  # who names flags wants a build
     assert make(ZL_SAMPLE_WORLD="white")[1]
     assert not make(ZL_SAMPLE_WORLD="white")[1]
     assert make(ZL_SAMPLE_WORLD="white", PYTHONPATH="src")[1]  # somebody's own families may be anywhere on it
-    assert make(FAIL="1")[1]
+    assert make(ZL_SAMPLE_WORLD="white", PYTHONPATH="src")[1]
+
+
+def test_the_record_holds_no_value_of_a_variable(make):
+    make(ZL_POSTGRES="password")
+    assert "password" not in (make.data / build_record.RECORD).read_text()
+
+
+def test_another_day_or_a_damaged_record_is_built_upon(make):
+    make()
+    file = make.data / build_record.RECORD
+    record = json.loads(file.read_text())
+    assert record["inputs"]["the day"] == datetime.now().date().isoformat()
+    record["inputs"]["the day"] = "2020-02-29"
+    for text in (json.dumps(record), "{}", "[]", '{"inputs": '):
+        file.write_text(text)
+        assert make()[1]
+        assert not make()[1]
+
+
+def test_a_package_in_another_version_is_news(monkeypatch, tmp_path):
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    (tmp_path / "duckdb-1.5.5.dist-info").mkdir()
+    before = build_record._read_inputs()
+    assert build_record._find_change(before, build_record._read_inputs()) is None
+    (tmp_path / "duckdb-1.5.5.dist-info").rename(tmp_path / "duckdb-1.5.6.dist-info")
+    assert "environment" in build_record._find_change(before, build_record._read_inputs())
+
+
+def test_a_failed_build_changes_no_record(make):
+    make()
+    (make.data / "landing/bars_daily.csv").write_text("damaged")
+    before = (make.data / build_record.RECORD).read_text()
+    assert not make(FAIL="1")[1]
+    assert (make.data / build_record.RECORD).read_text() == before
     assert make()[1]
     assert not make()[1]
 
 
-def test_a_file_that_arrives_while_a_build_runs_is_for_the_next_one(make):
-    dbt = make.data.parent / "venv/bin/dbt"
-    dbt.write_text(dbt.read_text().replace("exit", f"echo late > '{make.data}/landing/series.csv'; exit"))
-    (make.data.parent / "venv/.installed").touch()
+@pytest.mark.parametrize("is_refused", [False, True], ids=["alone", "beside a second build that is refused"])
+def test_a_file_that_arrives_while_a_build_runs_is_for_the_next_one(make, is_refused):
+    building, go = make.data.parent / "building", make.data.parent / "go"
+    first = make.start(HOLD="1")
+    while not building.exists():
+        assert first.poll() is None
+        time.sleep(0.01)
+    (make.data / "landing/series.csv").write_text("late")
+    if is_refused:
+        assert not make()[1]
+    go.touch()
+    assert "Build time" in first.communicate()[0]
+    assert make()[1]
+    assert not make()[1]
+
+
+def test_no_record_is_written_while_another_process_has_the_warehouse(make):
+    """A build that started between the end of this one and its record may leave half of its own work."""
     make()
+    (make.data / build_record.RECORD).unlink()
+    (make.data / "warehouse.duckdb").unlink()
+    keep = [sys.executable, "-m", "zl_forecast.build_record", "--keep"]
+    environment = {**os.environ, "ZL_DATA_DIR": str(make.data)}
+    opened = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", opened, str(make.data / "warehouse.duckdb")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    other.stdout.readline()
+    subprocess.run(keep, input="{}", text=True, env=environment, check=True)
+    assert not (make.data / build_record.RECORD).exists()
+    other.communicate(b"\n")
+    subprocess.run(keep, input="{}", text=True, env=environment, check=True)
+    assert (make.data / build_record.RECORD).exists()
+
+
+def test_a_build_into_another_warehouse_keeps_no_record_and_does_not_fail(make):
+    dbt = make.data.parent / "venv/bin/dbt"
+    dbt.write_text(dbt.read_text().replace("echo built > warehouse.duckdb;", ""))
+    assert "Build time" in make()[0]
     assert make()[1]
 
 
@@ -117,16 +297,19 @@ def test_a_relative_data_folder_is_looked_at_as_well(make):
     assert make(ZL_DATA_DIR=relative)[1]
 
 
-def test_a_landing_folder_elsewhere_is_looked_at(make, tmp_path):
+@pytest.mark.parametrize("is_relative", [False, True], ids=["absolute", "relative"])
+def test_a_landing_folder_elsewhere_is_looked_at(make, tmp_path, is_relative):
     elsewhere = tmp_path / "landing files"
     elsewhere.mkdir()
-    make(ZL_LANDING_DIR=str(elsewhere))
-    assert not make(ZL_LANDING_DIR=str(elsewhere))[1]
+    named = {"ZL_LANDING_DIR": os.path.relpath(elsewhere, PROJECT) if is_relative else str(elsewhere)}
+    make(**named)
+    assert not make(**named)[1]
     (elsewhere / "series.csv").write_text("news")
-    assert make(ZL_LANDING_DIR=str(elsewhere))[1]
-    assert not make(ZL_LANDING_DIR=str(elsewhere))[1]
+    assert make(**named)[1]
+    assert not make(**named)[1]
     elsewhere.rename(tmp_path / "unmounted")
-    assert make(ZL_LANDING_DIR=str(elsewhere))[1]  # dbt says what is wrong
+    assert make(**named)[1]  # dbt says what is wrong
+    assert make(**named)[1]
     assert make()[1]
 
 
@@ -138,3 +321,8 @@ def test_a_landing_folder_that_is_gone_leaves_the_sample_and_that_is_news(make):
     assert not make()[1]
     (make.data / "sample/bars.csv").unlink()
     assert make()[1]
+
+
+def test_the_answer_waits_for_no_large_package():
+    loaded = "import sys, zl_forecast.build_record; print(*{'duckdb', 'numpy', 'pandas', 'dbt'} & sys.modules.keys())"
+    assert subprocess.check_output([sys.executable, "-c", loaded], text=True).split() == []

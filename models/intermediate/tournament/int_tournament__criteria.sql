@@ -37,11 +37,19 @@ current_regimes as (
         on blocks.fold_start > regimes.as_of_date
 ),
 
--- whether a family forecast the block is known when the block is forecast: one that did not cannot stand for it
+-- A choice is made for a block of the history before its first session and knows that session's forecasts at most: who fails
+-- later was chosen all the same. The live block's choice is made anew every day, for the newest session.
 present as (
-    select distinct bucket, kind, fold_start, horizon_days, family
+    select bucket, kind, fold_start, horizon_days, family
     from forecasts
-    where status = 'ok'
+    window block as (
+        partition by bucket, kind, fold_start, horizon_days
+    )
+    qualify status = 'ok'
+        and as_of_date = case kind
+            when 'live' then max(as_of_date) over block
+            else min(as_of_date) over block
+        end
 ),
 
 past as (

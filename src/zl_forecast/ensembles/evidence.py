@@ -111,7 +111,7 @@ def confidence_set(losses: pd.DataFrame, horizon: int) -> pd.Series:
     if distinct.shape[1] == 1:
         return pd.Series(1.0, index=losses.columns)
     test = late_import("arch.bootstrap").MCS(
-        distinct, size=1 - CONFIDENCE, reps=REPETITIONS, block_size=min(2 * horizon, len(losses) // 2), method="R",
+        distinct, size=1 - CONFIDENCE, reps=REPETITIONS, block_size=2 * horizon, method="R",
         bootstrap="stationary", seed=settings.SEED,
     )  # fmt: skip
     test.compute()

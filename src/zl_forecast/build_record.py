@@ -1,0 +1,143 @@
+"""The record of the last successful build, and whether anything has changed since.
+
+`make build` asks before a build and gets the state of all inputs. It hands that state back once the build has succeeded, and only then is
+the record written. So a failed or refused build leaves the record as it is, and two builds at the same time cannot mix up their states.
+Unreadable paths count as changed. Only the standard library is imported: the answer takes a tenth of a second.
+
+    python -m zl_forecast.build_record          # exit code 0 and a sentence if nothing has changed; else 1 and the state of all inputs
+    python -m zl_forecast.build_record --keep   # reads that state back and writes the record
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import sys
+import sysconfig
+from datetime import datetime
+from pathlib import Path
+
+from zl_forecast.paths import artifacts_dir, data_dir, data_docs_dir, serving_dir, warehouse
+
+PROJECT = ("dbt_project.yml", "expectations", "macros", "models", "profiles", "python_models", "seeds", "src")
+PROJECT += ("tests/dbt",)
+RECORD = ".last_build.json"
+
+# by path or name, what differs when the content differs; None where a path cannot be read
+State = dict[str, object]
+
+
+def main(arguments: list[str]) -> int:
+    """Compare, or with `--keep` write the record; returns the exit code."""
+    if arguments == ["--keep"]:
+        inputs = sys.stdin.read().strip()
+        if inputs:  # nothing where `make build` did not ask
+            _keep_record(json.loads(inputs))
+        return 0
+    inputs = _read_inputs()
+    ended_at, change = _compare_with_record(inputs)
+    if change:
+        print(f"Building: {change}", file=sys.stderr)
+        print(json.dumps(inputs))
+        return 1
+    print(f"Nothing has changed since the last build, at {ended_at[11:16]}: nothing was built.")
+    return 0
+
+
+def _compare_with_record(inputs: State) -> tuple[str, str | None]:
+    """When the last successful build ended, and the first change since; None where there is none."""
+    try:
+        record = json.loads((data_dir() / RECORD).read_text())
+        ended_at, before, left = record["ended_at"], record["inputs"], record["outputs"]
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
+        return "", "there is no record of a successful build"
+    return ended_at, _find_change(before, inputs) or _find_change(left, _read_outputs())
+
+
+def _keep_record(inputs: State) -> None:
+    """Write the record as a whole or not at all; not while another process writes to the warehouse."""
+    fresh = data_dir() / f"{RECORD}-{os.getpid()}"
+    try:
+        with warehouse().open("rb") as file:
+            # the lock that DuckDB takes: until it is released no build can begin
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            record = {"ended_at": datetime.now().isoformat(), "inputs": inputs, "outputs": _read_outputs()}
+        fresh.write_text(json.dumps(record))
+        os.replace(fresh, data_dir() / RECORD)
+    except OSError as error:  # the build itself has succeeded
+        reason = f"another process has opened {warehouse()}" if isinstance(error, BlockingIOError) else error
+        print(f"No record of this build, so the next `make build` builds again: {reason}", file=sys.stderr)
+        fresh.unlink(missing_ok=True)
+
+
+def _read_inputs() -> State:
+    """State of the day, the settings, the installed packages, the project's files and the landing files."""
+    # without the data folder, which holds the record; hashed, since a value may be a password
+    settings = sorted((k, v) for k, v in os.environ.items() if k.startswith(("ZL_", "DBT_")) and k != "ZL_DATA_DIR")
+    packages = sorted(name for name in os.listdir(sysconfig.get_path("purelib")) if name.endswith(".dist-info"))
+    state: State = {
+        "the day": datetime.now().date().isoformat(),
+        "an environment variable (ZL_… or DBT_…)": hashlib.sha256(json.dumps(settings).encode()).hexdigest(),
+        "the Python environment": [sys.version, sys.prefix, *packages],
+    }
+    for name in PROJECT:
+        state |= _read_paths(Path(name).resolve())
+    named = os.environ.get("ZL_LANDING_DIR")
+    landing = Path(named).absolute() if named else data_dir() / "landing"
+    if named or os.path.lexists(landing):  # otherwise the build reads the simulated market, which is an output
+        state |= _read_paths(landing)
+    return state
+
+
+def _read_outputs() -> State:
+    """State of the warehouse, the finished fits, the published snapshot, the Data Docs and the simulated market."""
+    state: State = {}
+    for path in (warehouse(), artifacts_dir(), serving_dir(), data_docs_dir()):
+        state |= _read_paths(path)
+    for path in (warehouse().with_suffix(".duckdb.wal"), data_dir() / "sample"):
+        if os.path.lexists(path):
+            state |= _read_paths(path)
+    return state
+
+
+def _read_paths(root: Path) -> State:
+    """Resolved path of each file and folder from `root` down, and the stat of each file; links are followed."""
+    state: State = {}
+    seen, todo = set(), [(str(root), os.path.realpath(root))]
+    while todo:
+        path, resolved = todo.pop()
+        try:
+            facts = os.stat(resolved)
+            if not stat.S_ISDIR(facts.st_mode):
+                state[path] = [resolved, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
+                continue
+            state[path] = [resolved]
+            if resolved in seen:  # a link back to a parent folder, for example
+                continue
+            seen.add(resolved)
+            for entry in sorted(os.scandir(resolved), key=lambda entry: entry.name):
+                if entry.name != "__pycache__":  # Python creates them in src
+                    inside = os.path.join(path, entry.name)
+                    todo.append((inside, os.path.realpath(entry.path) if entry.is_symlink() else entry.path))
+        except OSError:
+            state[path] = None
+    return state
+
+
+def _find_change(before: State, now: State) -> str | None:
+    """The first difference, in words; None where there is none."""
+    for name in sorted(before.keys() | now.keys()):
+        if name not in now:
+            return f"{name} is gone"
+        if now[name] is None:
+            return f"{name} cannot be read"
+        if name not in before:
+            return f"{name} is new"
+        if before[name] != now[name]:
+            return f"{name} has changed"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
