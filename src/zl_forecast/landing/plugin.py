@@ -6,6 +6,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import SourceConfig
 
 from zl_forecast.landing import find_landing, read_table
+from zl_forecast.migrations import migrate
 from zl_forecast.paths import data_dir
 
 
@@ -16,6 +17,7 @@ class Plugin(BasePlugin):
         data_dir().mkdir(parents=True, exist_ok=True)  # dbt-duckdb opens the warehouse in it next
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        migrate(conn)  # first of all: nothing may read or write a warehouse of another shape
         # dbt-duckdb makes it for each source, and two threads that make it at once in a new warehouse fail one another
         conn.execute("create schema if not exists landing")
 

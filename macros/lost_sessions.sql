@@ -1,0 +1,33 @@
+{#
+  How far the data of this build lie behind what the data folder has seen of this market: newest_session, newest_seen_on, n_lost (sessions by
+  the exchange calendar) and data_source. None before there are data.
+#}
+{% macro lost_sessions() -%}
+{%- set targets = last_build('intermediate', 'int_targets__daily', ['as_of_date', 'data_source']) -%}
+{%- if not targets -%}
+    {{ return(none) }}
+{%- endif -%}
+{%- set query -%}
+with
+data as (
+    select max(as_of_date) as newest_session, any_value(data_source) as data_source
+    from {{ targets }}
+),
+
+seen as (
+    {{ newest_seen(targets) }}
+)
+
+select
+    data.newest_session,
+    seen.newest_seen_on,
+    (
+        select count(*) from {{ last_build('intermediate', 'int_calendar__exchange', ['session_date']) }}
+        where session_date::date > data.newest_session and session_date::date <= seen.newest_seen_on
+    ) as n_lost,
+    data.data_source
+from data
+cross join seen
+{%- endset -%}
+{{ return(run_query(query).rows[0]) }}
+{%- endmacro %}
