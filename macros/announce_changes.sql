@@ -1,13 +1,13 @@
 {# A pre-hook that says in the build's output where it departs from what this data folder held: another market, or an earlier day. #}
 {% macro announce_changes() -%}
-{%- set lost = lost_sessions() if execute else none -%}
+{%- set lost = lost_sessions() -%}
 {%- if lost and lost['newest_session'] < lost['newest_seen_on'] -%}
     {{ log(
         "This build goes back to " ~ lost['newest_session'] ~ ", " ~ lost['n_lost'] ~ " session(s) before " ~ lost['newest_seen_on']
         ~ ", as var allow_earlier_as_of allows: its forecast replaces the published one, and its rows in the ledgers are marked is_hindsight.", info=true
     ) }}
 {%- endif -%}
-{%- set ledger = last_build('forecasts', 'zl_forecast_ledger', ['as_of_date', 'data_source']) if lost else none -%}
+{%- set ledger = adapter.get_relation(target.database, 'forecasts', 'zl_forecast_ledger') if lost else none -%}
 {%- if ledger -%}
     {%- set query -%}
     select data_source, count(*) as n_forecasts, max(as_of_date) as newest_as_of

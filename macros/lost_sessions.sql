@@ -1,9 +1,9 @@
 {#
   How far the data of this build lie behind what the data folder has seen of this market: newest_session, newest_seen_on, n_lost (sessions by
-  the exchange calendar) and data_source. None before there are data.
+  the exchange calendar) and data_source. None before there are data. For pre-hooks: as `ledgers`, it begins no transaction.
 #}
 {% macro lost_sessions() -%}
-{%- set targets = last_build('intermediate', 'int_targets__daily', ['as_of_date', 'data_source']) -%}
+{%- set targets = adapter.get_relation(target.database, 'intermediate', 'int_targets__daily') if execute else none -%}
 {%- if not targets -%}
     {{ return(none) }}
 {%- endif -%}
@@ -22,7 +22,7 @@ select
     data.newest_session,
     seen.newest_seen_on,
     (
-        select count(*) from {{ last_build('intermediate', 'int_calendar__exchange', ['session_date']) }}
+        select count(*) from {{ adapter.get_relation(target.database, 'intermediate', 'int_calendar__exchange') }}
         where session_date::date > data.newest_session and session_date::date <= seen.newest_seen_on
     ) as n_lost,
     data.data_source

@@ -3,7 +3,7 @@
   training; on the ledgers and the snapshot no --select gets past it.
 #}
 {% macro refuse_earlier_as_of() -%}
-{%- set lost = lost_sessions() if execute and var('allow_earlier_as_of') is not sameas true else none -%}
+{%- set lost = lost_sessions() if var('allow_earlier_as_of') is not sameas true else none -%}
 {%- if lost and lost['newest_session'] < lost['newest_seen_on'] -%}
     {%- set n_lost, allow = lost['n_lost'], "--vars 'allow_earlier_as_of: true'" -%}
     {{ exceptions.raise_compiler_error(
