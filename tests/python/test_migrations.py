@@ -5,6 +5,7 @@ import sys
 
 import duckdb
 import pytest
+from dbt_common.exceptions import DbtRuntimeError
 
 from zl_forecast.landing.plugin import Plugin
 from zl_forecast.migrations import MIGRATIONS, Migration, MigrationError, migrate
@@ -166,7 +167,10 @@ migrate(duckdb.connect({str(old)!r}), (Migration(1, "killed", killed),))
     assert len(rows(old, "forecasts.bucket_forecast_ledger", "is_hindsight")) == len(MADE)
 
 
-def test_a_build_migrates_before_it_reads_anything(old):
+def test_a_build_migrates_before_it_reads_anything_and_dbt_prints_a_refusal_without_a_traceback(old):
     with duckdb.connect(str(old)) as con:
         Plugin("landing", {}).configure_connection(con)
         assert versions(con) == ALL
+        con.execute("update migrations.applied set version = 99")
+        with pytest.raises(DbtRuntimeError, match="is a warehouse of version 99"):
+            Plugin("landing", {}).configure_connection(con)

@@ -4,9 +4,10 @@ import duckdb
 import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import SourceConfig
+from dbt_common.exceptions import DbtRuntimeError
 
 from zl_forecast.landing import find_landing, read_table
-from zl_forecast.migrations import migrate
+from zl_forecast.migrations import MigrationError, migrate
 from zl_forecast.paths import data_dir
 
 
@@ -17,7 +18,10 @@ class Plugin(BasePlugin):
         data_dir().mkdir(parents=True, exist_ok=True)  # dbt-duckdb opens the warehouse in it next
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        migrate(conn)  # first of all: nothing may read or write a warehouse of another shape
+        try:
+            migrate(conn)  # first of all: nothing may read or write a warehouse of another shape
+        except MigrationError as error:
+            raise DbtRuntimeError(str(error)) from error  # of all errors at this place dbt prints this one as a message
         # dbt-duckdb makes it for each source, and two threads that make it at once in a new warehouse fail one another
         conn.execute("create schema if not exists landing")
 
