@@ -1,6 +1,7 @@
 {#
-  The ledgers that hold forecasts, as they stand: they ask for themselves, so not by `ref`. From the adapter's cache, without a statement that
-  would begin a transaction, since a Python model after its pre-hook writes on a connection of its own.
+  The ledgers that hold forecasts, as they stand: they ask for themselves, so not by `ref`. From the
+  adapter's cache, without a statement that would begin a transaction: after its pre-hook a Python
+  model writes on a connection of its own.
 #}
 {% macro ledgers() -%}
 {%- set found = [] -%}

@@ -1,12 +1,14 @@
 {#
-  How far the data of this build lie behind what the data folder has seen of this market: newest_session, newest_seen_on, n_lost (sessions by
-  the exchange calendar) and data_source. None before there are data. For pre-hooks: as `ledgers`, it begins no transaction.
+  How far the data of this build lie behind what the data folder has seen of this market: one row of
+  newest_session, newest_seen_on, n_lost (sessions by the exchange calendar) and data_source; none
+  before there are data. For pre-hooks: like `ledgers`, it begins no transaction.
 #}
 {% macro lost_sessions() -%}
-{%- set targets = adapter.get_relation(target.database, 'intermediate', 'int_targets__daily') if execute else none -%}
-{%- if not targets -%}
-    {{ return(none) }}
-{%- endif -%}
+{%- if not execute -%}{{ return(none) }}{%- endif -%}
+{%- set database = target.database -%}
+{%- set targets = adapter.get_relation(database, 'intermediate', 'int_targets__daily') -%}
+{%- set exchange = adapter.get_relation(database, 'intermediate', 'int_calendar__exchange') -%}
+{%- if not targets -%}{{ return(none) }}{%- endif -%}
 {%- set query -%}
 with
 data as (
@@ -22,8 +24,9 @@ select
     data.newest_session,
     seen.newest_seen_on,
     (
-        select count(*) from {{ adapter.get_relation(target.database, 'intermediate', 'int_calendar__exchange') }}
-        where session_date::date > data.newest_session and session_date::date <= seen.newest_seen_on
+        select count(*) from {{ exchange }}
+        where session_date::date > data.newest_session
+            and session_date::date <= seen.newest_seen_on
     ) as n_lost,
     data.data_source
 from data

@@ -1,6 +1,6 @@
 {#
-  A query for the newest session of this market that the data folder has ever seen: in the data of this build, or in a ledger, whose rows
-  outlive the landing files. One row, newest_seen_on.
+  A query for the newest session of this market that the data folder has ever seen: in the data of
+  this build, or in a ledger, whose rows outlive the landing files. One row, newest_seen_on.
 #}
 {% macro newest_seen(targets) -%}
 select max(as_of_date) as newest_seen_on

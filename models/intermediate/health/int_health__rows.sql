@@ -1,5 +1,6 @@
--- What health is judged on: matured out-of-sample forecasts of the family that stood for each bucket, and of the published line (the
--- ledger where forecasts were really made and not in hindsight, its out-of-sample history elsewhere). Losses in percent of price.
+-- What health is judged on: matured out-of-sample forecasts of the family that stood for each
+-- bucket, and of the published line (the ledger where forecasts were really made, and not in
+-- hindsight; its out-of-sample history elsewhere). Losses in percent of price.
 with
 targets as (
     select * from {{ ref('int_targets__daily') }}
@@ -199,7 +200,8 @@ subjects as (
     ) = 1
 ),
 
--- where failing models were replaced, the history goes on with them: that says nothing about those in force
+-- where failing models were replaced, the history goes on with them: that says nothing about those
+-- in force
 of_models_in_force as (
     select * from subjects
     anti join degradations

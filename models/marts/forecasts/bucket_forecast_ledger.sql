@@ -1,6 +1,7 @@
--- Every forecast that the champions in force have made for their buckets, append-only: the first one of a day and horizon stays. Sessions
--- between two builds are backfilled by the models in force; where those were replaced in between, a few sessions are missing, and the
--- history has them. What model_health judges buckets by, but for rows made in hindsight.
+-- Every forecast that the champions in force have made for their buckets, append-only: the first one
+-- of a day and horizon stays. Sessions between two builds are backfilled by the models in force;
+-- where those were replaced in between, a few sessions are missing, and the history has them. What
+-- model_health judges buckets by, but for rows made in hindsight.
 {{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
 with
 forecasts as (
@@ -17,7 +18,8 @@ seen as (
     {{ newest_seen(ref('int_targets__daily')) }}
 ),
 
--- since when models have been in force: a row that was no hindsight proves that they had been chosen and fitted by its as_of_date
+-- since when models have been in force: a row that was no hindsight proves that they had been chosen
+-- and fitted by its as_of_date
 in_force as (
     {% if is_incremental() -%}
     select bucket, horizon_days, data_source, family, artifact_id, min(as_of_date) as in_force_since
@@ -26,8 +28,8 @@ in_force as (
     group by all
     {%- else -%}
     select
-        ''::varchar as bucket, 0 as horizon_days, ''::varchar as data_source, ''::varchar as family, ''::varchar as artifact_id,
-        null::date as in_force_since
+        ''::varchar as bucket, 0 as horizon_days, ''::varchar as data_source, ''::varchar as family,
+        ''::varchar as artifact_id, null::date as in_force_since
     where false
     {%- endif %}
 ),
@@ -61,10 +63,13 @@ final as (
         reference.q90 as reference_q90,
 
         ---------- when it was made
-        -- a later session was known; none is known to models that were in force before and whose outcome lies ahead
+        -- a later session was known; it could not tell on models that had been in force before, whose
+        -- outcome still lies ahead
         forecasts.as_of_date < seen.newest_seen_on
         and not coalesce(
-            in_force.in_force_since < forecasts.as_of_date and forecasts.target_date > seen.newest_seen_on, false
+            in_force.in_force_since < forecasts.as_of_date
+            and forecasts.target_date > seen.newest_seen_on,
+            false
         ) as is_hindsight,
         timezone('UTC', now())::timestamp as made_at
     from forecasts

@@ -1,5 +1,5 @@
--- The forecast of today: the ledger's rows of the newest as_of_date and the models now in force. Where the build was allowed to go back,
--- newest_seen_on lies after as_of_date.
+-- The forecast of today: the ledger's rows of the newest as_of_date and the models now in force.
+-- Where the build was allowed to go back, newest_seen_on lies after as_of_date.
 with
 ledger as (
     select * from {{ ref('zl_forecast_ledger') }}

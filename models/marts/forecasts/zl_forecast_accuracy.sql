@@ -1,5 +1,6 @@
--- The ledger against what came: one row per forecast of this market whose target date has been reached, but for those made in hindsight.
--- Realised is the close of target_date, or of the last session before it where the exchange had none.
+-- The ledger against what came: one row per forecast of this market whose target date has been
+-- reached, but for those made in hindsight. Realised is the close of target_date, or of the last
+-- session before it where the exchange had none.
 with
 ledger as (
     select * from {{ ref('zl_forecast_ledger') }}
