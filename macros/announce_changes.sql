@@ -4,7 +4,7 @@
 #}
 {% macro announce_changes() -%}
 {%- set lost = lost_sessions() -%}
-{%- if lost and lost['newest_session'] < lost['newest_seen_on'] -%}
+{%- if lost and lost['is_earlier'] -%}
     {{ log(
         "This build goes back to " ~ lost['newest_session'] ~ ", " ~ lost['n_lost'] ~ " session(s)"
         ~ " before " ~ lost['newest_seen_on'] ~ ", as var allow_earlier_as_of allows: its forecast"
@@ -12,7 +12,8 @@
         info=true
     ) }}
 {%- endif -%}
-{%- for ledger in ledgers() if lost and ledger.identifier == 'zl_forecast_ledger' -%}
+{%- set has_data = lost and lost['data_source'] -%}
+{%- for ledger in ledgers() if has_data and ledger.identifier == 'zl_forecast_ledger' -%}
     {%- set query -%}
     select data_source, count(*) as n_forecasts, max(as_of_date) as newest_as_of
     from {{ ledger }}

@@ -1,7 +1,8 @@
 {#
   How far the data of this build lie behind what the data folder has seen of this market: one row of
-  newest_session, newest_seen_on, n_lost (sessions by the exchange calendar) and data_source; none
-  before there are data. For pre-hooks: like `ledgers`, it begins no transaction.
+  data_source, newest_session, newest_seen_on, is_earlier (null without any session) and n_lost
+  (sessions by the exchange calendar); none before there is a table. For pre-hooks: like `ledgers`,
+  it begins no transaction.
 #}
 {% macro lost_sessions() -%}
 {%- if not execute -%}{{ return(none) }}{%- endif -%}
@@ -21,14 +22,15 @@ seen as (
 )
 
 select
+    data.data_source,
     data.newest_session,
     seen.newest_seen_on,
+    data.newest_session < seen.newest_seen_on as is_earlier,
     (
         select count(*) from {{ exchange }}
         where session_date::date > data.newest_session
             and session_date::date <= seen.newest_seen_on
-    ) as n_lost,
-    data.data_source
+    ) as n_lost
 from data
 cross join seen
 {%- endset -%}

@@ -5,7 +5,7 @@
 {% macro refuse_earlier_as_of() -%}
 {%- set is_allowed = var('allow_earlier_as_of') is sameas true -%}
 {%- set lost = none if is_allowed else lost_sessions() -%}
-{%- if lost and lost['newest_session'] < lost['newest_seen_on'] -%}
+{%- if lost and lost['is_earlier'] -%}
     {%- set n_lost, allow = lost['n_lost'], "--vars 'allow_earlier_as_of: true'" -%}
     {{ exceptions.raise_compiler_error(
         "the data end on " ~ lost['newest_session'] ~ ", but forecasts as of "

@@ -35,8 +35,13 @@ def build(run_dbt, sample_features, sample_landing, tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("one_way") / "data"
     shutil.copytree(sample_features.data_dir, data_dir)
 
-    def run(select: str, made: dict[str, list], *flags: str, **expected):
+    def run(select: str, made: dict[str, list], *flags: str, targets: str = "", **expected):
         with duckdb.connect(str(data_dir / "warehouse.duckdb")) as con:
+            con.execute(f"attach '{sample_features.warehouse}' as whole (read_only)")
+            con.execute(
+                f"create or replace table intermediate.int_targets__daily as from whole.intermediate.int_targets__daily {targets}"
+            )
+            con.execute("detach whole")
             con.execute("create schema if not exists forecasts")
             for name in ("zl_forecast_ledger", "bucket_forecast_ledger"):
                 con.execute(f"create or replace table forecasts.{name} (data_source varchar, as_of_date date)")
@@ -60,6 +65,13 @@ def test_data_that_lost_their_newest_sessions_are_refused_with_both_dates_and_th
     )
     assert "3 sessions are lost" in said
     assert "make build DBT_FLAGS=\"--vars 'allow_earlier_as_of: true'\"" in said
+
+
+def test_data_without_a_single_target_are_left_to_the_gate(build):
+    failed = build(
+        "gate_zl", {"zl_forecast_ledger": [("simulated", "2021-01-04")]}, targets="limit 0", expect_failure=True
+    )
+    assert "zl_targets failed" in failed.stdout
 
 
 def test_going_back_on_purpose_and_another_market_than_before_are_said(build, newest, seen, later):
