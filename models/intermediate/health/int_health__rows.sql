@@ -202,7 +202,7 @@ subjects as (
 
 -- where failing models were replaced, the history goes on with them: that says nothing about those
 -- in force
-of_models_in_force as (
+relevant_subjects as (
     select * from subjects
     anti join degradations
         on subjects.source = 'backtest'
@@ -228,7 +228,7 @@ final as (
             ))::date,
             degradations.acted_on
         ) as run_start
-    from of_models_in_force as subjects
+    from relevant_subjects as subjects
     asof left join degradations
         on degradations.bucket = subjects.subject
         and degradations.horizon_days = subjects.horizon_days

@@ -20,7 +20,7 @@ seen as (
 
 -- since when models have been in force: a row that was no hindsight proves that they had been chosen
 -- and fitted by its as_of_date
-in_force as (
+models_in_force as (
     {% if is_incremental() -%}
     select bucket, horizon_days, data_source, family, artifact_id, min(as_of_date) as in_force_since
     from {{ this }}
@@ -67,7 +67,7 @@ final as (
         -- outcome still lies ahead
         forecasts.as_of_date < seen.newest_seen_on
         and not coalesce(
-            in_force.in_force_since < forecasts.as_of_date
+            models_in_force.in_force_since < forecasts.as_of_date
             and forecasts.target_date > seen.newest_seen_on,
             false
         ) as is_hindsight,
@@ -84,12 +84,12 @@ final as (
         and reference.fold_start = forecasts.fold_start
         and reference.as_of_date = forecasts.as_of_date
         and reference.horizon_days = forecasts.horizon_days
-    left join in_force
-        on in_force.bucket = forecasts.bucket
-        and in_force.horizon_days = forecasts.horizon_days
-        and in_force.data_source = forecasts.data_source
-        and in_force.family = forecasts.family
-        and in_force.artifact_id = forecasts.fingerprint
+    left join models_in_force
+        on models_in_force.bucket = forecasts.bucket
+        and models_in_force.horizon_days = forecasts.horizon_days
+        and models_in_force.data_source = forecasts.data_source
+        and models_in_force.family = forecasts.family
+        and models_in_force.artifact_id = forecasts.fingerprint
     cross join seen
 )
 
