@@ -339,9 +339,11 @@ def report(warehouse: Path, seconds: dict[date, float]) -> str:
         Re-tournaments with their triggers, accuracy by horizon, coverage by quarter, fallbacks and health, wall time.
     """
     with open_database(warehouse) as con:
-        source = con.sql("select any_value(data_source) from forecasts.zl_forecast_ledger").fetchone()[0]
-        history = _rows(con, "monitoring.run_history", "order by as_of_date, bucket")
-        ledger = _rows(con, "forecasts.zl_forecast_ledger", "order by as_of_date, horizon_days")
+        source = _source(con)
+        history = _rows(con, "monitoring.run_history", "where data_source = ? order by as_of_date, bucket", source)
+        ledger = _rows(
+            con, "forecasts.zl_forecast_ledger", "where data_source = ? order by as_of_date, horizon_days", source
+        )
         due = _rows(con, "forecasts.zl_forecast_accuracy", "order by as_of_date, horizon_days")
         health = _rows(con, "monitoring.model_health", "where is_newest order by subject, horizon_days")
     days = sorted(seconds)
@@ -389,7 +391,7 @@ def draw(warehouse: Path, to: Path) -> bool:
 
     with open_database(warehouse) as con:
         due = _rows(con, "forecasts.zl_forecast_accuracy", "order by target_date, as_of_date")
-        history = _rows(con, "monitoring.run_history", "order by as_of_date")
+        history = _rows(con, "monitoring.run_history", "where data_source = ? order by as_of_date", _source(con))
     if due.empty:
         to.unlink(missing_ok=True)
         return False
@@ -545,10 +547,15 @@ def _table(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str) -> pd.DataFrame:
+def _source(con: duckdb.DuckDBPyConnection) -> str:
+    """The market that the newest forecast is of: append-only tables keep what was made of another one before."""
+    return con.sql("select arg_max(data_source, made_at) from forecasts.zl_forecast_ledger").fetchone()[0]
+
+
+def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str, *values: str) -> pd.DataFrame:
     """Rows of a table; no rows and no columns where this version has no such table."""
     try:
-        return con.sql(f"from {table} {rest}").df()
+        return con.execute(f"from {table} {rest}", values).df()
     except duckdb.CatalogException:
         return pd.DataFrame()
 

@@ -131,7 +131,13 @@ def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
     """A sentence for the reader where fewer buckets took part than there are; empty where all did."""
     rows = con.sql("select buckets_offered from forecasts.zl_forecast order by horizon_days").fetchall()
     fewest = min(((row[0] or "").split() for row in rows), key=len)
-    once = con.sql("select max(len(string_split(buckets_offered, ' '))) from forecasts.zl_forecast_ledger").fetchone()
+    once = con.sql(
+        """
+        select max(len(string_split(buckets_offered, ' ')))
+        from forecasts.zl_forecast_ledger
+        where data_source in (select data_source from forecasts.zl_forecast)
+        """
+    ).fetchone()
     all_ = max(BUCKETS, once[0] or 0)
     if len(fewest) >= all_:
         return ""

@@ -17,6 +17,7 @@ from zl_forecast.calendar import exchange_sessions
 from zl_forecast.sample import simulate, write_landing
 
 NEXT = "2023-05-31"
+BUILD = ("build", "--exclude-resource-type", "unit_test")
 QUANTILES = ["p05", "p10", "p25", "p50", "p75", "p90", "p95"]
 
 
@@ -212,7 +213,7 @@ def test_docs_are_one_static_page(run_dbt, landing, built):
 def test_unchanged_build_fits_nothing_and_writes_nothing_twice(run_dbt, landing, built, serving):
     ledger = query(serving, "from forecasts.zl_forecast_ledger order by horizon_days")
     snapshot = (serving / "current").readlink()
-    again = run_dbt(("build", "--exclude-resource-type", "unit_test"), landing=landing, data_dir=built.data_dir)
+    again = run_dbt(BUILD, landing=landing, data_dir=built.data_dir)
     for label in ("tournament", "core", "ensemble"):
         assert f"{label} 1/" not in again.stdout
     assert (serving / "current").readlink() == snapshot
@@ -220,14 +221,23 @@ def test_unchanged_build_fits_nothing_and_writes_nothing_twice(run_dbt, landing,
 
 
 @pytest.fixture(scope="module")
-def day_later(run_dbt, built, serving, landing, tmp_path_factory):
-    """The build of the next session, into the same warehouse, while another process keeps reading the snapshot."""
+def longer(tmp_path_factory):
+    """Landing files of the small market with one session more."""
+    folder = tmp_path_factory.mktemp("landing") / "longer"
+    write_landing(simulate("planted", start=START, end=NEXT), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def day_later(run_dbt, built, longer, tmp_path_factory):
+    """The build of the next session, into a copy of `built`, while another process keeps reading the snapshot."""
+    data_dir = tmp_path_factory.mktemp("day_later") / "data"
+    shutil.copytree(built.data_dir, data_dir, symlinks=True)
+    serving = data_dir / "serving"
     before = {
         "ledger": query(serving, "from forecasts.zl_forecast_ledger"),
         "backtest": query(serving, "from forecasts.zl_backtest where realised_price is not null"),
     }
-    longer = tmp_path_factory.mktemp("landing") / "longer"
-    write_landing(simulate("planted", start=START, end=NEXT), longer)
     stop, errors, answers = threading.Event(), [], set()
 
     def keep_reading():
@@ -240,7 +250,7 @@ def day_later(run_dbt, built, serving, landing, tmp_path_factory):
 
     reader = threading.Thread(target=keep_reading)
     reader.start()
-    result = run_dbt(("build", "--exclude-resource-type", "unit_test"), landing=longer, data_dir=built.data_dir)
+    result = run_dbt(BUILD, landing=longer, data_dir=data_dir)
     stop.set()
     reader.join()
     return result, before, errors, answers
@@ -253,9 +263,9 @@ def test_a_reader_of_the_snapshot_saw_old_or_new_and_no_error(day_later):
     assert {n for _, n in answers} == {4}
 
 
-def test_a_new_day_adds_four_rows_to_the_ledger_and_changes_none(day_later, serving):
-    _, before, *_ = day_later
-    ledger = query(serving, "from forecasts.zl_forecast_ledger")
+def test_a_new_day_adds_four_rows_to_the_ledger_and_changes_none(day_later):
+    result, before, *_ = day_later
+    ledger = query(result.data_dir / "serving", "from forecasts.zl_forecast_ledger")
     assert len(ledger) == len(before["ledger"]) + 4
     kept = ledger[ledger["as_of_date"] == pd.Timestamp(END)]
     key = ["horizon_days"]
@@ -264,33 +274,58 @@ def test_a_new_day_adds_four_rows_to_the_ledger_and_changes_none(day_later, serv
     )
 
 
-def test_a_new_day_does_not_rewrite_history(day_later, serving):
-    _, before, *_ = day_later
+def test_a_new_day_does_not_rewrite_history(day_later):
+    result, before, *_ = day_later
     key = ["as_of_date", "horizon_days"]
     old = before["backtest"].set_index(key).sort_index()
-    new = query(serving, "from forecasts.zl_backtest").set_index(key).sort_index().loc[old.index]
+    new = query(result.data_dir / "serving", "from forecasts.zl_backtest").set_index(key).sort_index().loc[old.index]
     pd.testing.assert_frame_equal(new, old, check_exact=True, check_dtype=False)  # nulls of the new day
 
 
-def test_a_new_day_in_the_month_is_scored_with_the_months_models(day_later, built):
-    with duckdb.connect(str(built.warehouse), read_only=True) as con:
+def test_a_new_day_in_the_month_is_scored_with_the_months_models(day_later):
+    result, *_ = day_later
+    with duckdb.connect(str(result.warehouse), read_only=True) as con:
         fits = con.sql(
             "select fingerprint, max(as_of_date) from tournament.specialist_crush where kind = 'live' group by 1"
         ).fetchall()
     assert len(fits) == 5  # one a family
     for artifact, newest in fits:
         assert str(newest)[:10] == NEXT
-        assert (built.data_dir / "artifacts" / artifact / "models").exists()
+        assert (result.data_dir / "artifacts" / artifact / "models").exists()
 
 
-def test_a_bad_bucket_is_quarantined_and_the_forecast_goes_on(run_dbt, day_later, landing, built, serving, tmp_path):
-    bars = pd.read_parquet(landing / "bars_daily.parquet")
+def test_what_was_made_when_a_later_session_was_known_is_hindsight_and_the_newest_session_never_is(day_later):
+    made = query(
+        day_later[0].data_dir / "serving",
+        "select distinct as_of_date, is_hindsight from forecasts.bucket_forecast_ledger order by all",
+    )
+    filled_in = made[made["as_of_date"] < pd.Timestamp(END)]
+    assert len(filled_in) > 15  # the first build's, one row per session of the month
+    assert filled_in["is_hindsight"].all()
+    assert made.iloc[len(filled_in) :].to_numpy().tolist() == [[pd.Timestamp(END), False], [pd.Timestamp(NEXT), False]]
+
+
+def test_landing_files_that_lost_a_session_are_refused_before_training_and_nothing_published_changes(
+    run_dbt, day_later, landing
+):
+    data_dir = day_later[0].data_dir
+    snapshot = (data_dir / "serving" / "current").readlink()
+    failed = run_dbt(BUILD, landing=landing, data_dir=data_dir, expect_failure=True)
+    assert f"the data end on {END}, but forecasts as of {NEXT} have been made in this data folder" in failed.stdout
+    assert "1 session is lost" in failed.stdout
+    assert {status for name, status in failed.status.items() if name in failed.models_after("gate_zl")} == {"skipped"}
+    assert (data_dir / "serving" / "current").readlink() == snapshot
+
+
+def test_a_bad_bucket_is_quarantined_and_the_forecast_goes_on(run_dbt, day_later, longer, tmp_path):
+    serving = day_later[0].data_dir / "serving"
+    bars = pd.read_parquet(longer / "bars_daily.parquet")
     heating_oil = bars["symbol"] == "HO"
     bars.loc[heating_oil, ["open", "high", "low", "close"]] *= 100  # cents instead of dollars a gallon
     broken = tmp_path / "broken"
-    shutil.copytree(landing, broken)
+    shutil.copytree(longer, broken)
     bars.to_parquet(broken / "bars_daily.parquet", index=False)
-    run_dbt(("build", "--exclude-resource-type", "unit_test"), landing=broken, data_dir=built.data_dir)
+    run_dbt(BUILD, landing=broken, data_dir=serving.parent)
     status = query(serving, "select distinct bucket, bucket_status from monitoring.gx_results").set_index("bucket")
     assert set(status.index[status["bucket_status"] == "quarantined"]) == {"biofuel", "energy"}
     forecast = query(serving, "from forecasts.zl_forecast")
@@ -299,25 +334,25 @@ def test_a_bad_bucket_is_quarantined_and_the_forecast_goes_on(run_dbt, day_later
     assert not inputs.str.contains("energy|biofuel").any()
 
 
-def test_a_failed_build_leaves_the_snapshot_and_retry_finishes(run_dbt, day_later, landing, built, serving, tmp_path):
+def test_a_failed_build_leaves_the_snapshot_and_retry_finishes(run_dbt, day_later, longer, tmp_path):
+    serving = day_later[0].data_dir / "serving"
     snapshot = (serving / "current").readlink()
     bad = tmp_path / "bad"
-    shutil.copytree(landing, bad)
+    shutil.copytree(longer, bad)
     bars = pd.read_parquet(bad / "bars_daily.parquet")
     good = bars.copy()
     bars.loc[bars.index[bars["symbol"] == "ZL"][-1], "close"] = -1.0
     bars.to_parquet(bad / "bars_daily.parquet", index=False)
-    failed = run_dbt(
-        ("build", "--exclude-resource-type", "unit_test"), landing=bad, data_dir=built.data_dir, expect_failure=True
-    )
+    failed = run_dbt(BUILD, landing=bad, data_dir=serving.parent, expect_failure=True)
     assert "ZL closes outside 10 to 150 cents/lb (1 row)" in failed.stdout
     assert (serving / "current").readlink() == snapshot
     good.to_parquet(bad / "bars_daily.parquet", index=False)
-    run_dbt(("retry",), landing=bad, data_dir=built.data_dir)
+    run_dbt(("retry",), landing=bad, data_dir=serving.parent)
     assert len(query(serving, "from forecasts.zl_forecast")) == 4
 
 
-def test_manifest_of_the_snapshot_counts_what_is_in_it(serving, day_later):
+def test_manifest_of_the_snapshot_counts_what_is_in_it(day_later):
+    serving = day_later[0].data_dir / "serving"
     for fact in json.loads((serving / "current" / "manifest.json").read_text())["tables"]:
         rows = query(serving, f"select count(*) as n from {fact['table_schema']}.{fact['table_name']}")["n"].iloc[0]
         assert rows == fact["n_rows"]

@@ -116,7 +116,7 @@ OTHERS = {  # nothing but the bucket is forecast here
     "reference_p50 double, reference_p90 double, realised_price double, is_inside_80 boolean, is_matured boolean, data_source text",
     "bucket_forecast_ledger": "as_of_date date, bucket text, horizon_days int, data_source text, family text, fold_start date, "
     "trained_until date, horizon_code text, target_date date, scale double, q10 double, q50 double, q90 double, reference_q10 double, "
-    "reference_q50 double, reference_q90 double",
+    "reference_q50 double, reference_q90 double, is_hindsight boolean",
     "degradations": "bucket text, horizon_days int, acted_on date, data_source text",
 }
 

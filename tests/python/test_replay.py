@@ -243,7 +243,7 @@ def worked_by_hand(warehouse: Path) -> None:
     """Six forecasts, four of which are due; two re-tournaments, one of them of a degraded bucket; one fallback.
 
     1w: pinball 1 + 2 + 3 = 6 against 2 + 2 + 4 = 8, so 25 % less; inside 80 %: two of three, inside 90 %: all.
-    1m: pinball 3 against 2, so 50 % more; outside of both bands.
+    1m: pinball 3 against 2, so 50 % more; outside of both bands. Another market was forecast before, and is left out.
     """
     warehouse.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(warehouse)) as con:
@@ -256,7 +256,8 @@ def worked_by_hand(warehouse: Path) -> None:
                 (date '2021-04-01', 5, '1w', null), (date '2021-04-01', 20, '1m', 'covered too little'),
                 (date '2021-04-09', 5, '1w', null), (date '2021-04-09', 20, '1m', null)
             ) as made (as_of_date, horizon_days, horizon_code, fallback_reason)
-            select *, 'simulated' as data_source;
+            select *, 'simulated' as data_source, as_of_date::timestamp as made_at;
+            insert into forecasts.zl_forecast_ledger values (date '2021-04-12', 5, '1w', 'too narrow', 'market', timestamp '2021-01-01 23:00');
 
             create table forecasts.zl_forecast_accuracy as
             from (values
@@ -274,7 +275,10 @@ def worked_by_hand(warehouse: Path) -> None:
                 ('crush', date '2021-03-01', 'retournament', 'first_run', 'never held', date '2021-03-26'),
                 ('fx', date '2021-03-01', 'retournament', 'first_run', 'never held', date '2021-03-26'),
                 ('crush', date '2021-04-09', 'retournament', 'degraded', 'degraded at 1w | 1m', date '2021-04-09')
-            ) as history (bucket, live_from, action, trigger, reason, as_of_date);
+            ) as history (bucket, live_from, action, trigger, reason, as_of_date)
+            select *, 'simulated' as data_source;
+            insert into monitoring.run_history
+            values ('fed', date '2020-12-01', 'retournament', 'degraded', 'degraded at 1w', date '2020-12-07', 'market');
 
             create table monitoring.model_health as
             from (values

@@ -395,6 +395,19 @@ def test_the_page_and_the_summary_say_where_buckets_are_missing(offered, said, p
         assert said in words if said else "buckets took part" not in words
 
 
+def test_a_ninth_bucket_that_another_market_had_is_not_missed():
+    with duckdb.connect() as con:
+        snapshot(con)
+        nine = f"{FORECAST['buckets_offered']} weather"
+        con.execute(
+            "insert into forecasts.zl_forecast_ledger by name select ? as buckets_offered, 'market' as data_source",
+            [nine],
+        )
+        assert report.missing_buckets(con) == ""
+        con.execute("update forecasts.zl_forecast_ledger set data_source = 'simulated'")
+        assert report.missing_buckets(con).startswith("Only 8 of 9 buckets took part")
+
+
 def test_the_summary_of_a_fresh_market_has_dashes_for_what_has_not_been_shown(published, capsys):
     published(forecast={**FORECAST, "backtest_pinball_skill": None, "backtest_coverage_80": None})
     assert cli.main(["summary"]) == 0

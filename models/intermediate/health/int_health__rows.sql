@@ -1,5 +1,6 @@
--- What health is judged on: matured out-of-sample forecasts of the family that stood for each bucket, and of the published line (the
--- ledger where forecasts were really made, its out-of-sample history elsewhere). Losses in percent of price.
+-- What health is judged on: matured out-of-sample forecasts of the family that stood for each
+-- bucket, and of the published line (the ledger where forecasts were really made, and not in
+-- hindsight; its out-of-sample history elsewhere). Losses in percent of price.
 with
 targets as (
     select * from {{ ref('int_targets__daily') }}
@@ -17,6 +18,7 @@ choices as (
 
 bucket_ledger as (
     select * from {{ ref('bucket_forecast_ledger') }}
+    where not is_hindsight
 ),
 
 degradations as (
@@ -198,6 +200,19 @@ subjects as (
     ) = 1
 ),
 
+-- where failing models were replaced, the history goes on with them: that says nothing about those
+-- in force
+relevant_subjects as (
+    select * from subjects
+    anti join degradations
+        on subjects.source = 'backtest'
+        and degradations.bucket = subjects.subject
+        and degradations.horizon_days = subjects.horizon_days
+        and degradations.data_source = subjects.data_source
+        and degradations.acted_on > subjects.fold_start
+        and degradations.acted_on <= subjects.as_of_date
+),
+
 -- Over the history, refitted once a year, the test begins anew each year. Over what was really forecast it runs on, from the year in which
 -- the ledger begins, until models were chosen because the ones before had failed it.
 final as (
@@ -213,7 +228,7 @@ final as (
             ))::date,
             degradations.acted_on
         ) as run_start
-    from subjects
+    from relevant_subjects as subjects
     asof left join degradations
         on degradations.bucket = subjects.subject
         and degradations.horizon_days = subjects.horizon_days

@@ -1,7 +1,8 @@
 -- Whether the best score of the live block replaces the champion: only if it loses no more than the champion on the out-of-fold rows that
 -- both have forecast. Champion is the family that stood for the bucket in the live block before, or in the newest block of the history
 -- where there was none. One row a bucket and horizon.
-{% set ledger = last_build('forecasts', 'bucket_forecast_ledger', ['bucket', 'family', 'fold_start', 'data_source']) %}
+{% set columns = ['bucket', 'family', 'fold_start', 'data_source', 'is_hindsight'] %}
+{% set ledger = last_build('forecasts', 'bucket_forecast_ledger', columns) %}
 with
 challengers as (
     select * from {{ ref('int_tournament__challengers') }}
@@ -30,7 +31,7 @@ ledger as (
     -- where a setting was changed within a block, the family of its last day
     select bucket, horizon_days, fold_start, arg_max(family, as_of_date) as family
     from {{ ledger }}
-    where data_source = (select any_value(data_source) from forecasts)
+    where data_source = (select any_value(data_source) from forecasts) and not is_hindsight
     group by bucket, horizon_days, fold_start
     {%- else -%}
     select ''::varchar as bucket, 0 as horizon_days, null::date as fold_start, '' as family

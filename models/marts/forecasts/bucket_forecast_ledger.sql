@@ -1,6 +1,7 @@
--- Every forecast that the champions in force have made for their buckets, append-only: the first one of a day and horizon stays. Sessions
--- between two builds are forecast by the models in force, which had been fitted before; where those were replaced in between, a few
--- sessions are missing, and the history has them. What model_health judges buckets by.
+-- Every forecast that the champions in force have made for their buckets, append-only: the first one
+-- of a day and horizon stays. Sessions between two builds are backfilled by the models in force;
+-- where those were replaced in between, a few sessions are missing, and the history has them. What
+-- model_health judges buckets by, but for rows made in hindsight.
 {{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
 with
 forecasts as (
@@ -11,6 +12,26 @@ forecasts as (
 choices as (
     select * from {{ ref('int_tournament__choices') }}
     where kind = 'live'
+),
+
+seen as (
+    {{ newest_seen(ref('int_targets__daily')) }}
+),
+
+-- since when models have been in force: a row that was no hindsight proves that they had been chosen
+-- and fitted by its as_of_date
+models_in_force as (
+    {% if is_incremental() -%}
+    select bucket, horizon_days, data_source, family, artifact_id, min(as_of_date) as in_force_since
+    from {{ this }}
+    where not is_hindsight
+    group by all
+    {%- else -%}
+    select
+        ''::varchar as bucket, 0 as horizon_days, ''::varchar as data_source, ''::varchar as family,
+        ''::varchar as artifact_id, null::date as in_force_since
+    where false
+    {%- endif %}
 ),
 
 final as (
@@ -40,6 +61,16 @@ final as (
         reference.q10 as reference_q10,
         reference.q50 as reference_q50,
         reference.q90 as reference_q90,
+
+        ---------- when it was made
+        -- a later session was known; it could not tell on models that had been in force before, whose
+        -- outcome still lies ahead
+        forecasts.as_of_date < seen.newest_seen_on
+        and not coalesce(
+            models_in_force.in_force_since < forecasts.as_of_date
+            and forecasts.target_date > seen.newest_seen_on,
+            false
+        ) as is_hindsight,
         timezone('UTC', now())::timestamp as made_at
     from forecasts
     inner join choices
@@ -53,6 +84,13 @@ final as (
         and reference.fold_start = forecasts.fold_start
         and reference.as_of_date = forecasts.as_of_date
         and reference.horizon_days = forecasts.horizon_days
+    left join models_in_force
+        on models_in_force.bucket = forecasts.bucket
+        and models_in_force.horizon_days = forecasts.horizon_days
+        and models_in_force.data_source = forecasts.data_source
+        and models_in_force.family = forecasts.family
+        and models_in_force.artifact_id = forecasts.fingerprint
+    cross join seen
 )
 
 select * from final

@@ -1,4 +1,5 @@
 -- The forecast of today: the ledger's rows of the newest as_of_date and the models now in force.
+-- Where the build was allowed to go back, newest_seen_on lies after as_of_date.
 with
 ledger as (
     select * from {{ ref('zl_forecast_ledger') }}
@@ -11,11 +12,18 @@ in_force as (
     qualify as_of_date = max(as_of_date) over ()
 ),
 
+seen as (
+    {{ newest_seen(ref('int_targets__daily')) }}
+),
+
 final as (
-    select ledger.*
+    select
+        ledger.*,
+        seen.newest_seen_on
     from ledger
     inner join in_force
         using (as_of_date, horizon_days, model_version, data_source)
+    cross join seen
 )
 
 select * from final

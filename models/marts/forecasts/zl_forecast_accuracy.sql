@@ -1,18 +1,21 @@
--- The ledger against what came: one row a forecast whose target date has been reached. Realised is the close of target_date,
--- or of the last session before it where the exchange had none.
+-- The ledger against what came: one row per forecast of this market whose target date has been
+-- reached, but for those made in hindsight. Realised is the close of target_date, or of the last
+-- session before it where the exchange had none.
 with
 ledger as (
     select * from {{ ref('zl_forecast_ledger') }}
 ),
 
 prices as (
-    select as_of_date, close from {{ ref('int_prices__daily') }}
+    select as_of_date, close, data_source from {{ ref('int_prices__daily') }}
     where symbol = 'zl'
 ),
 
 due as (
     select * from ledger
-    where target_date <= (select max(as_of_date) from prices)
+    where not is_hindsight
+        and data_source = (select any_value(data_source) from prices)
+        and target_date <= (select max(as_of_date) from prices)
 ),
 
 realised as (

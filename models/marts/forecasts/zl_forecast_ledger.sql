@@ -15,6 +15,10 @@ regimes as (
     select * from {{ ref('int_regimes__daily') }}
 ),
 
+seen as (
+    {{ newest_seen(ref('int_targets__daily')) }}
+),
+
 newest as (
     select
         published.*,
@@ -62,6 +66,9 @@ final as (
         reference_p50,
         reference_p90,
         regime,
+
+        ---------- when it was made
+        as_of_date < (select newest_seen_on from seen) as is_hindsight,
         timezone('UTC', now())::timestamp as made_at
     from newest
 )

@@ -17,6 +17,7 @@ from zl_forecast.errors import ZlForecastError
 from zl_forecast.interruption import end_on_interrupt
 from zl_forecast.landing import Landing, find_landing
 from zl_forecast.landing.contract import sentences
+from zl_forecast.migrations import MigrationError, migrate
 from zl_forecast.paths import data_dir
 
 SHOWN = ("refused", "quarantined", "warning")  # findings that the build's output has; `zl check` has all
@@ -42,6 +43,10 @@ class Plugin(BasePlugin):
             raise DbtRuntimeError(str(error)) from error  # of all errors at this place dbt prints this one as a message
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        try:
+            migrate(conn)  # first of all: nothing may read or write a warehouse of another shape
+        except MigrationError as error:
+            raise DbtRuntimeError(str(error)) from error  # of all errors at this place dbt prints this one as a message
         # dbt-duckdb makes it for each source, and two threads that make it at once in a new warehouse fail one another
         conn.execute("create schema if not exists landing")
         with suppress(duckdb.CatalogException):  # a new warehouse has no ledger

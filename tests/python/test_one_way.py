@@ -1,0 +1,101 @@
+"""Time goes one way: data that lost their newest sessions, and another market in the same data folder."""
+
+import shutil
+
+import duckdb
+import pandas as pd
+import pytest
+
+from zl_forecast.calendar import exchange_sessions
+
+
+@pytest.fixture(scope="module")
+def newest(sample_features) -> pd.Timestamp:
+    """Newest session of the data."""
+    with duckdb.connect(str(sample_features.warehouse), read_only=True) as con:
+        return pd.Timestamp(con.sql("select max(as_of_date) from intermediate.int_targets__daily").fetchone()[0])
+
+
+@pytest.fixture(scope="module")
+def seen(newest) -> pd.Timestamp:
+    """Three sessions later: as of then a forecast has been made."""
+    sessions = exchange_sessions()["session_date"]
+    return sessions[sessions > newest].iloc[2]
+
+
+@pytest.fixture(scope="module")
+def later(seen) -> pd.Timestamp:
+    """Two weeks on: that far another market was seen."""
+    return seen + pd.Timedelta(days=14)
+
+
+@pytest.fixture(scope="module")
+def build(run_dbt, sample_features, sample_landing, tmp_path_factory):
+    """A function that runs dbt over `sample_features` whose ledgers hold forecasts, given as (data_source, as_of_date)."""
+    data_dir = tmp_path_factory.mktemp("one_way") / "data"
+    shutil.copytree(sample_features.data_dir, data_dir)
+
+    def run(select: str, made: dict[str, list], *flags: str, targets: str = "", **expected):
+        with duckdb.connect(str(data_dir / "warehouse.duckdb")) as con:
+            con.execute(f"attach '{sample_features.warehouse}' as whole (read_only)")
+            con.execute(
+                f"create or replace table intermediate.int_targets__daily as from whole.intermediate.int_targets__daily {targets}"
+            )
+            con.execute("detach whole")
+            con.execute("create schema if not exists forecasts")
+            for name in ("zl_forecast_ledger", "bucket_forecast_ledger"):
+                con.execute(f"create or replace table forecasts.{name} (data_source varchar, as_of_date date)")
+                for row in made.get(name, []):
+                    con.execute(f"insert into forecasts.{name} values (?, ?)", row)
+        return run_dbt(("run", "--select", select, *flags), landing=sample_landing, data_dir=data_dir, **expected)
+
+    return run
+
+
+def test_data_that_lost_their_newest_sessions_are_refused_with_both_dates_and_the_way_out(build, newest, seen, later):
+    made = {
+        "zl_forecast_ledger": [("simulated", newest), ("market", later)],
+        "bucket_forecast_ledger": [("simulated", seen)],
+    }
+    failed = build("gate_zl", made, expect_failure=True)
+    assert failed.status == {"gate_zl": "error"}
+    said = " ".join(failed.stdout.split())
+    assert (
+        f"the data end on {newest.date()}, but forecasts as of {seen.date()} have been made in this data folder" in said
+    )
+    assert "3 sessions are lost" in said
+    assert "make build DBT_FLAGS=\"--vars 'allow_earlier_as_of: true'\"" in said
+
+
+def test_data_without_a_single_target_are_left_to_the_gate(build):
+    failed = build(
+        "gate_zl", {"zl_forecast_ledger": [("simulated", "2021-01-04")]}, targets="limit 0", expect_failure=True
+    )
+    assert "zl_targets failed" in failed.stdout
+
+
+def test_going_back_on_purpose_and_another_market_than_before_are_said(build, newest, seen, later):
+    made = {
+        "zl_forecast_ledger": [("market", seen), ("market", later)],
+        "bucket_forecast_ledger": [("simulated", seen)],
+    }
+    done = build("gate_zl", made, "--vars", "allow_earlier_as_of: true")
+    assert f"This build goes back to {newest.date()}, 3 session(s) before {seen.date()}" in done.stdout
+    assert (
+        f"Until now this data folder held a real market: its 2 forecasts, up to {later.date()}, stay in the ledger"
+        in done.stdout
+    )
+
+
+def test_no_selection_publishes_or_adds_to_a_ledger_past_the_check(sample_features):
+    nodes = sample_features.manifest["nodes"]
+    for name in ("gate_zl", "zl_forecast_ledger", "bucket_forecast_ledger", "published_snapshot"):
+        hooks = [hook["sql"] for hook in nodes[f"model.zl_forecast.{name}"]["config"]["pre-hook"]]
+        assert "{{ refuse_earlier_as_of() }}" in hooks
+    # everything that trains waits for it
+    after = sample_features.models_after("gate_zl")
+    assert {
+        "core_zl",
+        "ensemble_zl",
+        *(f"specialist_{name}" for name in ("crush", "china", "fx", "fed", "tariff", "biofuel")),
+    } <= after
