@@ -12,13 +12,13 @@ import pandas as pd
 from zl_forecast.sample.bars import to_ticks
 from zl_forecast.sample.market import MONTH_LETTERS, SYMBOLS, Path, Streams, front_deliveries, stationary_ar1
 
-CURVE_INTEREST = {  # open contracts of all deliveries, typical
-    "ZL": 390_000,
-    "ZM": 370_000,
-    "ZS": 680_000,
-    "ZC": 1_300_000,
-    "CL": 1_700_000,
-    "HO": 350_000,
+FRONT_INTEREST = {  # open contracts of a front that does not roll yet, typical
+    "ZL": 200_000,
+    "ZM": 190_000,
+    "ZS": 330_000,
+    "ZC": 700_000,
+    "CL": 400_000,
+    "HO": 110_000,
 }
 CONTRACTS = 8  # per symbol and session, the front and those behind it
 
@@ -31,7 +31,7 @@ def daily_curve(
     A contract leaves the curve when it stops being the front.
     """
     frames = []
-    for name in sorted(CURVE_INTEREST):
+    for name in sorted(FRONT_INTEREST):
         has_bar = sessions.isin(bars.loc[bars["symbol"] == name, "as_of_date"])
         deliveries = _deliveries(name, sessions)
         settle = np.exp(paths[name].log_close[:, None] + _spreads(deliveries, paths[name].carry))
@@ -66,11 +66,10 @@ def _spreads(deliveries: np.ndarray, carry: np.ndarray) -> np.ndarray:
 
 
 def _open_interest(name: str, deliveries: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams) -> np.ndarray:
-    """Open contracts: most in the front, until in its last two weeks they move to the next; shape of `deliveries`."""
+    """Open contracts: most in the front, until its last two weeks; shape of `deliveries`."""
     roll_on = (deliveries - 1).astype("datetime64[M]").astype("datetime64[D]") + SYMBOLS[name].roll_day - 1
     days_left = (roll_on - sessions.to_numpy().astype("datetime64[D]")[:, None]).astype("float64")
-    weight = np.exp(-days_left / 70) * (1 - np.exp(-days_left / 12))
-    share = weight / weight.sum(axis=1, keepdims=True)
     noise = streams(f"{name} open interest").standard_normal((len(sessions), 2))
-    total = CURVE_INTEREST[name] * np.exp(stationary_ar1(60, 0.12, noise[:, 0]) + 0.005 * noise[:, 1])
-    return np.maximum(share * total[:, None], 1).astype("int64")
+    level = stationary_ar1(60, 0.12, noise[:, 0]) + 0.005 * noise[:, 1]
+    share = np.exp(level[:, None] - days_left / 70) * (1 - np.exp(-days_left / 12))
+    return np.maximum(FRONT_INTEREST[name] * share, 1).astype("int64")
