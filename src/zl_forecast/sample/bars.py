@@ -1,20 +1,28 @@
-"""From simulated closes to daily bars: open, high, low, volume, contract, ticks, missing days."""
+"""From simulated closes to daily bars: open, high, low, volume, contract, ticks, sessions, missing days."""
 
 import zlib
 
 import numpy as np
 import pandas as pd
 
-from zl_forecast.sample.market import MONTH_LETTERS, OVERNIGHT_SHARE, SYMBOLS, Path, Streams, ar1, roll_days
+from zl_forecast.late_import import late_import
+from zl_forecast.sample.market import OVERNIGHT_SHARE, SYMBOLS, Path, Streams, ar1, front_deliveries, roll_months
 
 
 def daily_bars(paths: dict[str, Path], sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
     """The landing table bars_daily of all symbols, sorted by symbol and date."""
-    frames = [_bars(name, paths[name], sessions, streams) for name in sorted(SYMBOLS)]
+    is_open = {calendar: _is_open(calendar, sessions) for calendar in {symbol.calendar for symbol in SYMBOLS.values()}}
+    frames = [_bars(name, paths[name], sessions, is_open[SYMBOLS[name].calendar], streams) for name in sorted(SYMBOLS)]
     return pd.concat(frames, ignore_index=True)
 
 
-def _bars(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
+def _is_open(calendar: str, sessions: pd.DatetimeIndex) -> np.ndarray:
+    """Whether an exchange calendar has a session on each of ZL's sessions; shape (n_sessions,)."""
+    exchange = late_import("pandas_market_calendars").get_calendar(calendar)
+    return sessions.isin(exchange.valid_days(sessions[0], sessions[-1]).tz_localize(None))
+
+
+def _bars(name: str, path: Path, sessions: pd.DatetimeIndex, is_open: np.ndarray, streams: Streams) -> pd.DataFrame:
     n, symbol = len(sessions), SYMBOLS[name]
     opens, highs, lows = _open_high_low(
         path,
@@ -22,15 +30,15 @@ def _bars(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams) -
         streams(f"{name} range").standard_exponential((n, 2)),
     )
     prices = np.exp(np.column_stack([opens, highs, lows, path.log_close]))
-    # rounding keeps the order of the four prices, so the bar stays consistent; the outer one drops float dust
-    prices = np.round(np.round(prices / symbol.tick) * symbol.tick, 9)
+    # rounding keeps the order of the four prices, so the bar stays consistent
+    prices = to_ticks(prices, symbol.tick)
     bars = pd.DataFrame(prices, columns=["open", "high", "low", "close"])
     bars.insert(0, "symbol", name)
     bars.insert(1, "as_of_date", sessions)
     bars["volume"] = _volume(name, path, sessions, streams)
     bars["contract_id"] = contract_ids(name, sessions)
     present = streams(f"{name} missing").random(n) >= symbol.missing
-    return bars[present]
+    return bars[present & is_open]
 
 
 def _open_high_low(
@@ -64,7 +72,7 @@ def _volume(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams)
         + 0.03 * years
         + 0.10 * np.cos(2 * np.pi * (years - 0.5))
         - 0.08 * np.isin(sessions.dayofweek, [0, 4])
-        + 0.25 * roll_days(sessions, symbol.months)
+        + 0.25 * (roll_months(name, sessions) > 0)
         + 0.15 * np.minimum(size, 4)
         + ar1(0.9, 0.12 * noise[:, 0])
         + 0.2 * noise[:, 1]
@@ -74,12 +82,11 @@ def _volume(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams)
 
 def contract_ids(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
     """BIGINT of the front contract: digits for the symbol, then year and month of delivery; shape (n,)."""
-    listed = [month + 1 for month, letter in enumerate(MONTH_LETTERS) if letter in SYMBOLS[name].months]
-    # a contract is the front until the 22nd of the month before its own
-    year, month = sessions.year.to_numpy(), sessions.month.to_numpy() + np.where(sessions.day >= 22, 2, 1)
-    next_listed = np.array(
-        [next((m for m in (*listed, *(m + 12 for m in listed)) if m >= first), 0) for first in range(27)]
-    )
-    delivery = next_listed[month]
+    year, month = np.divmod(front_deliveries(name, sessions), 12)
     prefix = zlib.crc32(name.encode()) % 1_000_000
-    return (prefix * 1_000_000 + (year + (delivery - 1) // 12) * 100 + (delivery - 1) % 12 + 1).astype("int64")
+    return (prefix * 1_000_000 + year * 100 + month + 1).astype("int64")
+
+
+def to_ticks(prices: np.ndarray, tick: float) -> np.ndarray:
+    """Prices on the exchange's grid, without float dust."""
+    return np.round(np.round(prices / tick) * tick, 9)

@@ -16,7 +16,8 @@ MARKER = "SIMULATED.json"
 BARS = "bars_daily.parquet"
 SERIES = "series.parquet"
 EVENTS = "policy_events.csv"
-FILES = (BARS, SERIES, EVENTS, MARKER)
+CURVE = "curve_daily.parquet"
+FILES = (BARS, SERIES, EVENTS, CURVE, MARKER)
 
 
 def write_landing(market: Market, folder: Path) -> None:
@@ -62,6 +63,7 @@ def write_landing(market: Market, folder: Path) -> None:
         new.mkdir()
         _write_parquet(market.bars, new / BARS)
         _write_parquet(market.series, new / SERIES)
+        _write_parquet(market.curve, new / CURVE)
         market.policy_events.to_csv(new / EVENTS, index=False, date_format="%Y-%m-%d")
         (new / MARKER).write_text(json.dumps(marker, indent=2) + "\n")
         if folder.exists():

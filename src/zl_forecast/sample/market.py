@@ -1,9 +1,11 @@
 """The stochastic model of the simulated market.
 
-**Soybean oil (ZL).** With p the log price of the front contract, roll steps left out of r:
+**Soybean oil (ZL).** With r the log return of the front contract, roll steps left out:
 
     r[t+1]    = d[t] + exp(v[t+1]) * e[t+1] + J[t+1]
-    v[t+2]    = c + phi * (v[t+1] - c) + 0.015 * n[t+1],   corr(e, n) = -0.2
+    v[t+2]    = c + phi * (v[t+1] - c) + LOG_VOL_SHOCK * n[t+1],   corr(e, n) = -0.2
+
+It looks like the market it stands for: returns of 25 to 35 % per year, prices of 20 to 80 cents/lb.
 
 * Log volatility v is a slow AR(1), half-life two years: Taylor (1986), Modelling Financial Time Series, ch.
   3; the discrete cousin of Heston (1993), Rev. Financial Studies 6. So slow a volatility is tracked nearly
@@ -11,9 +13,12 @@
   scaled random walk.
 * Leverage hits the *next* session's volatility, which keeps r a martingale difference where d = 0:
   Yu (2005), J. Econometrics 127.
-* Jumps J come about three times a year, sd 2.5 %: Merton (1976), J. Financial Economics 3.
-* Rolls: on the first session from the 22nd of the month before a contract month the front contract changes
-  and the price steps by a small random carry.
+* Jumps J come about three times a year, sd 4 %: Merton (1976), J. Financial Economics 3.
+* Rolls: on the first session from the 22nd of the month before a contract month the front contract changes.
+  The continuous price steps by the difference between both contracts at the session before: carry times the
+  months between their deliveries. Carry is a slow AR(1) around zero that turns between contango and
+  backwardation, and the curve shows it. It belongs to the series, not to the market: where d = 0 the front
+  contract's own return is a martingale difference. A step has an sd of 0.5 %, far below a day's move.
 
 **Drift is the only difference between the worlds.** `random_walk`: d = 0. `planted`:
 
@@ -22,7 +27,8 @@
 * gap = log oil value - log meal value of a bushel, less its constant equilibrium: the log odds of the oil
   share. ZL corrects it with a constant half-life: Engle and Granger (1987), Econometrica 55. ZM moves with
   the same volatility factor, hence the gap in volatility units, and with it the drift in volatility units,
-  has a stable spread.
+  has a stable spread. ZM in turn reverts to its usual price, in every world, with a half-life of 80 sessions.
+  The gap hands that on to ZL; without it momentum's pushes would carry both off for good.
 * momentum = exponentially weighted mean of crude oil's shocks in its own volatility units, variance 1,
   visible at t. Its push reaches oil and meal alike, and crude's same-day correlation with both is equal: so
   momentum and gap are unrelated, and each bucket can find its own part without seeing the other's.
@@ -31,10 +37,13 @@
 whether a model that has stopped working is found.
 
 **The rest of the crush complex follows ZL, never leads it** (ZL is weakly exogenous in `random_walk`): ZM
-closes a little of the gap, ZS is the products' value less a crush margin that is positive by construction,
+closes a little of the gap; ZS is the products' value less a crush margin that is positive by construction,
 and cointegrated. Energy products hang on crude by stationary cracks. All else (currencies, metals, grains,
 rates, equity, VIX) is a mean-reverting log price with its own stochastic volatility; shocks correlate with
 ZL's on the same day and with nothing of its future.
+
+**Sessions** are ZL's. A symbol has a bar where its own exchange is open as well: notes miss the two days of
+mourning on which grains traded. Sessions on which grains rest (Martin Luther King Day in energy) are left out.
 
 **Randomness**: one child stream per component, keyed by its name, read in the order of time. A new symbol
 changes no other, an earlier `end` gives the same beginning, and all worlds share every shock.
@@ -49,45 +58,49 @@ import pandas as pd
 from zl_forecast.calendar import exchange_sessions
 from zl_forecast.errors import ZlForecastError
 
-MODEL_VERSION = "1"
+MODEL_VERSION = "2"
 WORLDS = {
     "planted": "crush and energy truly drive ZL, by known coefficients; no other bucket does",
-    "random_walk": "nothing drives ZL: its log price is a martingale with stochastic volatility",
+    "random_walk": "nothing drives ZL: within a contract its log price is a martingale with stochastic volatility",
     "broken": "as `planted` until October 2021, from when on crude drives ZL the other way",
 }
 PLANTED = {
     "crush": 0.06,  # part of the oil-share gap that ZL's drift closes per session
     "energy": 0.25,  # drift in units of ZL's daily volatility, per standard deviation of crude's momentum
 }
+DEFAULT_SEED = 16_368
 BREAK_ON = "2021-10-01"  # in `broken`: years of history before, years to find it after
 
 # ZL
-LOG_VOL_MEAN = float(np.log(0.0138))  # of daily returns
+LOG_VOL_MEAN = float(np.log(0.0165))  # of daily returns: 26 % per year, with jumps and drift about 30 %
 LOG_VOL_PHI = 0.5 ** (1 / 504)  # half-life: two years
-LOG_VOL_SHOCK = 0.015  # so the stationary sd is 0.29
+LOG_VOL_SHOCK = 0.010  # so the stationary sd is 0.19
 LEVERAGE = -0.2
 JUMPS_PER_SESSION = 3 / 252
-JUMP_SD = 0.025
+JUMP_SD = 0.04
 # crush complex; 11 lb of oil and 44 lb of meal from a bushel of beans
 OIL_USD_PER_BU = 0.11  # per cent/lb of ZL
 MEAL_USD_PER_BU = 0.022  # per USD/short ton of ZM
-OIL_MEAL_EQUILIBRIUM = float(np.log(0.11 * 42 / (0.022 * 345)))
+LOG_OIL_USUAL, LOG_MEAL_USUAL = float(np.log(42.0)), float(np.log(345.0))  # cents/lb, USD/short ton: where both begin
 MEAL_CATCH_UP = 0.005  # part of the gap that ZM closes per session, in every world
-MEAL_VOL_RATIO = 1.6  # ZM's volatility over ZL's: what moves the gap most
-MEAL_LOADINGS = {
-    "ZL": 0.25,
-    "CL": 0.21,
-}  # about crude's correlation with ZL, so that crude's shocks leave the gap alone
+MEAL_REVERSION = 1 - 0.5 ** (1 / 80)  # part of ZM's deviation from its usual price that it loses per session
+MEAL_VOL_RATIO = 1.0  # ZM's volatility over ZL's
+MEAL_LOADINGS = {"CL": 0.3}  # crude's correlation with ZL, so that crude's shocks leave the gap alone
 MARGIN_PER_GAP = -0.7  # log crush margin per unit of gap
+BEAN_VOL_RATIO = 0.8  # ZS's volatility over ZL's: oil and meal hardly move together
 CRUSH_MARGIN = 0.13  # typical share of the products' value left to the crusher
 # energy
 VIX_MAX = 85.0  # its highest close is 82.69, in March 2020
 CRUDE_ZL_CORRELATION = 0.3
 MOMENTUM_DECAY = 0.93  # mean age of the shocks in it: 13 sessions
-# rolls
-ROLL_STEP_SD = 0.0035
-ROLL_STEP_MAX = 0.009
-OVERNIGHT_SHARE = 0.15  # of a day's variance that falls between close and open
+# rolls and curve
+CARRY_HALF_LIFE = 60  # sessions
+OVERNIGHT_SHARE = 0.05  # of a day's variance that falls between close and open: the night session opens at 19:00
+
+# exchange calendars, as pandas_market_calendars names them
+GRAINS, ENERGY_AND_METALS, EQUITY_AND_FX = "CMEGlobex_Grains", "CMEGlobex_EnergyAndMetals", "CME Globex Equity"
+RATES, HOGS = "CME_Rate", "CMEGlobex_Lean_Hog"
+GRAIN_MONTHS, QUARTERS, ALL_MONTHS = "HKNUZ", "HMUZ", "FGHJKMNQUVXZ"
 
 
 @dataclass(frozen=True)
@@ -96,20 +109,29 @@ class Symbol:
 
     Attributes
     ----------
+    calendar : str
+        Exchange calendar whose sessions it trades on.
     tick : float
         Smallest price step, exchange units.
     volume : float
         Typical contracts a day.
     months : str
         Contract month letters of its roll cycle.
+    carry : float
+        Typical log price difference per month between two deliveries next to each other.
     missing : float
         Chance that a session has no bar.
+    roll_day : int
+        Day of the month before delivery from which the next contract is the front.
     """
 
+    calendar: str
     tick: float
     volume: float
     months: str
-    missing: float = 0.0008
+    carry: float = 0.003
+    missing: float = 0.001
+    roll_day: int = 22
 
 
 @dataclass(frozen=True)
@@ -134,35 +156,115 @@ class FreeSymbol(Symbol):
     loadings: dict[str, float] = field(default_factory=dict)
 
 
-GRAIN_MONTHS, QUARTERS, ALL_MONTHS = "HKNUZ", "HMUZ", "FGHJKMNQUVXZ"
+def _energy(symbol: type[Symbol], tick: float, volume: float, **more) -> Symbol:
+    """Crude and its products expire around the 20th of the month before delivery, and roll earlier."""
+    return symbol(ENERGY_AND_METALS, tick, volume, ALL_MONTHS, roll_day=15, **more)
+
+
+def _currency(tick: float, volume: float, months: str = QUARTERS, *, half_life: int = 350, **more) -> FreeSymbol:
+    return FreeSymbol(EQUITY_AND_FX, tick, volume, months, carry=0.0004, half_life=half_life, **more)
+
+
 FOLLOWERS = {  # prices computed from others
-    "ZL": Symbol(0.01, 55_000, "FHKNQUVZ", 0.0009),
-    "ZM": Symbol(0.1, 45_000, "FHKNQUVZ"),
-    "ZS": Symbol(0.25, 100_000, "FHKNQUX"),
-    "BZ": Symbol(0.01, 30_000, ALL_MONTHS, 0.002),
-    "HO": Symbol(0.0001, 45_000, ALL_MONTHS, 0.002),
-    "RB": Symbol(0.0001, 45_000, ALL_MONTHS, 0.002),
-    "ES": Symbol(0.25, 1_400_000, QUARTERS),
-    "ZT": Symbol(1 / 256, 300_000, QUARTERS),
-    "ZF": Symbol(1 / 128, 700_000, QUARTERS),
-    "ZN": Symbol(1 / 64, 1_200_000, QUARTERS),
-    "ZQ": Symbol(0.0025, 25_000, ALL_MONTHS, 0.002),
+    "ZL": Symbol(GRAINS, 0.01, 55_000, "FHKNQUVZ"),
+    "ZM": Symbol(GRAINS, 0.1, 45_000, "FHKNQUVZ"),
+    "ZS": Symbol(GRAINS, 0.25, 100_000, "FHKNQUX"),
+    "BZ": _energy(Symbol, 0.01, 30_000, carry=0.006, missing=0.002),
+    "HO": _energy(Symbol, 0.0001, 45_000, carry=0.006, missing=0.002),
+    "RB": _energy(Symbol, 0.0001, 45_000, carry=0.006, missing=0.002),
+    "ES": Symbol(EQUITY_AND_FX, 0.25, 1_400_000, QUARTERS, carry=0.0003),
+    "ZT": Symbol(RATES, 1 / 256, 300_000, QUARTERS, carry=0.0001),
+    "ZF": Symbol(RATES, 1 / 128, 700_000, QUARTERS, carry=0.0001),
+    "ZN": Symbol(RATES, 1 / 64, 1_200_000, QUARTERS, carry=0.0001),
+    "ZQ": Symbol(RATES, 0.0025, 25_000, ALL_MONTHS, carry=0.0, missing=0.002),
 }
 FREE = {
-    "CL": FreeSymbol(0.01, 350_000, ALL_MONTHS, 0.0008, 68.0, 0.020, 250, {"ZL": CRUDE_ZL_CORRELATION}),
-    "6E": FreeSymbol(0.00005, 190_000, QUARTERS, 0.001, 1.15, 0.0050, 700, {"ZL": 0.10}),
-    "HG": FreeSymbol(0.0005, 55_000, "HKNUZ", 0.001, 3.2, 0.0130, 600, {"ZL": 0.20, "CL": 0.25}),
-    "GC": FreeSymbol(0.1, 170_000, "GJMQZ", 0.001, 1500.0, 0.0095, 900, {"6E": 0.35}),
-    "NG": FreeSymbol(0.001, 120_000, ALL_MONTHS, 0.001, 3.1, 0.030, 200, {"CL": 0.1}),
-    "ZC": FreeSymbol(0.25, 140_000, GRAIN_MONTHS, 0.0008, 420.0, 0.0150, 400, {"ZL": 0.30, "ZM": 0.35}),
-    "ZW": FreeSymbol(0.25, 60_000, GRAIN_MONTHS, 0.0008, 570.0, 0.0175, 400, {"ZL": 0.20, "ZC": 0.50}),
-    "HE": FreeSymbol(0.025, 16_000, "GJKMNQVZ", 0.001, 80.0, 0.0190, 200, {"ZC": 0.05}),
-    "6A": FreeSymbol(0.00005, 90_000, QUARTERS, 0.001, 0.76, 0.0062, 700, {"ZL": 0.10, "6E": 0.50, "HG": 0.25}),
-    "6B": FreeSymbol(0.0001, 95_000, QUARTERS, 0.001, 1.35, 0.0057, 700, {"6E": 0.60}),
-    "6C": FreeSymbol(0.00005, 70_000, QUARTERS, 0.001, 0.78, 0.0047, 700, {"ZL": 0.05, "6E": 0.40, "CL": 0.35}),
-    "6J": FreeSymbol(5e-7, 110_000, QUARTERS, 0.001, 0.0085, 0.0056, 700, {"6E": 0.30}),
-    "6L": FreeSymbol(0.00005, 3_000, ALL_MONTHS, 0.004, 0.24, 0.0105, 700, {"ZL": 0.20, "6E": 0.30}),
-    "6M": FreeSymbol(0.00001, 40_000, QUARTERS, 0.002, 0.054, 0.0075, 700, {"ZL": 0.05, "6E": 0.25, "CL": 0.20}),
+    "CL": _energy(
+        FreeSymbol,
+        0.01,
+        350_000,
+        carry=0.006,
+        anchor=68.0,
+        daily_vol=0.020,
+        half_life=250,
+        loadings={"ZL": CRUDE_ZL_CORRELATION},
+    ),
+    "6E": _currency(0.00005, 190_000, anchor=1.15, daily_vol=0.0050, loadings={"ZL": 0.10}),
+    "NG": _energy(
+        FreeSymbol,
+        0.001,
+        120_000,
+        carry=0.012,
+        anchor=3.1,
+        daily_vol=0.028,
+        half_life=150,
+        loadings={"CL": 0.1},
+    ),
+    "HG": FreeSymbol(
+        ENERGY_AND_METALS,
+        0.0005,
+        55_000,
+        "HKNUZ",
+        carry=0.001,
+        anchor=3.2,
+        daily_vol=0.0130,
+        half_life=300,
+        loadings={"ZL": 0.20, "CL": 0.25},
+    ),
+    "GC": FreeSymbol(
+        ENERGY_AND_METALS,
+        0.1,
+        170_000,
+        "GJMQZ",
+        carry=0.0007,
+        anchor=1600.0,
+        daily_vol=0.0095,
+        half_life=900,
+        loadings={"6E": 0.35},
+    ),
+    "ZC": FreeSymbol(
+        GRAINS,
+        0.25,
+        140_000,
+        GRAIN_MONTHS,
+        carry=0.004,
+        anchor=430.0,
+        daily_vol=0.0155,
+        half_life=250,
+        loadings={"ZL": 0.30, "ZM": 0.35},
+    ),
+    "ZW": FreeSymbol(
+        GRAINS,
+        0.25,
+        60_000,
+        GRAIN_MONTHS,
+        carry=0.004,
+        anchor=580.0,
+        daily_vol=0.0165,
+        half_life=250,
+        loadings={"ZL": 0.20, "ZC": 0.50},
+    ),
+    "HE": FreeSymbol(
+        HOGS,
+        0.025,
+        16_000,
+        "GJKMNQVZ",
+        carry=0.008,
+        anchor=80.0,
+        daily_vol=0.0165,
+        half_life=150,
+        loadings={"ZC": 0.05},
+    ),
+    "6A": _currency(0.00005, 90_000, anchor=0.76, daily_vol=0.0062, loadings={"ZL": 0.10, "6E": 0.50, "HG": 0.25}),
+    "6B": _currency(0.0001, 95_000, anchor=1.35, daily_vol=0.0057, loadings={"6E": 0.60}),
+    "6C": _currency(0.00005, 70_000, anchor=0.78, daily_vol=0.0047, loadings={"ZL": 0.05, "6E": 0.40, "CL": 0.35}),
+    "6J": _currency(5e-7, 110_000, anchor=0.0085, daily_vol=0.0056, loadings={"6E": 0.30}),
+    "6L": _currency(
+        0.00005, 3_000, ALL_MONTHS, anchor=0.22, daily_vol=0.0100, loadings={"ZL": 0.20, "6E": 0.30}, missing=0.004
+    ),
+    "6M": _currency(
+        0.00001, 40_000, anchor=0.054, daily_vol=0.0075, loadings={"ZL": 0.05, "6E": 0.25, "CL": 0.20}, missing=0.002
+    ),
 }
 SYMBOLS = {**FOLLOWERS, **FREE}
 MONTH_LETTERS = "FGHJKMNQUVXZ"
@@ -185,15 +287,15 @@ class Market:
     ----------
     world, seed, start, end
         The arguments it was made with.
-    bars, series, policy_events : DataFrame
+    bars, series, policy_events, curve : DataFrame
         The landing tables; dates are datetime64 here and DATE in the files.
     latent : DataFrame
         One row per session, index as_of_date: log_close (ZL before rounding to ticks), log_vol (of the
-        *next* session's ZL shock), gap (oil-share gap), momentum (of crude). The full state that ZL's
-        future depends on.
+        *next* session's ZL shock), gap (oil-share gap), momentum (of crude), oil_carry and meal_carry (log
+        price per month of delivery). The full state that ZL's future depends on.
     rolls : DataFrame
-        Whether ZL, ZM change contract (columns of bool); index as_of_date, reaching 200 sessions beyond
-        `end`.
+        By how many months of delivery ZL, ZM move on at a session, 0 without a roll (columns of int); index
+        as_of_date, reaching 200 sessions beyond `end`.
     """
 
     world: str
@@ -203,6 +305,7 @@ class Market:
     bars: pd.DataFrame
     series: pd.DataFrame
     policy_events: pd.DataFrame
+    curve: pd.DataFrame
     latent: pd.DataFrame
     rolls: pd.DataFrame
 
@@ -217,16 +320,19 @@ class Path:
         Log price of the front contract, before rounding.
     vol : array
         True volatility of the day's log return.
+    carry : array
+        Log price difference per month between the front contract and the next.
     step : array
         Log price step of a roll, 0 on other days.
     """
 
     log_close: np.ndarray
     vol: np.ndarray
+    carry: np.ndarray
     step: np.ndarray
 
 
-def simulate(world: str, seed: int = 3, start: str = "2013-01-02", end: str = "2025-12-31") -> Market:
+def simulate(world: str, seed: int = DEFAULT_SEED, start: str = "2013-01-02", end: str = "2025-12-31") -> Market:
     """Simulate one world from start to end.
 
     Parameters
@@ -234,9 +340,9 @@ def simulate(world: str, seed: int = 3, start: str = "2013-01-02", end: str = "2
     world : {"planted", "random_walk", "broken"}
         See `WORLDS`.
     seed : int
-        Same arguments, same market, to the last digit. With the default seed and dates ZL stays within
-        15-100 cents/lb (25-121 in `broken`); another seed may wander out of it, since a random walk knows no
-        bounds.
+        Same arguments, same market, to the last digit. The default was chosen among 40,000 (one in 1,000 would have done),
+        so that in every world ZL stays within 20 to 80 cents/lb and 45 % of its half year's high; another seed
+        may wander out of it, since a random walk knows no bounds.
     start, end : str
         First and last date. An earlier end gives the beginning of the longer market.
 
@@ -248,6 +354,7 @@ def simulate(world: str, seed: int = 3, start: str = "2013-01-02", end: str = "2
     if world not in WORLDS:
         raise UnknownWorld(world=world)
     from zl_forecast.sample.bars import daily_bars
+    from zl_forecast.sample.curve import daily_curve
     from zl_forecast.sample.series import macro_series, policy_events
 
     streams = Streams(seed)
@@ -257,20 +364,22 @@ def simulate(world: str, seed: int = 3, start: str = "2013-01-02", end: str = "2
     n = int(calendar.searchsorted(pd.Timestamp(end), side="right"))
     sessions = calendar[:n]
     extended = calendar[: n + 200]
-    rolls = pd.DataFrame({name: roll_days(extended, SYMBOLS[name].months) for name in ("ZL", "ZM")}, index=extended)
+    rolls = pd.DataFrame({name: roll_months(name, extended) for name in ("ZL", "ZM")}, index=extended)
 
     paths, latent = _prices(world, sessions, streams)
     rates = _rates(sessions, streams)
     paths |= _rate_futures(rates, sessions, streams)
     events = policy_events(sessions, streams)
+    bars = daily_bars(paths, sessions, streams)
     return Market(
         world=world,
         seed=seed,
         start=start,
         end=end,
-        bars=daily_bars(paths, sessions, streams),
+        bars=bars,
         series=macro_series(paths, rates, events, sessions, streams),
         policy_events=events,
+        curve=daily_curve(paths, bars, sessions, streams),
         latent=latent,
         rolls=rolls,
     )
@@ -304,18 +413,32 @@ def stationary_ar1(half_life: float, sd: float, noise: np.ndarray) -> np.ndarray
     return ar1(phi, noise * sd * np.sqrt(1 - phi**2), first=sd * noise[0])
 
 
-def roll_days(sessions: pd.DatetimeIndex, months: str) -> np.ndarray:
-    """Whether a session is a roll: the first one from the 22nd of the month before a contract month."""
-    month_of_next_contract = sessions.month.to_numpy() % 12  # index into MONTH_LETTERS of the month that follows
-    late = sessions.day.to_numpy() >= 22
-    first_late = late & ~np.concatenate([[True], late[:-1]])
-    return first_late & np.isin(month_of_next_contract, [MONTH_LETTERS.index(letter) for letter in months])
+def front_deliveries(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
+    """Delivery of the front contract on each session, in months since year 0; shape (n_sessions,)."""
+    symbol = SYMBOLS[name]
+    listed = [MONTH_LETTERS.index(letter) for letter in symbol.months]
+    first = (
+        12 * sessions.year.to_numpy() + sessions.month.to_numpy() - 1 + np.where(sessions.day < symbol.roll_day, 1, 2)
+    )
+    wait = np.array([min((month - start) % 12 for month in listed) for start in range(12)])
+    return first + wait[first % 12]
 
 
-def roll_steps(name: str, sessions: pd.DatetimeIndex, streams: Streams, sd: float = ROLL_STEP_SD) -> np.ndarray:
-    """Log price steps of a symbol's rolls, 0 on other days; shape (n_sessions,)."""
-    step = np.clip(sd * streams(f"{name} roll").standard_normal(len(sessions)), -ROLL_STEP_MAX, ROLL_STEP_MAX)
-    return np.where(roll_days(sessions, SYMBOLS[name].months), step, 0.0)
+def roll_months(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
+    """By how many months of delivery the front moves on at a session, 0 where it does not roll; shape (n_sessions,)."""
+    deliveries = front_deliveries(name, sessions)
+    return np.diff(deliveries, prepend=deliveries[:1])
+
+
+def carry_and_steps(name: str, sessions: pd.DatetimeIndex, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
+    """A symbol's carry (log price per month of delivery) and the log price steps of its rolls; shape (n_sessions,) each.
+
+    The step is the difference between the two contracts at the session before.
+    """
+    carry = stationary_ar1(
+        CARRY_HALF_LIFE, SYMBOLS[name].carry, streams(f"{name} carry").standard_normal(len(sessions))
+    )
+    return carry, roll_months(name, sessions) * np.concatenate([[0.0], carry[:-1]])
 
 
 def _prices(world: str, sessions: pd.DatetimeIndex, streams: Streams) -> tuple[dict[str, Path], pd.DataFrame]:
@@ -374,41 +497,53 @@ def _oil_and_meal(
     jumps = streams("ZL jump").random(n) < JUMPS_PER_SESSION
     oil_news = vol * shocks["ZL"] + jumps * JUMP_SD * streams("ZL jump size").standard_normal(n)
     meal_news = MEAL_VOL_RATIO * vol * shocks["ZM"]
-    oil_step, meal_step = roll_steps("ZL", sessions, streams), roll_steps("ZM", sessions, streams)
+    oil_carry, oil_step = carry_and_steps("ZL", sessions, streams)
+    meal_carry, meal_step = carry_and_steps("ZM", sessions, streams)
 
     oil, meal, gap = np.empty(n), np.empty(n), np.empty(n)
-    oil[0], meal[0], gap[0] = np.log(42.0), np.log(345.0), 0.0
+    oil[0], meal[0], gap[0] = LOG_OIL_USUAL, LOG_MEAL_USUAL, 0.0
     for t in range(1, n):
         trend = push[t] * vol[t] * momentum[t - 1]
         oil[t] = oil[t - 1] - close_gap * gap[t - 1] + trend + oil_news[t] + oil_step[t]
-        meal[t] = meal[t - 1] + MEAL_CATCH_UP * gap[t - 1] + trend + meal_news[t] + meal_step[t]
-        gap[t] = oil[t] - meal[t] + np.log(OIL_USD_PER_BU / MEAL_USD_PER_BU) - OIL_MEAL_EQUILIBRIUM
+        pull = MEAL_CATCH_UP * gap[t - 1] - MEAL_REVERSION * (meal[t - 1] - LOG_MEAL_USUAL)
+        meal[t] = meal[t - 1] + pull + trend + meal_news[t] + meal_step[t]
+        gap[t] = (oil[t] - LOG_OIL_USUAL) - (meal[t] - LOG_MEAL_USUAL)
 
     latent = pd.DataFrame(
-        {"log_close": oil, "log_vol": next_log_vol, "gap": gap, "momentum": momentum},
+        {
+            "log_close": oil,
+            "log_vol": next_log_vol,
+            "gap": gap,
+            "momentum": momentum,
+            "oil_carry": oil_carry,
+            "meal_carry": meal_carry,
+        },
         index=sessions.rename("as_of_date"),
     )
-    return {"ZL": Path(oil, vol, oil_step), "ZM": Path(meal, MEAL_VOL_RATIO * vol, meal_step)}, latent
+    paths = {
+        "ZL": Path(oil, vol, oil_carry, oil_step),
+        "ZM": Path(meal, MEAL_VOL_RATIO * vol, meal_carry, meal_step),
+    }
+    return paths, latent
 
 
 def _soybeans(paths: dict[str, Path], gap: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams) -> Path:
     """ZS: the products' value less a positive crush margin, narrower while oil is dear against meal."""
     n = len(sessions)
     products = OIL_USD_PER_BU * np.exp(paths["ZL"].log_close) + MEAL_USD_PER_BU * np.exp(paths["ZM"].log_close)
-    step = roll_steps("ZS", sessions, streams)
+    carry, step = carry_and_steps("ZS", sessions, streams)
     wide = MARGIN_PER_GAP * gap + stationary_ar1(60, 0.15, streams("ZS margin").standard_normal(n))
     wide -= ar1(0.5 ** (1 / 60), step * (1 - CRUSH_MARGIN) / CRUSH_MARGIN)
     margin = CRUSH_MARGIN * np.exp(np.clip(wide, -1.2, 0.8))
-    return Path(np.log(100 * products * (1 - margin)), 0.9 * paths["ZL"].vol, step)
+    return Path(np.log(100 * products * (1 - margin)), BEAN_VOL_RATIO * paths["ZL"].vol, carry, step)
 
 
 def _free(name: str, symbol: FreeSymbol, shocks: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams) -> Path:
-    log_vol = stationary_ar1(120, 0.3, streams(f"{name} log vol").standard_normal(len(sessions)))
+    log_vol = stationary_ar1(120, 0.25, streams(f"{name} log vol").standard_normal(len(sessions)))
     vol = symbol.daily_vol * np.exp(log_vol)
-    sd = min(ROLL_STEP_SD, symbol.daily_vol / 5)
-    step = roll_steps(name, sessions, streams, sd)
+    carry, step = carry_and_steps(name, sessions, streams)
     deviation = ar1(0.5 ** (1 / symbol.half_life), vol * shocks + step)
-    return Path(np.log(symbol.anchor) + deviation, vol, step)
+    return Path(np.log(symbol.anchor) + deviation, vol, carry, step)
 
 
 def _oil_products(crude: Path, sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
@@ -417,15 +552,15 @@ def _oil_products(crude: Path, sessions: pd.DatetimeIndex, streams: Streams) -> 
     year = 2 * np.pi * sessions.dayofyear.to_numpy() / 365.25
     cracks = {  # mean log ratio to crude in the product's unit, sd, seasonal swing
         "BZ": (0.06, 0.035, 0.0 * year),
-        "HO": (0.27 - np.log(42), 0.09, 0.03 * np.cos(year)),
-        "RB": (0.22 - np.log(42), 0.09, -0.08 * np.cos(year)),
+        "HO": (0.27 - np.log(42), 0.06, 0.03 * np.cos(year)),
+        "RB": (0.22 - np.log(42), 0.07, -0.08 * np.cos(year)),
     }
     products = {}
     for name, (mean, sd, season) in cracks.items():
-        step = roll_steps(name, sessions, streams)
+        carry, step = carry_and_steps(name, sessions, streams)
         crack = stationary_ar1(60, sd, streams(f"{name} crack").standard_normal(n))
         crack += ar1(0.5 ** (1 / 60), step - crude.step)  # crude rolls on the same days, its step is in its close
-        products[name] = Path(crude.log_close + mean + season + crack, np.hypot(crude.vol, sd * 0.15), step)
+        products[name] = Path(crude.log_close + mean + season + crack, np.hypot(crude.vol, sd * 0.15), carry, step)
     return products
 
 
@@ -441,11 +576,11 @@ def _equity(sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
     spikes = np.where(streams("VIX spike").random(n) < 1 / 200, streams("VIX spike size").exponential(0.75, n), 0.0)
     vix = np.minimum(8.5 + 7.0 * np.exp(log_vol + ar1(0.5 ** (1 / 15), spikes)), VIX_MAX)
     vol = np.concatenate([[15.5], vix[:-1]]) / 100 / np.sqrt(252) * 0.85
-    step = roll_steps("ES", sessions, streams, 0.001)
+    carry, step = carry_and_steps("ES", sessions, streams)
     growth = np.where(np.arange(n) > 0, 0.0003 + vol * shocks + step, 0.0)
     return {
-        "ES": Path(np.log(1450.0) + np.cumsum(growth), vol, step),
-        "VIX": Path(np.log(vix), vol, np.zeros(n)),
+        "ES": Path(np.log(1450.0) + np.cumsum(growth), vol, carry, step),
+        "VIX": Path(np.log(vix), vol, np.zeros(n), np.zeros(n)),
     }
 
 
@@ -484,19 +619,18 @@ def _rates(sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
 
 def _rate_futures(rates: pd.DataFrame, sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
     """Note futures by their duration, fed funds futures as 100 less the rate."""
-    notes = {  # price at a yield of 2.5 %, duration in years, weight of the ten-year yield
-        "ZT": (108.5, 1.9, 0.0),
-        "ZF": (118.5, 4.2, 0.5),
-        "ZN": (126.5, 6.3, 1.0),
+    notes = {  # price at a yield of 2.5 %, duration in years, weight of the ten-year yield, its daily move in points
+        "ZT": (108.5, 1.9, 0.0, 0.028),
+        "ZF": (118.5, 4.2, 0.5, 0.031),
+        "ZN": (126.5, 6.3, 1.0, 0.045),
     }
-    futures = {}
-    for name, (par, duration, weight) in notes.items():
+    n, futures = len(rates), {}
+    for name, (par, duration, weight, move) in notes.items():
         yields = weight * rates["ten"].to_numpy() + (1 - weight) * rates["two"].to_numpy()
-        step = roll_steps(name, sessions, streams, 0.0004)
-        carry = ar1(0.5 ** (1 / 120), step)
-        log_close = np.log(par) - duration * (yields - 2.5) / 100 + carry
-        futures[name] = Path(log_close, np.full(len(rates), duration * 0.055 / 100), step)
-    ahead = 0.02 * streams("ZQ premium").standard_normal(len(rates))
+        carry, step = carry_and_steps(name, sessions, streams)
+        log_close = np.log(par) - duration * (yields - 2.5) / 100 + ar1(0.5 ** (1 / 120), step)
+        futures[name] = Path(log_close, np.full(n, duration * move / 100), carry, step)
+    ahead = 0.02 * streams("ZQ premium").standard_normal(n)
     expected = rates["fed_funds"].to_numpy() + ar1(0.9, 0.3 * ahead)
-    futures["ZQ"] = Path(np.log(100 - expected), np.full(len(rates), 0.0002), np.zeros(len(rates)))
+    futures["ZQ"] = Path(np.log(100 - expected), np.full(n, 0.0002), np.zeros(n), np.zeros(n))
     return futures

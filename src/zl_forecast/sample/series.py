@@ -56,7 +56,7 @@ def policy_events(sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
     ):
         # events cluster: a slow log intensity, scaled so that its mean is per_session
         intensity = per_session * np.exp(
-            stationary_ar1(250, 0.8, streams(f"{bucket} intensity").standard_normal(n)) - 0.32
+            stationary_ar1(250, 0.5, streams(f"{bucket} intensity").standard_normal(n)) - 0.125
         )
         draws = streams(f"{bucket} events").random((n, 4))
         known = np.arange(n) + (draws[:, 3] < 0.2)  # a fifth is announced after the cut-off

@@ -1,9 +1,9 @@
 """The oracle: the true conditional distribution of ZL's return, from the state that only the model knows.
 
-Monte Carlo of the very equations in `market`, from the true log volatility, oil-share gap and crude
-momentum at each date. A block of dates shares its paths' shocks, in antithetic pairs, so only the gap has
-to be carried per date and path; the next block draws anew, so that Monte Carlo errors average out over
-dates.
+Monte Carlo of the very equations in `market`, from the true log volatility, oil-share gap, meal price, crude
+momentum and carries at each date. A block of dates shares its paths' shocks, in antithetic pairs, so only oil
+and meal prices have to be kept per date and path; the next block draws anew, so that Monte Carlo errors
+average out over dates.
 """
 
 from collections.abc import Sequence
@@ -13,25 +13,28 @@ import pandas as pd
 
 from zl_forecast.errors import ZlForecastError
 from zl_forecast.sample.market import (
+    CARRY_HALF_LIFE,
     CRUDE_ZL_CORRELATION,
     JUMP_SD,
     JUMPS_PER_SESSION,
     LEVERAGE,
+    LOG_OIL_USUAL,
     LOG_VOL_MEAN,
     LOG_VOL_PHI,
     LOG_VOL_SHOCK,
     MEAL_CATCH_UP,
     MEAL_LOADINGS,
+    MEAL_REVERSION,
     MEAL_VOL_RATIO,
     MOMENTUM_DECAY,
-    ROLL_STEP_MAX,
-    ROLL_STEP_SD,
+    SYMBOLS,
     Market,
     correlated,
     crude_push,
     gap_correction,
 )
 
+CARRY_PHI = 0.5 ** (1 / CARRY_HALF_LIFE)
 DATES_AT_ONCE = 16  # 16 dates x 4,000 paths in float32 stay in the processor's cache
 
 
@@ -108,15 +111,17 @@ class _Shocks:
         exp of what the path adds to the date's expected log volatility.
     momentum : array
         What the path adds to the date's decayed momentum, as seen by the step's drift.
-    jump, oil_roll, meal_roll : array
-        Log returns; the rolls apply on roll days only.
+    jump : array
+        Log returns.
+    oil_carry, meal_carry : array
+        What the path adds to the date's decayed carry, as seen by the step's roll.
     """
 
     def __init__(self, steps: int, paths: int, rng: np.random.Generator):
         if paths < 2 or paths % 2:
             raise NoTruth(f"paths is {paths}: antithetic pairs need an even number of at least 2.")
         half = rng.standard_normal((7, steps, paths // 2), dtype="float32")
-        oil, meal, crude, log_vol, jump, oil_roll, meal_roll = np.concatenate([half, -half], axis=2)
+        oil, meal, crude, log_vol, jump, oil_carry, meal_carry = np.concatenate([half, -half], axis=2)
         crude = correlated(crude, {"ZL": CRUDE_ZL_CORRELATION}, {"ZL": oil})
         meal = correlated(meal, MEAL_LOADINGS, {"ZL": oil, "CL": crude})
         log_vol = LOG_VOL_SHOCK * (LEVERAGE * oil + np.sqrt(1 - LEVERAGE**2) * log_vol)
@@ -125,8 +130,9 @@ class _Shocks:
         self.oil, self.meal = oil, MEAL_VOL_RATIO * meal
         happens = rng.random((steps, paths // 2), dtype="float32") < JUMPS_PER_SESSION
         self.jump = JUMP_SD * jump * np.concatenate([happens, happens], axis=1)
-        self.oil_roll = np.clip(ROLL_STEP_SD * oil_roll, -ROLL_STEP_MAX, ROLL_STEP_MAX)
-        self.meal_roll = np.clip(ROLL_STEP_SD * meal_roll, -ROLL_STEP_MAX, ROLL_STEP_MAX)
+        news = np.sqrt(1 - CARRY_PHI**2)
+        self.oil_carry = _accumulate(CARRY_PHI, SYMBOLS["ZL"].carry * news * oil_carry)
+        self.meal_carry = _accumulate(CARRY_PHI, SYMBOLS["ZM"].carry * news * meal_carry)
 
 
 def _accumulate(phi: float, shocks: np.ndarray) -> np.ndarray:
@@ -139,25 +145,27 @@ def _accumulate(phi: float, shocks: np.ndarray) -> np.ndarray:
 
 def _returns(market: Market, at: np.ndarray, shocks: _Shocks):
     """Yield (step, cumulated log returns of shape (n_dates, paths)) for each step after positions `at`."""
-    state = market.latent.iloc[at]
-    log_vol, momentum = state["log_vol"].to_numpy() - LOG_VOL_MEAN, state["momentum"].to_numpy()
-    rolls = market.rolls.to_numpy()
+    state = {name: values.to_numpy()[:, None] for name, values in market.latent.iloc[at].items()}
+    rolls = {name: months.to_numpy() for name, months in market.rolls.items()}
     close_gap, push = gap_correction(market.world), crude_push(market.world, market.rolls.index)
 
     steps, paths = shocks.oil.shape
+    oil_start = (state["log_close"] - LOG_OIL_USUAL).astype("float32")
     returns = np.zeros((len(at), paths), dtype="float32")
-    gap = np.repeat(state["gap"].to_numpy(dtype="float32")[:, None], paths, axis=1)
+    meal = np.repeat(oil_start - state["gap"].astype("float32"), paths, axis=1)  # log, over its usual price
     for step in range(steps):
-        expected_vol = np.exp(LOG_VOL_MEAN + LOG_VOL_PHI**step * log_vol).astype("float32")[:, None]
-        decayed = (MOMENTUM_DECAY**step * momentum).astype("float32")[:, None]
-        oil_rolls, meal_rolls = rolls[at + step + 1].astype("float32").T[:, :, None]
+        expected_vol = np.exp(LOG_VOL_MEAN + LOG_VOL_PHI**step * (state["log_vol"] - LOG_VOL_MEAN)).astype("float32")
+        momentum = (MOMENTUM_DECAY**step * state["momentum"]).astype("float32") + shocks.momentum[step]
+        oil_carry = (CARRY_PHI**step * state["oil_carry"]).astype("float32") + shocks.oil_carry[step]
+        meal_carry = (CARRY_PHI**step * state["meal_carry"]).astype("float32") + shocks.meal_carry[step]
+        now = at + step + 1
+        oil_months, meal_months = (rolls[name][now].astype("float32")[:, None] for name in ("ZL", "ZM"))
 
         vol = expected_vol * shocks.vol[step]
-        trend = push[at + step + 1].astype("float32")[:, None] * (decayed + shocks.momentum[step])
-        oil = vol * (shocks.oil[step] + trend) + shocks.jump[step] + oil_rolls * shocks.oil_roll[step]
-        oil -= np.float32(close_gap) * gap
-        meal = vol * (shocks.meal[step] + trend) + meal_rolls * shocks.meal_roll[step]
-        meal += np.float32(MEAL_CATCH_UP) * gap
-        returns += oil
-        gap += oil - meal
+        trend = push[now].astype("float32")[:, None] * momentum
+        gap = oil_start + returns - meal
+        returns += vol * (shocks.oil[step] + trend) + shocks.jump[step] + oil_months * oil_carry
+        returns -= np.float32(close_gap) * gap
+        meal += np.float32(MEAL_CATCH_UP) * gap - np.float32(MEAL_REVERSION) * meal
+        meal += vol * (shocks.meal[step] + trend) + meal_months * meal_carry
         yield step + 1, returns
