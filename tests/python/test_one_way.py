@@ -19,7 +19,7 @@ def newest(sample_features) -> pd.Timestamp:
 @pytest.fixture(scope="module")
 def seen(newest) -> pd.Timestamp:
     """Three sessions later: as of then a forecast has been made."""
-    sessions = exchange_sessions()["session_date"]
+    sessions = exchange_sessions(["CMEGlobex_Grains"])["session_date"]
     return sessions[sessions > newest].iloc[2]
 
 
