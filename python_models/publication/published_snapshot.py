@@ -29,6 +29,8 @@ def model(dbt, session):
             "monitoring.pit_histogram": dbt.ref("pit_histogram"),
             "monitoring.coverage_tests": dbt.ref("coverage_tests"),
             "monitoring.gx_results": dbt.ref("gx_results"),
+            "monitoring.landing_files": dbt.ref("landing_files"),
+            "monitoring.landing_findings": dbt.ref("landing_findings"),
             "monitoring.model_registry": dbt.ref("model_registry"),
             "monitoring.model_health": dbt.ref("model_health"),
             "monitoring.run_plan": dbt.ref("run_plan"),

@@ -1,12 +1,13 @@
 """The `zl` command: what a person wants to see or do outside of dbt.
 
-The commands that read (summary, leaderboard, plan, health) never write, nor do they look for a landing folder, which may simulate one.
+The commands that read (summary, check, leaderboard, plan, health) never write, nor do they look for a landing folder, which may simulate one.
 Text that comes from tables is printed through `printable`.
 """
 
 import argparse
 import os
 import sys
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -14,7 +15,8 @@ import pandas as pd
 from zl_forecast.databases import open_snapshot, open_warehouse, snapshot_file
 from zl_forecast.errors import ZlForecastError, printable
 from zl_forecast.health import print_health, told
-from zl_forecast.landing.folder import sample_landing
+from zl_forecast.landing.folder import landing_path, sample_landing
+from zl_forecast.landing.report import print_check
 from zl_forecast.paths import data_docs_dir, serving_dir, warehouse
 from zl_forecast.report import fallbacks_in_force, missing_buckets
 from zl_forecast.run_plan import print_plan
@@ -27,6 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("summary", help="print the newest forecasts, where they are and what to do next")
+    check = commands.add_parser(
+        "check", help="hold landing files against the contract, without a build; exit code 1 where a build would stop"
+    )
+    check.add_argument("folder", nargs="?", help="a folder; the one that a build would read unless given")
     sample = commands.add_parser("sample", help="simulate a market and print the folder of its landing files")
     sample.add_argument(
         "--world",
@@ -57,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     past.add_argument("--preset", choices=("quick", "standard", "full"), help="which families compete")
     chosen = parser.parse_args(arguments)
     try:
+        if chosen.command == "check":
+            return 0 if print_check(Path(chosen.folder) if chosen.folder else landing_path()) else 1
         if chosen.command == "sample":
             print(sample_landing(chosen.world).path)
         elif chosen.command == "replay":
@@ -115,6 +123,7 @@ def _summary() -> None:
             where action = 'retournament' group by trigger order by trigger
             """
         ).fetchall()
+        landing = _landing(con)
     as_of, source, regime, last = rows[0][11], rows[0][12], rows[0][13], rows[0][2]
     print(
         f"\nSoybean oil (CBOT ZL), cents/lb, as of {as_of}: last {last:.2f}, regime {printable(regime)}, {printable(source)} data\n"
@@ -146,6 +155,20 @@ def _summary() -> None:
         f"\nRead on: {serving_dir() / 'report.html'} (page), {snapshot_file()} (for BI: schemas forecasts, monitoring),"
         f"\n         {data_docs_dir()} (data quality), `make docs` (lineage)."
     )
+    print(printable(landing))
+
+
+def _landing(con: duckdb.DuckDBPyConnection) -> str:
+    """Which files made the snapshot, and whether there is anything to say of them."""
+    try:
+        folder, files = con.execute(
+            "select any_value(folder), string_agg(file_name, ', ' order by file_name) from monitoring.landing_files where status = 'read'"
+        ).fetchone()
+        n_said = con.execute("select count(*) from monitoring.landing_findings where severity <> 'info'").fetchone()[0]
+    except duckdb.CatalogException:  # published by an earlier version
+        return "Landing: unknown; the next build says."
+    said = f"; {n_said} findings in monitoring.landing_findings (`zl check` prints them)" if n_said else ""
+    return f"Landing: {folder} ({files}){said}"
 
 
 def _ensemble_leaderboard() -> None:

@@ -82,11 +82,16 @@ def test_series_without_bars_are_not_mixed_with_a_simulated_market(data_dir, qui
     assert quick_simulation == []
 
 
-def test_the_sample_keeps_the_contract(sample_landing):
+@pytest.mark.parametrize("world", ["planted", "random_walk", "broken"])
+def test_the_sample_keeps_the_contract_without_a_word(world, tmp_path):
+    sample.write_landing(sample.simulate(world, start="2018-01-02", end="2021-12-31"), tmp_path / world)
+    landing = Landing(LandingFolder(tmp_path / world, "simulated"))
     for name in TABLES:
-        table = read_table(name, LandingFolder(sample_landing, "simulated"))
+        table = landing.table(name)
         assert table.column_names == [*TABLES[name].columns, "data_source"]
-        assert table.num_rows > 0 or name == "curve_daily"
+        assert table.num_rows > 0
+    assert [row["problem"] for row in landing.findings().to_pylist() if row["severity"] != "info"] == []
+    assert landing.folder.unread() == []
 
 
 def test_real_data_keep_the_contract_and_lose_no_row(real_landing):

@@ -60,6 +60,12 @@ class LandingFolder:
         return sorted(path for path in self.path.iterdir() if path.name not in NOT_DATA)
 
 
+def landing_path() -> Path:
+    """The folder where landing files are looked for: ZL_LANDING_DIR, else data/landing."""
+    named = os.environ.get("ZL_LANDING_DIR")
+    return Path(named) if named else data_dir() / "landing"
+
+
 def find_landing(may_simulate: bool = True) -> LandingFolder:
     """The folder that this build reads; simulates a market where no landing file exists.
 
@@ -75,7 +81,7 @@ def find_landing(may_simulate: bool = True) -> LandingFolder:
         bars; or there are no landing files, and a simulated market in their stead would mislead.
     """
     named = os.environ.get("ZL_LANDING_DIR")
-    folder = _folder(Path(named) if named else data_dir() / "landing")
+    folder = _folder(landing_path())
     if folder.files("bars_daily"):
         return folder
     expected = f"{folder.path}/bars_daily*.parquet or .csv"

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from zl_forecast.late_import import late_import
+from zl_forecast.calendar import exchange_sessions
 from zl_forecast.sample.market import OVERNIGHT_SHARE, SYMBOLS, Path, Streams, ar1, front_deliveries, roll_months
 
 
@@ -18,8 +18,7 @@ def daily_bars(paths: dict[str, Path], sessions: pd.DatetimeIndex, streams: Stre
 
 def _is_open(calendar: str, sessions: pd.DatetimeIndex) -> np.ndarray:
     """Whether an exchange calendar has a session on each of ZL's sessions; shape (n_sessions,)."""
-    exchange = late_import("pandas_market_calendars").get_calendar(calendar)
-    return sessions.isin(exchange.valid_days(sessions[0], sessions[-1]).tz_localize(None))
+    return sessions.isin(exchange_sessions([calendar], sessions[0], sessions[-1])["session_date"])
 
 
 def _bars(name: str, path: Path, sessions: pd.DatetimeIndex, is_open: np.ndarray, streams: Streams) -> pd.DataFrame:
