@@ -79,6 +79,23 @@ def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResul
     assert len(history) == 8
 
 
+def test_an_interrupted_dbt_ends_by_the_signal_and_not_by_waiting_for_its_models(landing, tmp_path):
+    """Here that dbt gets the handler, and in its main thread; what it does is in test_workers.py."""
+    command, settings = dbt_command(("build", "--select", "+int_prices__daily"), landing=landing, data_dir=tmp_path)
+    process = subprocess.Popen(
+        command, **settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    printed = ""
+    while " START " not in printed:
+        line = process.stdout.readline()
+        assert line, printed
+        printed += line
+    process.send_signal(signal.SIGINT)
+    printed += process.communicate(timeout=10)[0]
+    assert printed.endswith("\nInterrupted. The same command goes on from what is finished.\n")
+    assert process.returncode == -signal.SIGINT
+
+
 @pytest.mark.full
 def test_what_was_interrupted_says_the_same_as_what_was_not(run_dbt, built, new_month, tmp_path):
     tables = []

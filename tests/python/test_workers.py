@@ -202,7 +202,7 @@ def test_processes_end_with_the_build(tmp_path, how):
 
 @pytest.mark.parametrize("how", ["SIGINT of a terminal", "SIGINT", "SIGTERM"])
 def test_an_interrupted_build_ends_at_once_with_all_its_processes(tmp_path, how):
-    """As dbt does it: models run in threads of a pool, and after Ctrl-C it waits for them. A fit has started a program of its own."""
+    """As dbt does it: models run in threads of a pool, and after Ctrl-C it waits for them. Fits keep starting programs of their own."""
     (tmp_path / "build.py").write_text(
         textwrap.dedent(
             """
@@ -213,10 +213,12 @@ def test_an_interrupted_build_ends_at_once_with_all_its_processes(tmp_path, how)
             from zl_forecast import workers
             from zl_forecast.interruption import end_on_interrupt
 
+            STARTING = ["sh", "-c", "while :; do sleep 60 & sleep 0.01; done"]
+
             if __name__ == "__main__":
                 end_on_interrupt()
                 pool = ThreadPool(2)
-                fits = pool.apply_async(lambda: list(workers.run(subprocess.call, [["sleep", "60"], ["sleep", "61"]])))
+                fits = pool.apply_async(lambda: list(workers.run(subprocess.call, [STARTING, STARTING])))
                 pool.apply_async(lambda: [sum(range(10_000)) for _ in range(1_000_000)])
                 try:
                     fits.get()
