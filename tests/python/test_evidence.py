@@ -73,6 +73,13 @@ def test_methods_with_the_same_losses_share_their_p_value():
     assert (confidence_set(table[["reference_alone", "twin"]], horizon=1) == 1).all()
 
 
+def test_methods_that_differ_a_little_in_every_row_are_not_the_same():
+    table = losses(300, 2, reference_alone=3).assign(
+        better=lambda t: t["reference_alone"] - 1e-6 * np.random.default_rng(2).random(300)
+    )
+    assert confidence_set(table, horizon=1)["reference_alone"] < 0.05
+
+
 def test_rows_are_those_that_all_share_and_a_method_that_failed_often_is_not_compared():
     table = losses(100, 3, reference_alone=3, a=3, b=3)
     table.loc[:9, "a"] = np.nan  # it failed in a block

@@ -67,8 +67,8 @@ def ensemble_evidence(forecasts: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataF
     for block in blocks.itertuples(index=False):
         if block.horizon_days not in losses:
             continue
+        # a block's models are trained before it starts, so none of these rows is its own
         known = (matured_on[block.horizon_days] < block.trained_until).to_numpy()
-        known &= losses[block.horizon_days].index < block.fold_start
         table = compared(losses[block.horizon_days][known])
         if len(table) > 1:
             frames.append(_tested(table, int(block.horizon_days)).assign(**block._asdict()))
