@@ -106,8 +106,16 @@ class _Entry:
         return cls(name, *parts, sha256, written_at)
 
 
-def look_up(fingerprint: str) -> Stored:
-    """What the store has under a fingerprint, everything in its folder read and compared with the index."""
+def look_up(fingerprint: str, renew: bool = True) -> Stored:
+    """What the store has under a fingerprint, everything in its folder read and compared with the index.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Name of the folder.
+    renew : bool
+        Whether this look-up is a use, which puts off the day on which `prune` removes the folder. False for commands that only read.
+    """
     folder = artifacts_dir() / fingerprint
     with _index() as index:
         row = index.execute("select * from artifacts where artifact_id = ?", [fingerprint]).fetchone()
@@ -125,7 +133,7 @@ def look_up(fingerprint: str) -> Stored:
     if changed := difference(entry.files, inventory(folder)):
         return Stored(None, changed)
     with suppress(OSError):  # a store that may only be read
-        if time.time() - folder.stat().st_mtime > DAY_SECONDS:
+        if renew and time.time() - folder.stat().st_mtime > DAY_SECONDS:
             os.utime(folder)  # in use, see `prune`
     return Stored(folder, described=entry.described)
 

@@ -47,6 +47,15 @@ def test_what_was_written_is_found():
     )
 
 
+def test_a_use_puts_off_the_removal_and_a_look_does_not():
+    written = artifacts.write("abc", _fill)
+    os.utime(written, (0, 0))
+    assert artifacts.look_up("abc", renew=False).folder == written
+    assert written.stat().st_mtime == 0
+    assert artifacts.look_up("abc").folder == written
+    assert written.stat().st_mtime > 0
+
+
 @pytest.mark.parametrize("file", ["models/weights.bin", "forecasts.txt"])
 def test_a_changed_file_is_refused_and_named(capsys, file):
     folder = artifacts.write("abc", _fill)

@@ -108,7 +108,7 @@ def _models(task: Task) -> Path | None:
     """Folder of a task's fitted models; None where there are none, because it failed or they were not kept."""
     if not (artifacts.artifacts_dir() / artifacts.INDEX).exists():
         return None  # looking it up would make a store
-    folder = artifacts.find(task.fingerprint)
+    folder = artifacts.look_up(task.fingerprint, renew=False).folder
     if folder is None or not (folder / MODELS).exists():
         return None
     is_fitted = json.loads((folder / MODELS / "facts.json").read_text())["status"] == "ok"
