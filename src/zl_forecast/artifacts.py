@@ -37,13 +37,13 @@ INDEX_COLUMNS = (
     "sha256 text",
     "written_at text",
 )
+IS_DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 WAYS_OUT = {
     sqlite3.SQLITE_BUSY: "Another build has been writing for a minute: run the build again when it has ended.",
     sqlite3.SQLITE_FULL: "Free some disk space and run the build again; what was finished is kept.",
     sqlite3.SQLITE_IOERR: "Free some disk space, or see whether the disk is sound, and run the build again.",
     sqlite3.SQLITE_READONLY: "Let this user write it and its folder, and run the build again.",
     sqlite3.SQLITE_CANTOPEN: "Let this user read and write it and its folder, and run the build again.",
-    sqlite3.SQLITE_PERM: "Let this user read and write it and its folder, and run the build again.",
 }
 TABLE = "table.parquet"
 KEPT_DAYS = 100  # a quarter, so that a change of mind about preset or code finds its fits again
@@ -322,8 +322,9 @@ def _index() -> Iterator[sqlite3.Connection]:
             raise ZlForecastError(f"{file} cannot be used: its table has the columns {', '.join(columns)}. {way_out}")
         yield index
     except sqlite3.Error as error:
-        cause = WAYS_OUT.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, way_out)  # the rest of the code is detail
-        raise ZlForecastError(f"{file} cannot be used: {error}. {cause}") from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of the code is detail
+        advice = way_out if code in IS_DAMAGED else WAYS_OUT.get(code, "Run the build again.")
+        raise ZlForecastError(f"{file} cannot be used: {error}. {advice}") from error
     finally:
         if index is not None:
             index.close()
@@ -336,6 +337,7 @@ def _transaction(index: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        index.execute("rollback")
+        if index.in_transaction:  # a full disk has ended it
+            index.execute("rollback")
         raise
     index.execute("commit")

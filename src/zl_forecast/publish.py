@@ -244,7 +244,8 @@ def _link(link: Path, target: Path) -> None:
 
 def _prune(snapshots: Path, keep: Path) -> None:
     """Remove all but the snapshots that were current last."""
-    folders = [f for f in snapshots.iterdir() if f != keep and not f.name.startswith(".") and f.is_dir()]
+    visible = (f for f in snapshots.iterdir() if f != keep and not f.name.startswith("."))
+    folders = [f for f in visible if kind_of(f) == "a folder"]
     folders.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
     for folder in folders[SNAPSHOTS_KEPT - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -314,6 +314,26 @@ def test_an_index_that_another_build_writes_is_said_to_be_in_use(monkeypatch):
     assert artifacts.find("abc")
 
 
+def test_an_index_for_which_the_disk_is_too_small_is_not_said_to_be_damaged(monkeypatch):
+    artifacts.write("small", _fill)
+    connect = sqlite3.connect
+
+    def connect_to_a_full_disk(*args, **kwargs):
+        index = connect(*args, **kwargs)
+        index.execute("pragma max_page_count = 1")  # of what is there already
+        return index
+
+    def fill(folder):
+        for number in range(300):
+            (folder / f"{number}.txt").write_text("43.7")
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_a_full_disk)
+    with pytest.raises(ZlForecastError, match=r"cannot be used: database or disk is full\. Free some disk space"):
+        artifacts.write("large", fill)
+    assert artifacts.find("large") is None
+    assert artifacts.find("small")
+
+
 def test_a_store_that_is_a_file_is_an_error_that_names_it():
     artifacts.artifacts_dir().write_text("no folder")
     with pytest.raises(ZlForecastError, match=r"artifacts cannot be used.*must be a folder"):

@@ -262,9 +262,11 @@ def test_other_things_among_the_snapshots_cost_no_snapshot_its_place(serving):
     for name in ("notes.txt", "more.txt"):
         (serving / "snapshots" / name).write_text("ours")
         os.utime(serving / "snapshots" / name, (time.time() + 1000, time.time() + 1000))
+    (serving / "snapshots" / "link").symlink_to(serving.parent)
+    os.utime(serving.parent, (time.time() + 1000, time.time() + 1000))
     for price in (1.0, 2.0, 3.0):
         publish(tables(con, price=price))
-    assert len(folders(serving)) == publishing.SNAPSHOTS_KEPT + 2
+    assert len(folders(serving)) == publishing.SNAPSHOTS_KEPT + 3
     assert prices(serving) == [(3.0,)]
 
 
