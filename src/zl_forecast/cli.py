@@ -7,6 +7,7 @@ Text that comes from tables is printed through `printable`.
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -124,6 +125,7 @@ def _summary() -> None:
             """
         ).fetchall()
         landing = _landing(con)
+        notices = _notices(con)
     as_of, source, regime, last = rows[0][11], rows[0][12], rows[0][13], rows[0][2]
     print(
         f"\nSoybean oil (CBOT ZL), cents/lb, as of {as_of}: last {last:.2f}, regime {printable(regime)}, {printable(source)} data\n"
@@ -147,6 +149,8 @@ def _summary() -> None:
         print(
             f"\nQuarantined buckets (left out of the forecast): {printable(', '.join(quarantined))}. See monitoring.gx_results."
         )
+    for notice in notices:
+        print(f"\n{printable(notice)}")
     if source == "simulated":
         print(
             "\nThis is the simulated market. To forecast real data: ZL_LANDING_DIR=<folder with bars_daily files> make build"
@@ -156,6 +160,31 @@ def _summary() -> None:
         f"\n         {data_docs_dir()} (data quality), `make docs` (lineage)."
     )
     print(printable(landing))
+
+
+def _notices(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """What a reader must know of the forecast's place in time, and of another market in the same data folder."""
+    notices = []
+    with suppress(duckdb.BinderException):  # published by an earlier version
+        as_of, seen = con.execute("select max(as_of_date), max(newest_seen_on) from forecasts.zl_forecast").fetchone()
+        if seen and seen > as_of:
+            notices.append(
+                f"This forecast is of an earlier day than this data folder has seen ({seen}): the build was allowed to go back (var "
+                "allow_earlier_as_of). Its rows in the ledgers are marked is_hindsight."
+            )
+    others = con.execute(
+        """
+        select data_source, count(*) from forecasts.zl_forecast_ledger
+        where data_source not in (select data_source from forecasts.zl_forecast)
+        group by data_source order by data_source
+        """
+    ).fetchall()
+    notices += [
+        f"This data folder also holds {n_forecasts} forecasts with data_source = '{other}', of another market; plan, accuracy and health "
+        "leave them out."
+        for other, n_forecasts in others
+    ]
+    return notices
 
 
 def _landing(con: duckdb.DuckDBPyConnection) -> str:

@@ -408,6 +408,32 @@ def test_a_ninth_bucket_that_another_market_had_is_not_missed():
         assert report.missing_buckets(con).startswith("Only 8 of 9 buckets took part")
 
 
+def test_the_summary_says_that_a_build_went_back_which_market_else_there_is_and_which_files_it_read(
+    published, tmp_path, capsys
+):
+    published(forecast={**FORECAST, "newest_seen_on": pd.Timestamp("2024-03-15")})
+    assert cli.main(["summary"]) == 0
+    said = capsys.readouterr().out
+    assert "earlier day" not in said
+    assert "also holds" not in said
+    assert "Landing: unknown" in said
+    with duckdb.connect(str(tmp_path / "serving" / "serving.duckdb")) as con:
+        con.execute("update forecasts.zl_forecast set newest_seen_on = date '2024-04-01'")
+        con.execute("insert into forecasts.zl_forecast_ledger by name select 'market' as data_source")
+        con.execute(
+            """
+            create table monitoring.landing_files as
+            from (values ('bars_daily.csv', 'read', '/files'), ('notes.txt', 'not_read', '/files')) as t (file_name, status, folder);
+            create table monitoring.landing_findings as from (values ('warning'), ('info')) as t (severity)
+            """
+        )
+    assert cli.main(["summary"]) == 0
+    said = capsys.readouterr().out
+    assert "an earlier day than this data folder has seen (2024-04-01" in said
+    assert "also holds 1 forecasts with data_source = 'market'" in said
+    assert "Landing: /files (bars_daily.csv); 1 findings in monitoring.landing_findings" in said
+
+
 def test_the_summary_of_a_fresh_market_has_dashes_for_what_has_not_been_shown(published, capsys):
     published(forecast={**FORECAST, "backtest_pinball_skill": None, "backtest_coverage_80": None})
     assert cli.main(["summary"]) == 0

@@ -30,7 +30,9 @@ buckets as (
     select
         bucket,
         string_agg(
-            concat_ws(' ', column_name, details), '; ' order by column_name, details
+            concat_ws(' ', column_name, details), '; '
+            -- what is wrong with an input comes before the features that show it
+            order by column_name <> 'gate_quarantined_symbols', column_name, details
         ) filter (where not is_success and severity = 'critical') as refused_by_gate
     from gates
     group by bucket
