@@ -83,10 +83,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	{ grep -q DBT_PROFILES_DIR $(BIN)/activate || printf '\n# zl-forecast: plain dbt commands find the profile\nexport DBT_PROFILES_DIR="%s"\n' "$(CURDIR)/profiles" >> $(BIN)/activate; } && \
 	touch $@ && echo "Install time: $$((SECONDS - start)) s"
 
-lock: $(VENV)/.installed  ## pin the newest versions that pyproject.toml allows (needs uv)
-	{ sed -n '/^#/p' requirements.lock; uv pip compile --quiet pyproject.toml --extra test --extra dev --universal --python-version 3.11 --upgrade \
-		--no-annotate --no-header | grep -vE '^(nvidia|cuda|triton)' | sed "s/ ; sys_platform == 'darwin' or sys_platform == 'linux'//"; } > requirements.lock.new
-	mv requirements.lock.new requirements.lock
+# The markers of both platforms say nothing; the CUDA libraries come with a torch that needs them.
+lock: $(VENV)/.installed  ## pin the newest versions that pyproject.toml allows
+	uv=$$(command -v uv || echo $(BIN)/uv); { sed -n '/^#/p' requirements.lock; "$$uv" pip compile --quiet pyproject.toml --extra test --extra dev \
+		--universal --python-version 3.11 --upgrade --no-annotate --no-header | grep -vE '^(nvidia|cuda|triton)' \
+		| sed "s/ ; sys_platform == 'darwin' or sys_platform == 'linux'//"; } > requirements.lock.new && mv requirements.lock.new requirements.lock
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@touch $@
