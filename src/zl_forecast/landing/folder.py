@@ -110,7 +110,7 @@ def find_landing(may_simulate: bool = True) -> LandingFolder:
 
 
 def sample_landing(world: str) -> LandingFolder:
-    """The folder of one simulated world; written on first use (about ten seconds)."""
+    """The folder of one simulated world; written on first use (about six seconds)."""
     from zl_forecast import sample
 
     path = data_dir() / "sample" / world
