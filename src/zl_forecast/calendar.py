@@ -10,6 +10,7 @@ from zl_forecast.late_import import late_import
 from zl_forecast.paths import seed
 
 FIRST, LAST = "1960-01-01", "2045-12-31"
+CLOSED_ON_JUNETEENTH = {"CMEGlobex_Grains", "CMEGlobex_Lean_Hog"}  # since 2022; the library does not know yet
 
 
 def exchange_sessions(calendars: Iterable[str], start: str = FIRST, end: str = LAST) -> pd.DataFrame:
@@ -29,6 +30,8 @@ def exchange_sessions(calendars: Iterable[str], start: str = FIRST, end: str = L
     days = {
         name: library.get_calendar(name).valid_days(start, end).tz_localize(None).as_unit("us") for name in calendars
     }
+    juneteenth = late_import("pandas_market_calendars.holidays.us").USJuneteenthAfter2022.dates(start, end)
+    days |= {name: days[name][~days[name].isin(juneteenth)] for name in CLOSED_ON_JUNETEENTH & days.keys()}
     return pd.concat(
         [pd.DataFrame({"calendar": name, "session_date": dates}) for name, dates in days.items()], ignore_index=True
     )

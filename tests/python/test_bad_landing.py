@@ -162,7 +162,7 @@ BAD = {
         file="bars_daily.parquet",
     ),
     "missing column": of_bars(both().drop(columns="contract_id"), "contract_id", None, "missing", "symbol, as_of_date"),
-    "columns in capitals": of_bars(both().rename(columns={"close": "Close"}), "close", None, "missing", "Close"),
+    "columns in capitals": of_bars(both().rename(columns={"close": "Close"}), "close", None, "'Close'", "lower case"),
     "semicolons": Bad(
         {"bars_daily.csv": csv(both()).replace(b",", b";")},
         None,
@@ -266,9 +266,7 @@ BAD = {
     "high below low": of_bars(with_value(both(), "high", 2, 40.0), "close", 1, "outside low to high", "not swapped"),
     "close above high": of_bars(with_value(both(), "close", 2, 48.5), "close", 1, "outside low to high", "not swapped"),
     "bar without a date": of_bars(with_value(both(), "as_of_date", 2, None), "as_of_date", 1, "no value", "fill it in"),
-    "open of zero": of_bars(
-        with_value(both(), "open", 2, 0.0), "open", 1, "open is zero or negative", "leave it empty"
-    ),
+    "open of zero": of_bars(with_value(both(), "open", 2, 0.0), "open", 1, "open is zero or negative", "correct open"),
     "negative low": of_bars(with_value(both(), "low", 2, -1.0), "low", 1, "low is zero or negative", "leave it empty"),
     "bar without a symbol": of_bars(with_value(both(), "symbol", 2, None), "symbol", 1, "no value", "fill it in"),
     "known before it happened": Bad(

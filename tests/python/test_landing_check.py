@@ -57,7 +57,7 @@ def year(sessions):
         return pd.DataFrame(
             {
                 "symbol": symbol, "as_of_date": days.dt.date.to_numpy(), "open": close, "high": close + 50 * own["tick"],
-                "low": close - 50 * own["tick"], "close": close, "volume": 1000, "contract_id": f"{symbol}Z3",
+                "low": close - 50 * own["tick"], "close": close, "volume": 1000, "contract_id": symbol + days.dt.quarter.map({1: "H3", 2: "M3", 3: "U3", 4: "Z3"}).to_numpy(),
             }
         )  # fmt: skip
 
@@ -241,11 +241,57 @@ def test_the_close_repeated_on_a_holiday_is_left_out_and_named(symbol, checked, 
     assert "2023-12-25" in found(landing, "warning")[symbol]
 
 
+@pytest.mark.parametrize("days", [3, 10, 18])
+@pytest.mark.parametrize("keeps_sundays", [True, False])
+def test_another_dating_in_the_newest_weeks_alone_is_found(days, keeps_sundays, checked, year):
+    table = year("ZL")
+    newest = np.arange(len(table)) >= len(table) - days - 2
+    evening = shifted(table[newest], -1)
+    mixed = pd.concat([table[~newest].iloc[:-1], evening])
+    if not keeps_sundays:
+        mixed = mixed[[day.weekday() < 5 for day in mixed["as_of_date"]]]
+        if days < 10:
+            pytest.skip("a single missing Friday is no pattern")
+    with pytest.raises(LandingError, match=r"Sunday|sessions that are Fridays"):
+        checked({"bars_daily.csv": csv(pd.concat([mixed, year("ZC")]))}).table("bars_daily")
+
+
+def test_a_weekend_copy_of_the_close_before_in_overlapping_files_is_left_out_and_counted_once(checked, year):
+    copy = year("ZL").iloc[[100]].assign(volume=0)
+    saturday = copy["as_of_date"].iloc[0] + timedelta(5 - copy["as_of_date"].iloc[0].weekday())
+    before = year("ZL")[[day < saturday for day in year("ZL")["as_of_date"]]].tail(1)
+    table = csv(pd.concat([before, before.assign(as_of_date=saturday, volume=0)]))
+    landing = checked({"bars_daily.csv": csv(year("ZL")), "bars_daily_2.csv": table, "bars_daily_3.csv": table})
+    assert saturday not in landing.table("bars_daily")["as_of_date"].to_pylist()
+    assert (
+        f"1 bar on days that are no sessions of CMEGlobex_Grains left out: {saturday}"
+        == found(landing, "warning")["ZL"]
+    )
+
+
+def test_sparse_and_ended_symbols_are_told_apart_from_daily_ones(checked, year):
+    weekly = year("HO")[[day.weekday() == 2 for day in year("HO")["as_of_date"]]]
+    ended = year("CL").head(100)
+    landing = checked({"bars_daily.csv": csv(pd.concat([weekly, ended, year("ZL")]))})
+    assert re.match(r"has bars on \d+ of \d+ sessions", found(landing, "quarantined")["HO"])
+    assert "before the newest bar" in found(landing, "warning")["CL"]
+
+
+def test_juneteenth_is_no_session_of_grains_and_hogs_and_the_day_before_sandy_came_is_one():
+    days = {
+        name: set(own["session_date"].dt.date)
+        for name, own in exchange_sessions(["CMEGlobex_Grains", "CMEGlobex_Lean_Hog"]).groupby("calendar")
+    }
+    for own in days.values():
+        assert not own & {date(2022, 6, 20), date(2023, 6, 19), date(2024, 6, 19), date(2025, 6, 19), date(2026, 6, 19)}
+        assert {date(2021, 6, 18), date(2012, 10, 29), date(2018, 12, 5), date(2022, 6, 21)} <= own
+
+
 # ---------------------------------------------------------------- unknown is not changed
 
 
 def test_a_contract_has_one_spelling_as_a_number_and_none_where_there_is_no_text(checked):
-    ids = ["96420", "96420.0", "96420.", " 96420 ", "", "nan", "None", "ZLH4", "007", "704007.5"]
+    ids = ["96420", "96420.0", "96420.", " 96420 ", "", "#N/A", "None", "zlh4", "007", "704007.5"]
     table = bars().head(len(ids)).assign(contract_id=ids)
     landing = checked({"bars_daily.csv": csv(table)})
     assert landing.table("bars_daily")["contract_id"].to_pylist() == [
@@ -268,6 +314,46 @@ def test_without_contracts_one_warning_says_that_rolls_cannot_be_detected(checke
     landing = checked({"bars_daily.csv": csv(both().assign(contract_id=None))})
     assert list(found(landing, "warning")) == ["HO, ZL"]
     assert "rolls cannot be detected" in found(landing, "warning")["HO, ZL"]
+
+
+def test_one_contract_for_a_year_or_another_one_every_day_is_said(checked, year):
+    landing = checked(
+        {
+            "bars_daily.csv": csv(
+                pd.concat(
+                    [
+                        year("ZL").assign(contract_id="ZL1!"),
+                        year("ZC").assign(contract_id=[f"ZC{i}" for i in range(len(year("ZC")))]),
+                        year("ZS"),
+                    ]
+                )
+            )
+        }
+    )
+    assert "one contract_id in all" in found(landing, "warning")["ZL"]
+    assert "contract_id changes on" in found(landing, "warning")["ZC"]
+    assert "ZS" not in found(landing, "warning")
+
+
+def test_a_missing_close_does_not_switch_the_jump_check_off(checked, year):
+    copper = year("HG")
+    copper.loc[100:101, "close"] = None
+    copper.loc[102:, PRICES] *= 2
+    landing = checked({"bars_daily.csv": csv(pd.concat([copper, year("ZL")]))})
+    assert "moves by more than 30%" in found(landing, "quarantined")["HG"]
+
+
+@pytest.mark.parametrize(
+    ("price", "factor"), [("high", 100), ("low", 0.01), ("high", 2), ("open", 1.4), ("open", 1.05)]
+)
+def test_each_of_the_four_prices_is_checked(price, factor, checked, year):
+    for symbol in ("ZL", "ZS"):
+        wrong = year(symbol)
+        wrong.loc[60, price] *= factor
+        landing = checked(
+            {"bars_daily.csv": csv(pd.concat([wrong, year("ZC")] + ([] if symbol == "ZL" else [year("ZL")])))}
+        )
+        assert symbol in found(landing, "quarantined") or "refused" in landing.findings()["severity"].to_pylist()
 
 
 # ---------------------------------------------------------------- one check per symbol
@@ -315,7 +401,7 @@ def test_the_marts_know_the_symbols_of_the_registry(sample_features):
 # ---------------------------------------------------------------- tolerance in ticks
 
 
-@pytest.mark.parametrize(("ticks", "is_read"), [(1, True), (5, True), (10, True), (12, False)])
+@pytest.mark.parametrize(("ticks", "is_read"), [(1, True), (5, True), (10, True), (12, True), (150, False)])
 @pytest.mark.parametrize("side", ["high", "low"])
 def test_a_settlement_a_few_ticks_outside_of_the_days_range_is_read(ticks, is_read, side, checked):
     table = bars().round(2)
@@ -323,6 +409,7 @@ def test_a_settlement_a_few_ticks_outside_of_the_days_range_is_read(ticks, is_re
     landing = checked({"bars_daily.csv": csv(table)})
     if is_read:
         assert landing.table("bars_daily")["close"][4].as_py() == table.loc[4, "close"]
+        assert list(found(landing, "warning")) == (["ZL"] if ticks > 10 else [])
     else:
         with pytest.raises(LandingError, match="close lies outside low to high by more than 10 ticks"):
             landing.table("bars_daily")
@@ -406,6 +493,27 @@ def test_unknown_names_are_listed_with_the_known_name_that_is_absent(checked):
     assert "1 symbols that no feature reads: XYZ" in said
 
 
+def test_the_newest_bars_under_another_name_are_said_and_of_zl_refused(checked, year):
+    late = year("CL").tail(10).assign(symbol="CL=F")
+    good = pd.concat([year("CL").iloc[:-10], late, year("ZL")])
+    landing = checked(
+        {"bars_daily.csv": csv(good), "series.csv": csv(pd.concat([series().head(6), series(series_id="dff").tail(6)]))}
+    )
+    said = " ".join(sentences(landing.findings(), ("warning",)))
+    assert "CL=F (did you mean CL, which ends on 2023-12-" in said
+    assert "dff (did you mean DFF, which ends on 2024-01-30?)" in said
+    newest = pd.concat([year("ZL").iloc[:-5], year("ZL").tail(5).assign(symbol="ZL=F")])
+    with pytest.raises(LandingError, match=r"no rows of ZL.* at the end; .*ZL=F \(did you mean ZL, which ends on"):
+        checked({"bars_daily.csv": csv(newest)}).table("bars_daily")
+
+
+def test_a_bucket_that_no_mart_reads_is_a_warning(checked):
+    landing = checked(
+        {"bars_daily.csv": csv(bars()), "policy_events.csv": csv(pd.concat([events(), events(bucket="tarif")]))}
+    )
+    assert "tarif" in found(landing, "warning")["buckets"]
+
+
 def test_zl_under_another_name_is_suggested(checked):
     with pytest.raises(LandingError, match=r"no rows of ZL.*ZL=F \(did you mean ZL\?\)"):
         checked({"bars_daily.csv": csv(bars().assign(symbol="ZL=F"))}).table("bars_daily")
@@ -455,6 +563,14 @@ VENDOR_FILES = {
         "not a DOUBLE, for example '47,0'",
         "decimal point",
     ),
+    "html": (b"<!doctype html><html>", "is HTML or XML", "get the file again"),
+    "json": (b'[{"symbol": "ZL"}]', "is JSON", "write its rows as CSV"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS", "git lfs pull"),
+    "blank before a name": (
+        TEXT.replace(b",as_of_date", b", As_of_date", 1),
+        "but for case and blanks: ' As_of_date'",
+        "lower case",
+    ),
     "named twice": (TEXT.replace(b"volume", b"close", 1), "column close: named twice", "Keep one column"),
 }
 
@@ -485,7 +601,7 @@ def test_control_characters_of_the_data_never_reach_the_terminal(checked):
     evil = "\x1b]0;owned\x07\x1b[2J\u202eZL\r"
     landing = checked(
         {
-            "bars_daily.csv": csv(pd.concat([bars(evil), bars()])),
+            "bars_daily.csv": csv(pd.concat([bars(evil.rstrip("\r")), bars()])),
             "series.csv": csv(series(value=f"{evil[:-1]}1")),
             f"series_{evil}.txt".replace("/", ""): b"x",
         }
@@ -555,6 +671,71 @@ def test_the_plugin_reads_a_folder_once_and_again_when_a_file_has_changed(tmp_pa
 
 
 # ---------------------------------------------------------------- types and sizes
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TEXT.replace(b"ZLH4\n", b'"ZLH4\n', 1),
+        TEXT.replace(b"ZLH4\n", b'"ZLH4\n', 1)[:-1] + b'"\n',
+        TEXT.replace(b"\nZL,", b"\nZL\0,", 1),
+        TEXT.replace(b"ZLH4\n", b"ZLH4\0\n", 1),
+        TEXT.replace(b"ZLH4", "ZL\u200bH4".encode(), 1),
+    ],
+    ids=["open quote", "two stray quotes", "NUL in a symbol", "NUL in a contract", "zero-width space"],
+)
+def test_a_stray_quote_or_a_hidden_character_never_swallows_rows(content, checked):
+    with pytest.raises(LandingError) as refused:
+        checked({"bars_daily.csv": content}).table("bars_daily")
+    assert refused.value.file == "bars_daily.csv"
+
+
+@pytest.mark.parametrize("zone", ["-06:00", "+05:30", "Z"])
+def test_parquet_offsets_are_zones_as_in_csv(zone, checked):
+    stamps = pa.array(
+        pd.to_datetime(series()["available_on"]).dt.tz_localize(None if zone == "Z" else zone).to_list(),
+        pa.timestamp("us", tz="UTC" if zone == "Z" else zone),
+    )
+    table = pa.Table.from_pandas(series().drop(columns="available_on"), preserve_index=False).append_column(
+        "available_on", stamps
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    landing = checked({"series.parquet": sink.getvalue().to_pybytes()})
+    assert landing.table("series")["available_on"].to_pylist() == list(series()["available_on"])
+
+
+def test_a_value_and_none_under_one_key_contradict_each_other(checked):
+    twice = pd.concat([series().head(3), series(value=None).head(3)])
+    with pytest.raises(LandingError, match=r"duplicate key.*value (5\.33 and none|none and 5\.33)"):
+        checked({"series.csv": csv(twice)}).table("series")
+
+
+def test_vintages_in_the_order_of_their_observations_are_read(checked):
+    first, revised = series().head(3), series(available_on=date(2024, 3, 1), value=6.0).head(3)
+    ordered = pd.concat([first, revised]).sort_values(["obs_date", "available_on"])
+    assert checked({"series.csv": csv(ordered)}).table("series").num_rows == 6
+
+
+def test_prices_of_the_sixties_are_read(checked, year):
+    cheap = year("ZL")
+    cheap[PRICES] /= cheap["close"].iloc[0] / 8.5
+    assert checked({"bars_daily.csv": csv(cheap)}).table("bars_daily").num_rows == len(cheap)
+
+
+def test_a_folder_without_bars_is_refused_and_not_a_traceback(checked, capsys):
+    for files in ({}, {"series.csv": csv(series())}):
+        assert print_check(checked(files).folder.path) is False
+        assert "no rows of ZL" in capsys.readouterr().out
+
+
+def test_names_and_links_that_cannot_be_used_are_named(checked):
+    folder = checked({"bars_daily.csv": csv(bars())}).folder.path
+    (folder / "series.csv").symlink_to("nowhere.csv")
+    (folder / "bars_\udcff.csv").write_bytes(b"x")
+    landing = checked({})
+    assert "link to a file that is not there" in found(landing, "refused")["series.csv"]
+    assert "bars_\\udcff.csv" in found(landing, "warning")
 
 
 @pytest.mark.parametrize("close", ["0x2f", "1_000", "47,5", "4 7", "true", "1e", "--47", "47.1.2"])

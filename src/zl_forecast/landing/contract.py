@@ -107,7 +107,7 @@ class Landing:
             for error in self._check(name).errors
         ]
         found += [
-            Finding("", "warning", name, "not read", f"{reason[0].upper()}{reason[1:]}.")
+            Finding("", "warning", printable(name), "not read", f"{reason[0].upper()}{reason[1:]}.")
             for name, reason in self.folder.unread()
         ]
         found.sort(key=lambda finding: (SEVERITIES.index(finding.severity), finding.table, finding.subject))
@@ -121,7 +121,10 @@ class Landing:
     def files(self) -> pa.Table:
         """Every file of the folder, `read`, `refused` or `not_read`: one row per file, columns `FILES`."""
         rows = [file for name in TABLES for file in self._check(name).files]
-        rows += [{"file_name": name, "status": "not_read", "reason": reason} for name, reason in self.folder.unread()]
+        rows += [
+            {"file_name": printable(name), "status": "not_read", "reason": reason}
+            for name, reason in self.folder.unread()
+        ]
         whole = {"folder": str(self.folder.path.resolve()), "data_source": self.folder.data_source}
         return pa.Table.from_pylist([row | whole for row in rows], FILES)
 
@@ -135,7 +138,7 @@ class Landing:
         columns = ", ".join(f"null::{kind} as {column}" for column, kind in table.columns.items())
         con.execute(f"create table landing as select {columns}, null::varchar as _file where false")
         for file in self.folder.files(name):
-            entry = {"file_name": file.name, "table_name": name, "status": "read"}
+            entry = {"file_name": printable(file.name), "table_name": name, "status": "read"}
             try:
                 checked.findings += _append(con, name, file, table)
                 entry |= _described(con, file, table)
@@ -172,11 +175,14 @@ class Landing:
             "series": set(pd.read_csv(seed("series"))["series_id"]),
             "policy_events": {"tariff", "biofuel"},
         }[name]
-        found = {row[0] for row in con.execute(f"select distinct {TABLES[name].subject} from landing").fetchall()}
-        checked.findings += unknown_names(name, found, known)
+        table = TABLES[name]
+        newest = con.execute(f"select {table.subject}, max({table.date}) from landing group by 1").fetchall()
+        checked.findings += unknown_names(name, dict(newest), known)
 
     def _check_bars(self, con: duckdb.DuckDBPyConnection, checked: _Checked) -> None:
-        names = ", ".join(path.name for path in self.folder.files("bars_daily")) or "bars_daily*"
+        names = ", ".join(printable(path.name) for path in self.folder.files("bars_daily")) or "bars_daily*"
+        meant = next((f.problem for f in checked.findings if "did you mean ZL" in f.problem), "")
+        _check_zl_is_there(con, names, self.folder, meant)
         sessions = self._sessions
         if sessions is None:
             first, last = con.execute("select min(as_of_date) - 10, max(as_of_date) + 10 from landing").fetchone()
@@ -190,8 +196,6 @@ class Landing:
                 rows=finding.rows,
                 way_out=finding.way_out,
             )
-        meant = next((f.problem for f in checked.findings if "did you mean ZL?" in f.problem), "")
-        _check_zl_is_there(con, names, self.folder, meant)
         absent = con.execute(
             "select symbol, count(*) from landing where close is null group by symbol order by 1"
         ).fetchall()
@@ -230,12 +234,12 @@ def read_table(name: str, folder: LandingFolder) -> pa.Table:
 def _append(con: duckdb.DuckDBPyConnection, name: str, file: Path, table: Table) -> list[Finding]:
     """Read one file into `landing`; the numbers that were impossible."""
     impossible = read_file(con, file, table)
-    con.execute("insert into landing select *, $file from typed", {"file": file.name})
+    con.execute("insert into landing select *, $file from typed", {"file": printable(file.name)})
     return [
         Finding(
             name,
             "warning",
-            file.name,
+            printable(file.name),
             f"column {column}: {rows} impossible number(s) count as missing, for example {example}",
             "Correct them, or leave them empty.",
             rows,
@@ -249,14 +253,16 @@ def _unreadable(file: Path, error: duckdb.Error) -> LandingError:
     return LandingError(
         file=file.name,
         problem=f"cannot be read: {' '.join(str(error).split())[:300]}",
-        way_out=f"Memory is limited to {MEMORY_LIMIT} for landing files: write daily rows only, or split the file.",
+        way_out=f"Memory is limited to {MEMORY_LIMIT} for landing files: write daily rows only, or split the file."
+        if isinstance(error, duckdb.OutOfMemoryException)
+        else "Write the column in a plain type: text, a number or a date.",
     )
 
 
 def _described(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> dict:
     rows, subjects, first, last = con.execute(
         f"select count(*), count(distinct {table.subject}), min({table.date}), max({table.date}) from landing where _file = $file",
-        {"file": file.name},
+        {"file": printable(file.name)},
     ).fetchone()
     return {"n_rows": rows, "n_subjects": subjects, "first_date": first, "last_date": last}
 
@@ -285,7 +291,7 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
     for column, wrong, problem, way_out in [*checks, *table.checks]:
         rows, example = con.execute(
             f"select count(*), min({column})::varchar from landing where _file = $file and ({wrong})",
-            {"file": file.name},
+            {"file": printable(file.name)},
         ).fetchone()
         if rows:
             shown = f", for example {example}" if example else ""
@@ -300,7 +306,7 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
             )
             select count(*), any_value({group} || ' ' || {date}) from ordered where {date} < previous
             """,
-            {"file": file.name},
+            {"file": printable(file.name)},
         ).fetchone()
         if rows:
             raise LandingError(
@@ -331,7 +337,7 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
             select {key}, count(*) as n, string_agg(distinct _file, ', ' order by _file) as files,
                 concat_ws(', ', {differing}) as differing
             from landing semi join repeated using ({key})
-            group by {key} having count(distinct ({", ".join(others)})) > 1
+            group by {key} having count(distinct row({", ".join(others)})) > 1
         )
         select coalesce(sum(n), 0)::int, arg_min(files, ({key})), arg_min(concat_ws(' ', {key}), ({key})), arg_min(differing, ({key}))
         from contradictions
@@ -348,18 +354,21 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
 
 
 def _check_zl_is_there(con: duckdb.DuckDBPyConnection, names: str, folder: LandingFolder, meant: str) -> None:
-    """ZL is there and did not stop before the rest."""
-    first_zl, last_zl, newest = con.execute(
-        """
+    """ZL is there, under its own name to the end, and did not stop before the rest."""
+    first_zl, last_zl, newest, symbols = con.execute(
+        f"""
         select min(as_of_date) filter (where symbol = 'ZL'), max(as_of_date) filter (where symbol = 'ZL'),
-            max(as_of_date) from landing
+            max(as_of_date), array_to_string(list(distinct symbol order by symbol)[:{LISTED}], ', ')
+        from landing
         """
     ).fetchone()
-    if first_zl is None:
+    if first_zl is None or meant:
+        there = f"only {symbols}" if symbols else "no bars at all"
         raise LandingError(
             file=names,
             column="symbol",
-            problem=f"no rows of ZL, the instrument to be forecast{f'; {meant}' if meant else ''}",
+            problem=f"no rows of ZL, the instrument to be forecast{f' ({there})' if first_zl is None else ', at the end'}"
+            f"{f'; {meant}' if meant else ''}",
             rows=0,
             way_out=f"Add the continuous front series of soybean oil as symbol ZL to a bars_daily file in {folder.path}.",
         )

@@ -13,6 +13,10 @@ MAGIC = {
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "unpack it, or save the sheet as CSV UTF-8"),
     b"\xd0\xcf\x11\xe0": ("an Excel workbook", "save the sheet as CSV UTF-8"),
     b"PAR1": ("Parquet", "rename it to .parquet"),
+    b"version https://git-lfs": ("a pointer of Git LFS", "fetch the file itself (git lfs pull)"),
+    b"<": ("HTML or XML", "the download failed or needs a login; get the file again"),
+    b"{": ("JSON", "write its rows as CSV"),
+    b"[": ("JSON", "write its rows as CSV"),
     b"BZh": ("bzip2", "unpack it (bunzip2)"),
     b"\x28\xb5\x2f\xfd": ("zstd", "unpack it (unzstd)"),
 }
@@ -42,8 +46,8 @@ def diagnose(file: Path, columns: Sequence[str]) -> Diagnosis | None:
     with file.open("rb") as stream:
         head = stream.read(SNIFFED_BYTES)
     for magic, (kind, way_out) in MAGIC.items():
-        if head.startswith(magic):
-            return Diagnosis(f"is {kind} under the name of a CSV file", f"It must be plain text: {way_out}.")
+        if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(magic):
+            return Diagnosis(f"is {kind} under the name of a CSV file", f"It must be plain CSV: {way_out}.")
     if head.startswith(WIDE_MARKS) or b"\x00" in head:
         return Diagnosis(
             "is UTF-16 or binary, not plain text",

@@ -57,7 +57,14 @@ class LandingFolder:
     def _entries(self) -> list[Path]:
         if not self.path.is_dir():
             return []
-        return sorted(path for path in self.path.iterdir() if path.name not in NOT_DATA)
+        try:
+            return sorted(path for path in self.path.iterdir() if path.name not in NOT_DATA and path.lstat())
+        except OSError as error:
+            raise LandingError(
+                file=str(self.path),
+                problem=f"cannot be listed: {error.strerror}",
+                way_out="Let this user read and enter the folder (chmod u+rx).",
+            ) from error
 
 
 def landing_path() -> Path:

@@ -5,15 +5,21 @@ buckets of seeds/buckets.csv that read it. Bounds are in seeds/instruments.csv.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 
 import duckdb
 import pandas as pd
 
 ZL_STALE_DAYS = 10  # how far ZL's last bar may lie behind the newest bar of any other symbol
-ROLL_ALLOWANCE = 0.5  # log return by which two contracts may differ beyond what one contract moves
+RANGE_STEP = 1.5  # times the largest step: how far high and low may lie from the close (WTI 0.70 on 2020-04-21)
 TOLERANCE_TICKS = 10  # a settlement is set apart from trades, and may lie outside of the day's range
-MAX_WEEKEND_BARS = 2  # more are no slip: the dates are those of another convention
+MAX_ODD_DISTANCE = 0.02  # of the price, by which a close may lie outside of low to high on such bars
+MAX_OFF_SESSIONS = 2  # on weekdays; more, and more than that share, are another calendar
+MIN_PRESENT_SHARE = 0.5  # of the sessions from a symbol's first bar on
+STALE_DAYS = 14  # as var max_stale_days: from then on features are missing
+CONSTANT_SESSIONS = 200  # no contract is in front for so long
+MAX_ROLL_SHARE = 0.6  # of the bars; federal funds by volume have 0.5
 MAX_OUTSIDE = 3  # closes outside of the plausible range, such as WTI below zero on 2020-04-20
 MAX_ODD_SHARE = 0.01  # of a symbol's bars, that are no sessions or whose close lies outside of low to high
 BLOCK_DAYS = 28  # in so many days a weekday has four sessions
@@ -70,15 +76,18 @@ def check_instruments(
     con.execute(
         """
         create or replace temp table bars as
+        with rows as (select distinct * exclude (_file) from landing)  -- files may overlap
+
         select
-            landing.* exclude (_file),
+            rows.*,
             instruments_frame.* exclude (symbol, name),
             dayofweek(as_of_date) in (0, 6) as is_weekend,
             as_of_date between first_session and last_session
                 and sessions_frame.session_date is null as is_off_session,
             last_value(contract_id ignore nulls) over before as previous_contract,
-            lag(close) over d as previous_close
-        from landing
+            last_value(close ignore nulls) over before as previous_close,
+            last_value(volume ignore nulls) over before as previous_volume
+        from rows
         inner join instruments_frame using (symbol)
         inner join (
             select calendar, min(session_date)::date as first_session, max(session_date)::date as last_session
@@ -86,16 +95,14 @@ def check_instruments(
         ) using (calendar)
         left join sessions_frame
             on sessions_frame.calendar = instruments_frame.calendar
-            and sessions_frame.session_date = landing.as_of_date
-        window
-            d as (partition by symbol order by as_of_date),
-            before as (partition by symbol order by as_of_date rows between unbounded preceding and 1 preceding)
+            and sessions_frame.session_date = rows.as_of_date
+        window before as (partition by symbol order by as_of_date rows between unbounded preceding and 1 preceding)
         """
     )
     faults = [*_dates(con), *_units(con), *_jumps(con)]
     misdated = {fault.subject for fault in faults}
     warnings = [finding for finding in _off_sessions(con) if finding.subject not in misdated]
-    warnings += [*_ranges(con, faults), *_contracts(con)]
+    warnings += [*_ranges(con, faults), *_contracts(con), *_stale(con)]
     con.execute(
         """
         delete from landing using bars
@@ -106,21 +113,44 @@ def check_instruments(
     return faults + warnings
 
 
-def unknown_names(table: str, found: set[str], known: set[str]) -> list[Finding]:
-    """Names that no feature reads, with the known name that each may stand for where that one is absent."""
-    unknown, absent = sorted(found - known), {_plain(name): name for name in known - found}
-    meant = {name: absent[_plain(name)] for name in unknown if _plain(name) in absent}
-    for plain in map(_plain, meant.values()):
-        del absent[plain]
+def unknown_names(table: str, found: dict[str, date], known: set[str]) -> list[Finding]:
+    """Names that no feature reads, with the known name that each may stand for: one that is absent, or that ends before.
+
+    Parameters
+    ----------
+    table : str
+        Table of the contract.
+    found : dict of str to date
+        Newest date by name.
+    known : set of str
+        Names of the registry.
+    """
+    unknown = sorted(found.keys() - known)
+    wanted = {_plain(name): name for name in known}
+
+    def is_missed(name: str, meant: str) -> bool:
+        return meant not in found or found[meant] < found[name]
+
+    meant = {
+        name: wanted[_plain(name)]
+        for name in unknown
+        if _plain(name) in wanted and is_missed(name, wanted[_plain(name)])
+    }
+    left = {plain: name for plain, name in wanted.items() if name not in meant.values()}
     for name in [name for name in unknown if name not in meant]:  # CL=F, ZLH24, a slip of the pen
-        roots = [root for root in absent if table != "series" and len(root) > 1 and _plain(name).startswith(root)]
-        close = roots or get_close_matches(_plain(name), absent, n=1, cutoff=0.9)
-        if close:
-            meant[name] = absent.pop(max(close, key=len))
-    findings = []
+        roots = [root for root in left if table != "series" and len(root) > 1 and _plain(name).startswith(root)]
+        close = roots or get_close_matches(_plain(name), left, n=1, cutoff=0.8 if table == "policy_events" else 0.9)
+        if close and (not table.startswith("series") or left[close[0]] not in found):
+            likely = left[max(close, key=len)]
+            if is_missed(name, likely):
+                meant[name] = likely
     what = {"series": "series", "policy_events": "buckets"}.get(table, "symbols")
+    findings = []
     if meant:
-        listed = ", ".join(f"{name} (did you mean {meant[name]}?)" for name in list(meant)[:LISTED])
+        listed = ", ".join(
+            f"{name} (did you mean {likely}{f', which ends on {found[likely]}' if likely in found else ''}?)"
+            for name, likely in list(meant.items())[:LISTED]
+        )
         findings.append(
             Finding(
                 table,
@@ -136,7 +166,7 @@ def unknown_names(table: str, found: set[str], known: set[str]) -> list[Finding]
         findings.append(
             Finding(
                 table,
-                "info",
+                "warning" if table == "policy_events" else "info",
                 what,
                 f"{len(others)} {what} that no feature reads: {', '.join(others[:LISTED])}{_more(len(others))}",
                 "They are left alone; a feature that reads one names it in the registry.",
@@ -169,18 +199,20 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     for symbol, calendar, off, bars, weekend, *counts in con.execute(
         f"""
         select symbol, any_value(calendar), count(*) filter (where is_off_session), count(*),
-            count(*) filter (where is_weekend), {", ".join(f"count(*) filter (where isodow(as_of_date) = {day})" for day in range(1, 8))}
+            -- but for the close before repeated, as on a holiday
+            count(*) filter (where is_weekend and not (close = previous_close and coalesce(volume, 0) in (0, previous_volume))),
+            {", ".join(f"count(*) filter (where isodow(as_of_date) = {day})" for day in range(1, 8))}
         from bars group by symbol order by symbol
         """
     ).fetchall():
-        if weekend > MAX_WEEKEND_BARS:
+        if weekend:
             seen = " and ".join(f"{counts[day]} {WEEKDAYS[day]}" for day in (5, 6) if counts[day])
             absent = [WEEKDAYS[day] for day in range(5) if counts[day] < 0.2 * max(counts)]
             gone = f" and {'none' if not sum(counts[WEEKDAYS.index(day)] for day in absent) else 'few'} on {', '.join(absent)}"
             findings[symbol] = _fault(
                 symbol, "as_of_date", f"has bars on {seen}{gone if absent else ''}", way_out, weekend
             )
-        elif off > max(MAX_WEEKEND_BARS, MAX_ODD_SHARE * bars):
+        elif off > max(MAX_OFF_SESSIONS, MAX_ODD_SHARE * bars):
             findings[symbol] = _fault(
                 symbol,
                 "as_of_date",
@@ -192,8 +224,10 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
         f"""
         with
         spans as (
-            select symbol, calendar, min(as_of_date) as first_bar, max(as_of_date) as last_bar
-            from bars group by symbol, calendar
+            select symbol, calendar, min(as_of_date) as first_bar,
+                -- a vendor who drops the Sundays lacks the newest session of all
+                least(max(as_of_date) + 7, (select max(as_of_date) from bars)) as last_bar
+            from bars where not is_off_session group by symbol, calendar
         ),
 
         expected as (
@@ -217,10 +251,31 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
                 sum(n) over (partition by symbol, block) - n as n_other,
                 sum(n_present) over (partition by symbol, block) - n_present as n_other_present
             from weekdays
+        ),
+
+        -- in the newest weeks, where the forecast is made, the two newest sessions of a weekday are enough
+        newest as (
+            select *, row_number() over (partition by symbol, weekday order by session_date desc) as age
+            from expected
+        ),
+
+        newest_weekdays as (
+            select symbol, weekday, bool_or(is_present) as is_present, min(session_date) as first_session,
+                max(session_date) as last_session
+            from newest where age <= 2 group by symbol, weekday having count(*) = 2
+        ),
+
+        found as (
+            select symbol, weekday, first_session, last_session, n from compared
+            where n_present = 0 and n >= 3 and n_other_present >= 0.75 * n_other
+            union all
+            select symbol, any_value(weekday) filter (where not is_present), min(first_session) filter (where not is_present),
+                max(last_session) filter (where not is_present), 2
+            from newest_weekdays group by symbol
+            having count(*) = 5 and count(*) filter (where not is_present) = 1
         )
 
-        select symbol, mode(weekday), min(first_session), max(last_session), sum(n)::int from compared
-        where n_present = 0 and n >= 3 and n_other_present >= 0.75 * n_other
+        select symbol, mode(weekday), min(first_session), max(last_session), sum(n)::int from found
         group by symbol order by symbol
         """
     ).fetchall():
@@ -232,6 +287,30 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
                 f"has no bar on {n_sessions} sessions that are {WEEKDAYS[day - 1]} ({first} to {last}), though it has on the other days",
                 way_out,
                 n_sessions,
+            ),
+        )
+    for symbol, present, sessions in con.execute(
+        f"""
+        with spans as (
+            select symbol, calendar, min(as_of_date) as first_bar, max(as_of_date) as last_bar,
+                count(*) filter (where not is_off_session) as n_present
+            from bars group by symbol, calendar
+        )
+
+        select symbol, any_value(n_present), count(*) as n_sessions from spans
+        inner join sessions_frame
+            on sessions_frame.calendar = spans.calendar and session_date::date between first_bar and last_bar
+        group by symbol having any_value(n_present) < {MIN_PRESENT_SHARE} * n_sessions order by symbol
+        """
+    ).fetchall():
+        findings.setdefault(
+            symbol,
+            _fault(
+                symbol,
+                "as_of_date",
+                f"has bars on {present} of {sessions} sessions",
+                "Bars are daily: add the missing ones.",
+                sessions,
             ),
         )
     return list(findings.values())
@@ -263,7 +342,9 @@ def _units(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 def _unit_way_out(symbol: str, unit: str) -> str:
     if symbol == "ZL":
         return "ZL cannot be negative and is quoted in cents/lb: if these are USD/lb multiply by 100, if USD/t divide by 22.0462."
-    return f"{symbol} is read in {unit}: a factor of 100 is dollars for cents, or cents for dollars."
+    return (
+        f"{symbol} is read in {unit}: convert the prices (a factor of 100 is dollars for cents, or cents for dollars)."
+    )
 
 
 def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
@@ -272,19 +353,19 @@ def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
         _fault(
             symbol,
             "close",
-            f"moves by more than {limit:.0%} between sessions of one contract ({limit + ROLL_ALLOWANCE:.0%} at a roll) in {rows} "
+            f"moves by more than {limit:.0%} between sessions of one contract ({roll_limit:.0%} at a roll) or within a session in {rows} "
             f"{'place' if rows == 1 else 'places'}, first on {day}: {change}",
             "A misprint or a change of unit inside the file: correct those rows.",
             rows,
         )
-        for symbol, limit, rows, day, change in con.execute(
+        for symbol, limit, roll_limit, rows, day, change in con.execute(
             f"""
             with steps as (
-                select symbol, as_of_date, max_step, previous_close, close, open,
+                select symbol, as_of_date, max_step, max_roll_step, previous_close, close, open, high, low,
                     -- unknown is not changed: only a known contract other than the last known one is a roll
-                    max_step + case when contract_id <> previous_contract then {ROLL_ALLOWANCE} else 0 end as step_limit
+                    case when contract_id <> previous_contract then max_roll_step else max_step end as step_limit
                 from bars
-                where close > 0
+                where close > 0 and not is_off_session
             ),
 
             wrong as (
@@ -293,11 +374,13 @@ def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
                         when previous_close > 0 and abs(ln(close / previous_close)) > step_limit
                             then format('{{:g}} to {{:g}}', previous_close, close)
                         when open > 0 and abs(ln(close / open)) > max_step then format('opens at {{:g}} and closes at {{:g}}', open, close)
+                        when high > 0 and abs(ln(close / high)) > {RANGE_STEP} * max_step then format('high {{:g}} and close {{:g}}', high, close)
+                        when low > 0 and abs(ln(close / low)) > {RANGE_STEP} * max_step then format('low {{:g}} and close {{:g}}', low, close)
                     end as change
                 from steps
             )
 
-            select symbol, any_value(max_step), count(*)::int, min(as_of_date), arg_min(change, as_of_date)
+            select symbol, any_value(max_step), any_value(max_roll_step), count(*)::int, min(as_of_date), arg_min(change, as_of_date)
             from wrong where change is not null
             group by symbol order by symbol
             """
@@ -328,39 +411,93 @@ def _off_sessions(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 
 def _ranges(con: duckdb.DuckDBPyConnection, faults: list[Finding]) -> list[Finding]:
-    """Closes outside of low to high, by more than a few ticks. Of ZL, and of many bars, that is a fault; it joins the faults."""
+    """Closes and opens outside of low to high by more than a few ticks: many bars of them, or a large distance, join the faults."""
     warnings = []
-    for symbol, rows, bars, day, low, high, close in con.execute(
-        f"""
-        with outside as (
-            select *,
-                {TOLERANCE_TICKS + 0.5} * tick as tolerance,  -- half a tick for rounding
-                not is_off_session and (
-                    high < low - tolerance or close > high + tolerance or close < low - tolerance
-                ) as is_outside
-            from bars
-        )
+    for price in ("close", "open"):
+        for symbol, rows, bars, day, low, high, value, distance in con.execute(
+            f"""
+            with outside as (
+                select *,
+                    case
+                        when is_off_session or (low = 0 and high = 0) then 0  -- no trade, and no range
+                        else greatest(low - high, {price} - high, low - {price}, 0)
+                    end as distance
+                from bars
+            ),
 
-        select symbol, count(*) filter (where is_outside)::int as n, count(*)::int,
-            min(as_of_date) filter (where is_outside), arg_min(low, as_of_date) filter (where is_outside),
-            arg_min(high, as_of_date) filter (where is_outside), arg_min(close, as_of_date) filter (where is_outside)
-        from outside group by symbol having n > 0 order by symbol
-        """
-    ).fetchall():
-        problem = (
-            f"has {rows} {'bar' if rows == 1 else 'bars'} whose close lies outside low to high by more than {TOLERANCE_TICKS} ticks, "
-            f"first on {day}: low {low}, high {high}, close {close}"
-        )
-        way_out = "Check that open, high, low and close were not swapped."
-        if symbol == "ZL" or rows > MAX_ODD_SHARE * bars:
-            faults.append(_fault(symbol, "close", problem, way_out, rows))
-        else:
-            warnings.append(Finding("bars_daily", "warning", symbol, problem, way_out, rows, "close"))
+            found as (
+                select *, distance > {TOLERANCE_TICKS + 0.5} * tick as is_outside  -- half a tick for rounding
+                from outside
+            )
+
+            select symbol, count(*) filter (where is_outside)::int as n, count(*)::int,
+                min(as_of_date) filter (where is_outside), arg_min(low, as_of_date) filter (where is_outside),
+                arg_min(high, as_of_date) filter (where is_outside), arg_min({price}, as_of_date) filter (where is_outside),
+                max(distance / nullif(abs(close), 0)) filter (where is_outside)
+            from found group by symbol having n > 0 order by symbol
+            """
+        ).fetchall():
+            problem = (
+                f"has {rows} {'bar' if rows == 1 else 'bars'} whose {price} lies outside low to high by more than {TOLERANCE_TICKS} ticks, "
+                f"first on {day}: low {low}, high {high}, {price} {value}"
+            )
+            way_out = "Check that open, high, low and close were not swapped."
+            if rows > max(1, MAX_ODD_SHARE * bars) or distance > MAX_ODD_DISTANCE:
+                faults.append(_fault(symbol, price, problem, way_out, rows))
+            else:
+                warnings.append(Finding("bars_daily", "warning", symbol, problem, way_out, rows, price))
     return warnings
 
 
+def _stale(con: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Symbols that ended before the others."""
+    return [
+        Finding(
+            "bars_daily",
+            "warning",
+            symbol,
+            f"ends on {last}, {(newest - last).days} days before the newest bar: its features are missing from then on",
+            "Fetch the missing bars, or leave the symbol out.",
+            None,
+            "as_of_date",
+        )
+        for symbol, last, newest in con.execute(
+            f"""
+            select symbol, max(as_of_date) as last_bar, (select max(as_of_date) from bars) as newest
+            from bars group by symbol having newest - last_bar > {STALE_DAYS} order by symbol
+            """
+        ).fetchall()
+    ]
+
+
 def _contracts(con: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Symbols whose contract is not known, so that their rolls cannot be told from returns."""
+    """Symbols whose contract is not known or not told apart, so that rolls cannot be told from returns."""
+    odd = con.execute(
+        f"""
+        select symbol, count(distinct contract_id) = 1, count(*)::int as n, count(*) filter (where contract_id <> previous_contract)::int as n_rolls
+        from bars where contract_id is not null group by symbol
+        having (count(distinct contract_id) = 1 and n > {CONSTANT_SESSIONS}) or n_rolls > {MAX_ROLL_SHARE} * n and n > 20
+        order by symbol
+        """
+    ).fetchall()
+    findings = [
+        Finding(
+            "bars_daily",
+            "warning",
+            symbol,
+            f"one contract_id in all {bars} bars: rolls cannot be detected, and the step between two contracts counts as a return"
+            if is_constant
+            else f"contract_id changes on {rolls} of {bars} bars: each counts as a roll",
+            "Write which contract is in front, in contract_id.",
+            bars if is_constant else rolls,
+            "contract_id",
+        )
+        for symbol, is_constant, bars, rolls in odd
+    ]
+    return findings + _unknown_contracts(con)
+
+
+def _unknown_contracts(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     counts = con.execute(
         """
         select symbol, count(*) filter (where contract_id is null)::int as n_unknown, count(*)::int as n

@@ -21,6 +21,9 @@ DUST = 1e-15  # nearer to zero is zero, so that no ratio explodes either
 MAX_ROWS = 20_000_000  # two thousand symbols for forty years
 MAX_BYTES = 2_000_000_000  # of values, unpacked
 MAX_TEXT = 1_000  # bytes of one value: the longest are titles of events
+CONTROL = r"\p{Cc}"
+CONTROL_OR_FORMAT = r"[\p{Cc}\p{Cf}]"  # marks of direction and of width, too: two names that look the same would differ
+PROSE = ("title", "kind")
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)"
 # a date, or an instant that is midnight in its own zone
 DATE = r"(\d{4}-\d{2}-\d{2})([T ]00:00(:00(\.0+)?)? ?(Z|UTC|[+-]\d{2}(:?\d{2})?)?)?"
@@ -64,6 +67,16 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
             )
         raw = _read_csv(file, table) if is_csv else _read_parquet(file, table)
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, MemoryError, ValueError) as error:
+        if file.is_symlink() and not file.exists():
+            raise LandingError(
+                file=file.name,
+                problem="is a link to a file that is not there",
+                way_out="Bring that file back, or remove the link.",
+            ) from error
+        if isinstance(error, PermissionError):
+            raise LandingError(
+                file=file.name, problem="may not be read by this user", way_out="Let this user read it (chmod)."
+            ) from error
         _raise_diagnosis(file, table, is_csv)
         raise LandingError(
             file=file.name,
@@ -74,7 +87,8 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
         raise LandingError(
             file=file.name, problem="holds no rows", rows=0, way_out="Remove the file, or write it again with its rows."
         )
-    _refuse_long_text(file, raw)
+    _refuse_odd_text(file, raw)
+    raw = pa.table({name: _plain(raw[name]) for name in raw.column_names})
     con.register("raw", raw)
     con.execute("create or replace temp table raw_rows as from raw")
     con.unregister("raw")
@@ -112,7 +126,7 @@ def _read_csv(file: Path, table: Table) -> pa.Table:
         raw = pacsv.read_csv(
             stream,
             read_options=pacsv.ReadOptions(use_threads=False),
-            parse_options=pacsv.ParseOptions(invalid_row_handler=refuse, newlines_in_values=True),
+            parse_options=pacsv.ParseOptions(invalid_row_handler=refuse),
             convert_options=pacsv.ConvertOptions(
                 include_columns=list(table.columns),
                 column_types=dict.fromkeys(table.columns, pa.string()),
@@ -150,6 +164,14 @@ def _check_header(file: Path, table: Table, header: list[str], is_csv: bool) -> 
         )
     missing = [column for column in table.columns if column not in header]
     if missing:
+        alike = {name.strip().lower(): name for name in map(str, header)}
+        if set(missing) <= set(alike):
+            raise LandingError(
+                file=file.name,
+                column=", ".join(missing),
+                problem=f"missing, but for case and blanks: {', '.join(map(repr, (alike[column] for column in missing)))}",
+                way_out="Name the columns in lower case without blanks.",
+            )
         _raise_diagnosis(file, table, is_csv)
         raise LandingError(
             file=file.name,
@@ -178,20 +200,48 @@ def _refuse_size(file: Path, rows: int, size: int) -> None:
         )
 
 
-def _refuse_long_text(file: Path, raw: pa.Table) -> None:
+def _refuse_odd_text(file: Path, raw: pa.Table) -> None:
+    """Text that is too long for a name or holds control characters: the rest of a line, or of a file, behind a stray quote."""
     for column in raw.column_names:
         values = raw[column]
         if pa.types.is_dictionary(values.type):
             values = pa.chunked_array([chunk.dictionary for chunk in values.chunks])
-        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_binary(values.type):
-            longest = pc.max(pc.binary_length(values)).as_py() or 0
-            if longest > MAX_TEXT:
+        if not (_is_text(values.type) or pa.types.is_binary(values.type)):
+            continue
+        longest = pc.max(pc.binary_length(values)).as_py() or 0
+        if longest > MAX_TEXT:
+            raise LandingError(
+                file=file.name,
+                column=column,
+                problem=f"holds a text of {longest:,} bytes; the longest allowed has {MAX_TEXT:,}",
+                way_out="Shorten it; if a quote is not closed, close it.",
+            )
+        if _is_text(values.type):
+            odd = pc.match_substring_regex(values, CONTROL if column in PROSE else CONTROL_OR_FORMAT)
+            if rows := pc.sum(odd).as_py():
                 raise LandingError(
                     file=file.name,
                     column=column,
-                    problem=f"holds a text of {longest:,} bytes; the longest allowed has {MAX_TEXT:,}",
-                    way_out="Shorten it; if a quote is not closed, close it.",
+                    rows=rows,
+                    problem=f"holds control characters, for example {pc.filter(values, odd)[0].as_py()!r}",
+                    way_out="Remove them; if a quote is not closed, close it.",
                 )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values in a type that DuckDB has: instants as the clock of their own zone shows them, numbers as doubles."""
+    if pa.types.is_timestamp(values.type) and values.type.tz:
+        zone = "UTC" if values.type.tz == "Z" else values.type.tz
+        return pc.local_timestamp(values.cast(pa.timestamp(values.type.unit, zone)))
+    if pa.types.is_float16(values.type) or pa.types.is_decimal256(values.type):
+        return values.cast(pa.float64())
+    if pa.types.is_string_view(values.type):
+        return values.cast(pa.string())
+    return values
 
 
 def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
@@ -200,15 +250,14 @@ def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
         found = found.value_type
     if kind == "VARCHAR":
         return f"nullif(trim({column}::varchar), '')", ""
-    is_text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
+    is_text = _is_text(found)
     text = f"trim({column}::varchar)"
     if kind == "DATE":
         if pa.types.is_date(found):
             return f"{column}::date", ""
         if pa.types.is_timestamp(found):
-            zone = (found.tz or "UTC").replace("'", "''")
-            own = f"({column}::timestamptz at time zone '{zone}')" if found.tz else f"{column}::timestamp"
-            return f"case when {own} = date_trunc('day', {own}) then {own}::date end", ""
+            instant = f"{column}::timestamp"
+            return f"case when {instant} = date_trunc('day', {instant}) then {instant}::date end", ""
         if is_text:
             return f"try_cast(nullif(regexp_extract({text}, '^{DATE}$', 1), '') as date)", ""
         return "null::date", ""

@@ -47,11 +47,11 @@ class Table:
     checks: tuple[tuple[str, str, str, str], ...] = ()
 
 
-# A contract's number may come as 96420 and as 96420.0, which is no roll; no text is no contract.
+# A contract's number may come as 96420 and as 96420.0, which is no roll; a word for nothing is no contract.
 CONTRACT_ID = (
-    "case when lower({0}) in ('nan', 'none', 'null', '<na>') then null "
+    "case when lower({0}) in ('nan', 'none', 'null', '<na>', 'na', 'n/a', '#n/a', 'nat', 'unknown', '-', '.', '?') then null "
     "when regexp_full_match({0}, '\\d+(\\.0*)?') then coalesce(try_cast(try_cast({0} as double)::bigint as varchar), {0}) "
-    "else {0} end"
+    "else upper({0}) end"
 )
 
 TABLES = {
@@ -98,7 +98,7 @@ TABLES = {
                     column,
                     f"symbol = 'ZL' and {column} <= 0",
                     f"ZL bars whose {column} is zero or negative",
-                    f"ZL cannot trade there: correct {column}, or leave it empty where it is not known.",
+                    f"ZL cannot trade there: correct {column}{'' if column == 'open' else ', or leave it empty where it is not known'}.",
                 )
                 for column in ("open", "high", "low")
             ),
@@ -117,7 +117,6 @@ TABLES = {
         date="available_on",
         not_null=("series_id", "obs_date", "available_on"),
         days_ahead={"obs_date": 400, "available_on": 31},  # a marketing year is named before it begins
-        order=("series_id", "available_on"),
         value="value",
         checks=(
             (
@@ -144,6 +143,14 @@ TABLES = {
         not_null=("event_date", "available_on", "bucket", "title", "severity"),
         days_ahead={"event_date": 7300, "available_on": 31},  # a rule may take effect years after it was announced
         normal={"bucket": "lower({0})"},
+        checks=(
+            (
+                "severity",
+                "severity not between 0 and 1000",
+                "severities outside 0 to 1000",
+                "1 is an ordinary event: correct the weight.",
+            ),
+        ),
     ),
     "curve_daily": Table(
         columns={
