@@ -7,6 +7,7 @@ from what is finished.
 
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from types import FrameType
@@ -27,21 +28,27 @@ def end_on_interrupt() -> None:
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
-    for child in psutil.Process().children():
-        _kill(child)
+    sys.setswitchinterval(
+        1e-5
+    )  # a model that computes gets 5 ms of the interpreter at each file of /proc that is read here
+    _kill_descendants()
     with suppress(OSError):  # nobody reads it
         os.write(_terminal(), MESSAGE)
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)  # not an exit code: a shell then knows that it is to stop as well
 
 
-def _kill(process: psutil.Process) -> None:
-    """Kill a process and what it has started. It is halted first: else it might start a program after it has been asked for them."""
-    with suppress(psutil.Error):  # it has ended by itself
-        process.suspend()
-        for child in process.children():
-            _kill(child)
-        process.kill()
+def _kill_descendants() -> None:
+    """Kill all that this process and its children have started. They are halted first: else one might start another meanwhile."""
+    halted: dict[int, psutil.Process] = {}
+    while new := [process for process in psutil.Process().children(recursive=True) if process.pid not in halted]:
+        for process in new:
+            halted[process.pid] = process
+            with suppress(psutil.Error):  # it has ended by itself
+                process.suspend()
+    for process in halted.values():
+        with suppress(psutil.Error):
+            process.kill()
 
 
 def _terminal() -> int:

@@ -131,7 +131,11 @@ def _perturbed(table: pa.Table, column: str, after: date) -> pa.Table:
 def test_a_table_of_which_nothing_was_public_yet_has_no_file(tables, tmp_path):
     write_known(tables, date(2021, 6, 30), tmp_path, None)
     write_known({"policy_events": tables["policy_events"]}, date(2000, 1, 1), tmp_path, None)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["bars_daily.parquet", "series.parquet"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "bars_daily.parquet",
+        "curve_daily.parquet",
+        "series.parquet",
+    ]
 
 
 class FakeDbt:

@@ -508,7 +508,7 @@ def test_far_ahead_the_oracle_agrees_with_the_expected_path(markets):
             other += 0.005 * gap - (1 - 0.5 ** (1 / 80)) * other + trend
             other += rolls["ZM"].iloc[ahead] * carry * state["meal_carry"]
         assert median == pytest.approx(oil - start, abs=0.05 * (high - low))
-        assert abs(oil - start) > 0.15 * (high - low)
+        assert abs(oil - start) > 0.1 * (high - low)  # there is something to agree on
 
 
 def test_the_oracle_refuses_a_date_that_is_no_session(short):

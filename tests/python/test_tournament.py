@@ -193,7 +193,7 @@ def test_standard_adds_the_families_of_standard_and_keeps_those_of_quick():
             "crush",
             "full",
             _seed(reference="quick", moon="full"),
-            "family 'moon' of seeds/families.csv: No module named",
+            "family 'moon' of seeds/families.csv: ModuleNotFoundError: No module named",
         ),
     ],
 )

@@ -245,7 +245,9 @@ def test_an_interrupted_build_ends_at_once_with_all_its_processes(tmp_path, how)
         with suppress(ProcessLookupError):
             os.killpg(build.pid, signal.SIGKILL)
     assert build.returncode == -number
-    assert said.decode() == "\nInterrupted. The same command goes on from what is finished.\n"
+    assert said.decode().endswith(
+        "\nInterrupted. The same command goes on from what is finished.\n"
+    )  # a fit that starts may complain before
 
 
 def _group(leader: int) -> list[str]:
