@@ -228,6 +228,15 @@ def test_a_vendor_that_changes_its_dating_late_in_the_year_is_found(checked, yea
     assert "Sundays" in found(landing, "quarantined")["CL"]
 
 
+def test_a_vendor_that_repeats_the_close_on_every_holiday_is_read_without_them(checked, year):
+    weekdays = pd.DataFrame({"as_of_date": pd.bdate_range("2023-01-03", "2023-12-29").date})
+    filled = weekdays.merge(year("ZL"), how="left").ffill()
+    filled["volume"] = filled["volume"].where(filled["as_of_date"].isin(year("ZL")["as_of_date"]), 0).astype(int)
+    landing = checked({"bars_daily.csv": csv(filled)})
+    assert landing.table("bars_daily").num_rows == len(year("ZL")) < len(filled) - 5
+    assert f"{len(filled) - len(year('ZL'))} bars on days that are no sessions" in found(landing, "warning")["ZL"]
+
+
 @pytest.mark.parametrize("symbol", ["ZL", "CL"])
 def test_the_close_repeated_on_a_holiday_is_left_out_and_named(symbol, checked, year):
     table = year(symbol)
@@ -502,8 +511,15 @@ def test_the_newest_bars_under_another_name_are_said_and_of_zl_refused(checked, 
     said = " ".join(sentences(landing.findings(), ("warning",)))
     assert "CL=F (did you mean CL, which ends on 2023-12-" in said
     assert "dff (did you mean DFF, which ends on 2024-01-30?)" in said
-    newest = pd.concat([year("ZL").iloc[:-5], year("ZL").tail(5).assign(symbol="ZL=F")])
-    with pytest.raises(LandingError, match=r"no rows of ZL.* at the end; .*ZL=F \(did you mean ZL, which ends on"):
+    names = [name for name in INSTRUMENTS.index if INSTRUMENTS.at[name, "calendar"] == "CMEGlobex_EnergyAndMetals"] + [
+        "ZS",
+        "ZC",
+        "ZL",
+    ]
+    newest = pd.concat(
+        [part for name in names for part in (year(name).iloc[:-5], year(name).tail(5).assign(symbol=f"{name}=F"))]
+    )
+    with pytest.raises(LandingError, match=r"no rows of ZL.*, after 2023-12-\d\d; ZL=F: did you mean ZL\?"):
         checked({"bars_daily.csv": csv(newest)}).table("bars_daily")
 
 
@@ -515,7 +531,7 @@ def test_a_bucket_that_no_mart_reads_is_a_warning(checked):
 
 
 def test_zl_under_another_name_is_suggested(checked):
-    with pytest.raises(LandingError, match=r"no rows of ZL.*ZL=F \(did you mean ZL\?\)"):
+    with pytest.raises(LandingError, match=r"no rows of ZL.*ZL=F: did you mean ZL\?"):
         checked({"bars_daily.csv": csv(bars().assign(symbol="ZL=F"))}).table("bars_daily")
 
 

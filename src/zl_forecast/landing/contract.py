@@ -17,7 +17,14 @@ import pyarrow as pa
 from zl_forecast.calendar import exchange_sessions
 from zl_forecast.errors import LandingError, printable
 from zl_forecast.landing.folder import LandingFolder
-from zl_forecast.landing.instruments import LISTED, ZL_STALE_DAYS, Finding, check_instruments, unknown_names
+from zl_forecast.landing.instruments import (
+    LISTED,
+    ZL_STALE_DAYS,
+    Finding,
+    check_instruments,
+    likely_names,
+    name_findings,
+)
 from zl_forecast.landing.read import read_file
 from zl_forecast.landing.tables import FIRST_DATE, TABLES, Table
 from zl_forecast.paths import seed
@@ -176,13 +183,18 @@ class Landing:
             "policy_events": {"tariff", "biofuel"},
         }[name]
         table = TABLES[name]
-        newest = con.execute(f"select {table.subject}, max({table.date}) from landing group by 1").fetchall()
-        checked.findings += unknown_names(name, dict(newest), known)
+        newest = dict(con.execute(f"select {table.subject}, max({table.date}) from landing group by 1").fetchall())
+        likely = likely_names(name, newest, known)
+        checked.findings += name_findings(name, newest, known, likely)
+        if name == "bars_daily":
+            _check_zl_is_there(
+                con, self._bars_files(), self.folder, [other for other, meant in likely.items() if meant == "ZL"]
+            )
+
+    def _bars_files(self) -> str:
+        return ", ".join(printable(path.name) for path in self.folder.files("bars_daily")) or "bars_daily*"
 
     def _check_bars(self, con: duckdb.DuckDBPyConnection, checked: _Checked) -> None:
-        names = ", ".join(printable(path.name) for path in self.folder.files("bars_daily")) or "bars_daily*"
-        meant = next((f.problem for f in checked.findings if "did you mean ZL" in f.problem), "")
-        _check_zl_is_there(con, names, self.folder, meant)
         sessions = self._sessions
         if sessions is None:
             first, last = con.execute("select min(as_of_date) - 10, max(as_of_date) + 10 from landing").fetchone()
@@ -190,7 +202,7 @@ class Landing:
         findings = check_instruments(con, self.instruments, sessions)
         for finding in (finding for finding in findings if finding.severity == "refused"):
             raise LandingError(
-                file=names,
+                file=self._bars_files(),
                 column=finding.column,
                 problem=f"ZL {finding.problem}",
                 rows=finding.rows,
@@ -353,7 +365,7 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
         )
 
 
-def _check_zl_is_there(con: duckdb.DuckDBPyConnection, names: str, folder: LandingFolder, meant: str) -> None:
+def _check_zl_is_there(con: duckdb.DuckDBPyConnection, names: str, folder: LandingFolder, others: list[str]) -> None:
     """ZL is there, under its own name to the end, and did not stop before the rest."""
     first_zl, last_zl, newest, symbols = con.execute(
         f"""
@@ -362,13 +374,14 @@ def _check_zl_is_there(con: duckdb.DuckDBPyConnection, names: str, folder: Landi
         from landing
         """
     ).fetchone()
-    if first_zl is None or meant:
+    if first_zl is None or others:
         there = f"only {symbols}" if symbols else "no bars at all"
         raise LandingError(
             file=names,
             column="symbol",
-            problem=f"no rows of ZL, the instrument to be forecast{f' ({there})' if first_zl is None else ', at the end'}"
-            f"{f'; {meant}' if meant else ''}",
+            problem="no rows of ZL, the instrument to be forecast"
+            + (f" ({there})" if first_zl is None else f", after {last_zl}")
+            + (f"; {', '.join(others)}: did you mean ZL?" if others else ""),
             rows=0,
             way_out=f"Add the continuous front series of soybean oil as symbol ZL to a bars_daily file in {folder.path}.",
         )

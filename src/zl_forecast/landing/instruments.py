@@ -87,7 +87,11 @@ def check_instruments(
                 and sessions_frame.session_date is null as is_off_session,
             last_value(contract_id ignore nulls) over before as previous_contract,
             last_value(close ignore nulls) over before as previous_close,
-            last_value(volume ignore nulls) over before as previous_volume
+            coalesce(
+                is_off_session and close = last_value(close ignore nulls) over before
+                and coalesce(volume, 0) in (0, coalesce(last_value(volume ignore nulls) over before, 0)),
+                false
+            ) as is_repeat  -- the close before, as some vendors write it on holidays
         from rows
         inner join instruments_frame using (symbol)
         inner join (
@@ -114,8 +118,8 @@ def check_instruments(
     return faults + warnings
 
 
-def unknown_names(table: str, found: dict[str, date], known: set[str]) -> list[Finding]:
-    """Names that no feature reads, with the known name that each may stand for: one that is absent, or that ends before.
+def likely_names(table: str, found: dict[str, date], known: set[str]) -> dict[str, str]:
+    """Known name that each unknown one may stand for: one that is absent, or that ends before.
 
     Parameters
     ----------
@@ -129,40 +133,41 @@ def unknown_names(table: str, found: dict[str, date], known: set[str]) -> list[F
     unknown = sorted(found.keys() - known)
     wanted = {_plain(name): name for name in known}
 
-    def is_missed(name: str, meant: str) -> bool:
-        return meant not in found or found[meant] < found[name]
+    def is_missed(name: str, likely: str) -> bool:
+        return likely not in found or found[likely] < found[name]
 
-    meant = {
-        name: wanted[_plain(name)]
-        for name in unknown
-        if _plain(name) in wanted and is_missed(name, wanted[_plain(name)])
-    }
-    left = {plain: name for plain, name in wanted.items() if name not in meant.values()}
-    for name in [name for name in unknown if name not in meant]:  # CL=F, ZLH24, a slip of the pen
+    same = {name: wanted[_plain(name)] for name in unknown if _plain(name) in wanted}
+    likely = {name: known_name for name, known_name in same.items() if is_missed(name, known_name)}
+    left = {plain: name for plain, name in wanted.items() if name not in likely.values()}
+    for name in [name for name in unknown if name not in likely]:  # CL=F, ZLH24, a slip of the pen
         roots = [root for root in left if table != "series" and len(root) > 1 and _plain(name).startswith(root)]
         close = roots or get_close_matches(_plain(name), left, n=1, cutoff=0.8 if table == "policy_events" else 0.9)
-        if close and (not table.startswith("series") or left[close[0]] not in found):
-            likely = left[max(close, key=len)]
-            if is_missed(name, likely):
-                meant[name] = likely
+        # series of one publisher resemble one another: only an absent one is meant
+        if close and is_missed(name, left[max(close, key=len)]) and (table != "series" or left[close[0]] not in found):
+            likely[name] = left[max(close, key=len)]
+    return likely
+
+
+def name_findings(table: str, found: dict[str, date], known: set[str], likely: dict[str, str]) -> list[Finding]:
+    """What is to be said of names that no feature reads; parameters as in `likely_names`, and what it returns."""
     what = {"series": "series", "policy_events": "buckets"}.get(table, "symbols")
     findings = []
-    if meant:
+    if likely:
         listed = ", ".join(
-            f"{name} (did you mean {likely}{f', which ends on {found[likely]}' if likely in found else ''}?)"
-            for name, likely in list(meant.items())[:LISTED]
+            f"{name} (did you mean {meant}{f', which ends on {found[meant]}' if meant in found else ''}?)"
+            for name, meant in list(likely.items())[:LISTED]
         )
         findings.append(
             Finding(
                 table,
                 "warning",
                 what,
-                f"{len(meant)} {what} unknown under their names: {listed}{_more(len(meant))}",
+                f"{len(likely)} {what} unknown under their names: {listed}{_more(len(likely))}",
                 "Write the names of the registry (seeds/instruments.csv, seeds/series.csv, seeds/buckets.csv).",
-                len(meant),
+                len(likely),
             )
         )
-    others = [name for name in unknown if name not in meant]
+    others = sorted(found.keys() - known - likely.keys())
     if others:
         findings.append(
             Finding(
@@ -199,9 +204,8 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     findings = {}
     for symbol, calendar, off, bars, weekend, *counts in con.execute(
         f"""
-        select symbol, any_value(calendar), count(*) filter (where is_off_session), count(*),
-            -- but for the close before repeated, as on a holiday
-            count(*) filter (where is_weekend and not (close = previous_close and coalesce(volume, 0) in (0, previous_volume))),
+        select symbol, any_value(calendar), count(*) filter (where is_off_session and not is_repeat), count(*),
+            count(*) filter (where is_weekend and not is_repeat),
             {", ".join(f"count(*) filter (where isodow(as_of_date) = {day})" for day in range(1, 8))}
         from bars group by symbol order by symbol
         """
