@@ -344,7 +344,7 @@ def test_a_failed_build_leaves_the_snapshot_and_retry_finishes(run_dbt, day_late
     bars.loc[bars.index[bars["symbol"] == "ZL"][-1], "close"] = -1.0
     bars.to_parquet(bad / "bars_daily.parquet", index=False)
     failed = run_dbt(BUILD, landing=bad, data_dir=serving.parent, expect_failure=True)
-    assert "ZL closes outside 10 to 150 cents/lb (1 row)" in failed.stdout
+    assert "ZL closes at zero or below, for example -1.0 (1 row)" in failed.stdout
     assert (serving / "current").readlink() == snapshot
     good.to_parquet(bad / "bars_daily.parquet", index=False)
     run_dbt(("retry",), landing=bad, data_dir=serving.parent)
