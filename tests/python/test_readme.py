@@ -35,7 +35,7 @@ def test_every_var_of_the_readme_has_that_default():
             names.replace("`", "").split(", "), defaults.replace("`", "").split(", "), strict=True
         ):
             if name in project_vars:
-                assert str(project_vars[name]).replace("None", "none") == default, name
+                assert str(project_vars[name]).replace("None", "none").replace("False", "false") == default, name
 
 
 def test_the_families_and_their_presets_are_those_of_the_seeds():
