@@ -28,27 +28,27 @@ def end_on_interrupt() -> None:
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
-    sys.setswitchinterval(
-        1e-5
-    )  # a model that computes gets 5 ms of the interpreter at each file of /proc that is read here
-    _kill_descendants()
+    sys.setswitchinterval(1e-5)  # a model that computes gets 5 ms of the interpreter at each file of /proc that is read here
+    halted = _halt_descendants()
     with suppress(OSError):  # nobody reads it
         os.write(_terminal(), MESSAGE)
+    sys.setswitchinterval(60)  # no other thread runs from here on: it would start another worker for one that has been killed
+    for pid in halted:
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(pid, signal.SIGKILL)
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)  # not an exit code: a shell then knows that it is to stop as well
 
 
-def _kill_descendants() -> None:
-    """Kill all that this process and its children have started. They are halted first: else one might start another meanwhile."""
-    halted: dict[int, psutil.Process] = {}
+def _halt_descendants() -> set[int]:
+    """Halt all that this process and its children have started, so that none of them starts another; their process ids."""
+    halted: set[int] = set()
     while new := [process for process in psutil.Process().children(recursive=True) if process.pid not in halted]:
         for process in new:
-            halted[process.pid] = process
+            halted.add(process.pid)
             with suppress(psutil.Error):  # it has ended by itself
                 process.suspend()
-    for process in halted.values():
-        with suppress(psutil.Error):
-            process.kill()
+    return halted
 
 
 def _terminal() -> int:
