@@ -79,6 +79,7 @@ def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResul
     assert len(history) == 8
 
 
+@pytest.mark.full  # see test_an_interrupted_build_ends_at_once_with_all_its_processes
 def test_an_interrupted_dbt_ends_by_the_signal_and_not_by_waiting_for_its_models(landing, tmp_path):
     """Here that dbt gets the handler, and in its main thread; what it does is in test_workers.py."""
     command, settings = dbt_command(("build", "--select", "+int_prices__daily"), landing=landing, data_dir=tmp_path)
