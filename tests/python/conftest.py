@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -242,6 +243,11 @@ def built(run_dbt, landing, tmp_path_factory) -> DbtResult:
 def serving(built) -> Path:
     """Folder of the published snapshot of `built`."""
     return built.data_dir / "serving"
+
+
+def heed_interrupts() -> None:
+    """For a child process: Ctrl-C is not ignored there, as it is in what a shell has started in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def query(serving: Path, sql: str) -> pd.DataFrame:

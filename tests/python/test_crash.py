@@ -8,7 +8,7 @@ import subprocess
 
 import pandas as pd
 import pytest
-from conftest import DbtResult, dbt_command, query
+from conftest import DbtResult, dbt_command, heed_interrupts, query
 
 from zl_forecast.sample import simulate, write_landing
 
@@ -79,12 +79,17 @@ def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResul
     assert len(history) == 8
 
 
-@pytest.mark.full  # see test_an_interrupted_build_ends_at_once_with_all_its_processes
 def test_an_interrupted_dbt_ends_by_the_signal_and_not_by_waiting_for_its_models(landing, tmp_path):
     """Here that dbt gets the handler, and in its main thread; what it does is in test_workers.py."""
     command, settings = dbt_command(("build", "--select", "+int_prices__daily"), landing=landing, data_dir=tmp_path)
     process = subprocess.Popen(
-        command, **settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        **settings,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     printed = ""
     while " START " not in printed:

@@ -16,6 +16,7 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+from conftest import heed_interrupts
 
 from zl_forecast import workers
 from zl_forecast.errors import LandingError, TournamentError
@@ -185,7 +186,13 @@ def test_processes_end_with_the_build(tmp_path, how):
             """
         )
     )
-    build = subprocess.Popen([sys.executable, "build.py"], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE)
+    build = subprocess.Popen(
+        [sys.executable, "build.py"],
+        cwd=tmp_path,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
+    )
     while len(_group(build.pid)) < 3:
         time.sleep(0.2)
     time.sleep(3)  # until both sleep
@@ -200,7 +207,6 @@ def test_processes_end_with_the_build(tmp_path, how):
         time.sleep(0.1)
 
 
-@pytest.mark.full  # about one of ten hangs where the signal reaches another thread than the main one: to be mended
 @pytest.mark.parametrize("how", ["SIGINT of a terminal", "SIGINT", "SIGTERM"])
 def test_an_interrupted_build_ends_at_once_with_all_its_processes(tmp_path, how):
     """As dbt does it: models run in threads of a pool, and after Ctrl-C it waits for them. Fits keep starting programs of their own."""
@@ -230,7 +236,13 @@ def test_an_interrupted_build_ends_at_once_with_all_its_processes(tmp_path, how)
             """
         )
     )
-    build = subprocess.Popen([sys.executable, "build.py"], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE)
+    build = subprocess.Popen(
+        [sys.executable, "build.py"],
+        cwd=tmp_path,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
+    )
     while not any("sleep" in line for line in _group(build.pid)):
         assert build.poll() is None
         time.sleep(0.1)
@@ -238,9 +250,9 @@ def test_an_interrupted_build_ends_at_once_with_all_its_processes(tmp_path, how)
     number = signal.Signals[how.split()[0]]
     os.killpg(build.pid, number) if "terminal" in how else build.send_signal(number)
     try:
-        said = build.communicate(timeout=40)[1]
+        said = build.communicate(timeout=5)[1]
         while _group(build.pid):
-            assert time.monotonic() - started < 40, _group(build.pid)
+            assert time.monotonic() - started < 5, _group(build.pid)
             time.sleep(0.05)
     finally:
         with suppress(ProcessLookupError):
