@@ -428,7 +428,7 @@ def _ranges(con: duckdb.DuckDBPyConnection, faults: list[Finding]) -> list[Findi
                 select *,
                     case
                         when is_off_session or (low = 0 and high = 0) then 0  -- no trade, and no range
-                        else greatest(low - high, {price} - high, low - {price}, 0)
+                        else greatest({"low - high, " if price == "close" else ""}{price} - high, low - {price}, 0)
                     end as distance
                 from bars
             ),
