@@ -1,12 +1,12 @@
 """Falling back to the reference: the stated rate of false alarms and the power on simulated markets, and what a reader is told."""
 
-import bench_calibration_floors as bench
 import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 from test_report import FORECAST, page, snapshot
 
+from benchmarks import calibration_floors as bench
 from zl_forecast.report import fallbacks_in_force
 
 REASON = "the 80 % band covered 52.0 % of the last 504 outcomes, the floor is 65 %; the reference covered 66.1 %"

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import bench_health as bench
 import duckdb
 import jinja2
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from benchmarks import health as bench
 from zl_forecast.errors import ZlForecastError
 from zl_forecast.health import page_cusum, print_health
 

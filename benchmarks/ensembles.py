@@ -1,6 +1,6 @@
 """Benchmark, not a test: seconds of the whole ensemble tournament, from nothing, on simulated forecasts.
 
-python tests/python/bench_ensembles.py [inputs] [years]      10 inputs and 5 years of daily out-of-fold rows, unless told otherwise
+python -m benchmarks.ensembles [inputs] [years]      10 inputs and 5 years of daily out-of-fold rows, unless told otherwise
 """
 
 import os
@@ -66,7 +66,7 @@ def main() -> None:
     judged["pinball_pct"] = pinball(judged["z"].to_numpy(), judged[["q10", "q50", "q90"]].to_numpy())
     judged["block_number"] = judged.groupby("kind")["fold_start"].rank(method="dense").astype(int)
     started = time.perf_counter()
-    ensemble_evidence(judged)
+    ensemble_evidence(judged, judged[["kind", "fold_start", "trained_until", "horizon_days"]])
     print(f"evidence: {time.perf_counter() - started:.1f} s")
 
 

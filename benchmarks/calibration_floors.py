@@ -1,6 +1,6 @@
 """Benchmark, not a test: how low the coverage of an honest 80 % band falls by luck, and how soon one that covers 60 % is found.
 
-python tests/python/bench_calibration_floors.py [histories]      histories a world, 4,000 unless told otherwise: a minute on one core
+python -m benchmarks.calibration_floors [histories]      histories a world, 4,000 unless told otherwise: a minute on one core
 
 It prints seeds/calibration_floors.csv and the tables behind DECISIONS.md. tests/python/test_fallbacks.py repeats them smaller.
 """
@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pandas as pd
-from bench_health import HORIZONS, JUDGED, WORLDS, YEAR, World
 from scipy.signal import lfilter
 
+from benchmarks.health import HORIZONS, JUDGED, WORLDS, YEAR, World
 from zl_forecast import settings
 
 WINDOW = 504  # sessions: two years

@@ -1,6 +1,6 @@
 """Benchmark, not a test: thresholds of the health test, its false alarms, and how soon it finds a break, on simulated markets.
 
-python tests/python/bench_health.py [histories]      histories a world, 2,000 unless told otherwise: about ten minutes on one core
+python -m benchmarks.health [histories]      histories a world, 2,000 unless told otherwise: about ten minutes on one core
 
 It prints seeds/health_thresholds.csv and the two tables behind DECISIONS.md. tests/python/test_health.py repeats them smaller.
 """

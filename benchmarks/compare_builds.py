@@ -1,0 +1,102 @@
+"""Compare every published number of two builds: python -m benchmarks.compare_builds OLD_WAREHOUSE NEW_WAREHOUSE
+
+For a change of shape that must not change results. Both warehouses are opened read-only; each table that both have is compared row by row,
+numbers to TOLERANCE of their size, everything else exactly. Left out are columns that say when, where and how fast something was
+computed (NOT_RESULTS). Renamed tables and columns are named in a JSON file: --renamed '{"old.table": "new.table", "old.table.column": "column"}'.
+Ends with 1 if anything differs that the file does not name.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+TOLERANCE = 1e-9
+SCHEMAS = ("features", "forecasts", "intermediate", "monitoring", "tournament", "validation")
+NOT_RESULTS = re.compile(
+    r".*seconds.*|.*_at|fingerprint|.*_fingerprint|artifact_id|table_ids|sha256|model_version|library_versions|snapshot_id|content_hash"
+)
+# they list what lies on a disk, not what was computed
+NOT_COMPARED = {
+    "monitoring.published_snapshot",
+    "monitoring.finished_build",
+    "monitoring.stored_artifacts",
+    "tournament.int_plan__fits",
+}
+
+
+def tables(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Names of all tables of SCHEMAS, schema.table."""
+    listed = con.sql("select table_schema, table_name from information_schema.tables").fetchall()
+    return {f"{schema}.{name}" for schema, name in listed if schema in SCHEMAS} - NOT_COMPARED
+
+
+def results(con: duckdb.DuckDBPyConnection, table: str, renamed: dict[str, str]) -> pd.DataFrame:
+    """The results of a table under their new names: all columns but NOT_RESULTS, text for what is neither number nor date."""
+    frame = con.sql(f"select * from {table}").df()
+    frame = frame.rename(columns={name: renamed.get(f"{table}.{name}", name) for name in frame})
+    frame = frame[[name for name in frame if not NOT_RESULTS.fullmatch(name)]]
+    for name in frame:
+        if not pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
+            frame[name] = frame[name].astype("string")
+    return frame
+
+
+def difference(old: pd.DataFrame, new: pd.DataFrame) -> str:
+    """What differs between two tables, in words; empty where nothing does. Rows are matched by their exact columns, then by their order."""
+    lost, added = sorted(set(old) - set(new)), sorted(set(new) - set(old))
+    told = [f"without {', '.join(lost)}"] if lost else []
+    told += [f"with {', '.join(added)}"] if added else []
+    shared = [name for name in old if name in set(new)]
+    exact = [name for name in shared if not pd.api.types.is_float_dtype(old[name])]
+    numbers = [name for name in shared if name not in exact]
+    old, new = (frame.sort_values([*exact, *numbers], ignore_index=True) for frame in (old, new))
+    if len(old) != len(new):
+        return "; ".join([*told, f"{len(old)} rows, now {len(new)}"])
+    for name in exact:
+        differs = ~(old[name].astype("string").fillna("") == new[name].astype("string").fillna(""))
+        if differs.any():
+            row = differs.idxmax()
+            told.append(f"{name}: {differs.sum()} of {len(old)} rows, first {old[name][row]!r}, now {new[name][row]!r}")
+    for name in numbers:
+        a, b = (frame[name].to_numpy(float, na_value=np.nan) for frame in (old, new))
+        close = np.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        if not close.all():
+            row = int((~close).argmax())
+            told.append(
+                f"{name}: {(~close).sum()} of {len(a)} rows, largest {np.nanmax(np.abs(a - b)):.3g}, first {a[row]!r}, now {b[row]!r}"
+            )
+    return "; ".join(told)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("old", type=Path)
+    parser.add_argument("new", type=Path)
+    parser.add_argument("--renamed", type=json.loads, default={}, help="JSON: old table or column to its new name")
+    arguments = parser.parse_args()
+    old, new = (duckdb.connect(str(path), read_only=True) for path in (arguments.old, arguments.new))
+    before, after = tables(old), tables(new)
+    names = {table: arguments.renamed.get(table, table) for table in sorted(before)}
+    is_same = True
+    for table, now in names.items():
+        if now not in after:
+            print(f"{table}: gone")
+            continue
+        first, second = results(old, table, arguments.renamed), results(new, now, {})
+        told = difference(first, second)
+        print(f"{table}: {told or f'same, {len(first)} rows, {first.shape[1]} columns'}")
+        is_same &= not told
+    for table in sorted(after - set(names.values())):
+        print(f"{table}: new")
+    print("Everything is the same." if is_same else "Something differs.")
+    return 0 if is_same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
