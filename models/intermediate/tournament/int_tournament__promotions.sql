@@ -1,8 +1,6 @@
 -- Whether the best score of the live block replaces the champion: only if it loses no more than the champion on the out-of-fold rows that
 -- both have forecast. Champion is the family that stood for the bucket in the live block before, or in the newest block of the history
 -- where there was none. One row a bucket and horizon.
-{% set columns = ['bucket', 'family', 'fold_start', 'data_source', 'is_hindsight'] %}
-{% set ledger = last_build('forecasts', 'bucket_forecast_ledger', columns) %}
 with
 challengers as (
     select * from {{ ref('int_tournament__challengers') }}
@@ -27,16 +25,11 @@ evidence as (
 ),
 
 ledger as (
-    {% if ledger -%}
     -- where a setting was changed within a block, the family of its last day
     select bucket, horizon_days, fold_start, arg_max(family, as_of_date) as family
-    from {{ ledger }}
+    from {{ source('state_forecasts', 'bucket_forecast_ledger') }}
     where data_source = (select any_value(data_source) from forecasts) and not is_hindsight
     group by bucket, horizon_days, fold_start
-    {%- else -%}
-    select ''::varchar as bucket, 0 as horizon_days, null::date as fold_start, '' as family
-    where false
-    {%- endif %}
 ),
 
 live as (

@@ -1,5 +1,4 @@
 -- Every forecast ever made, append-only: a row is written once, when it is made, and never changed. Scored in zl_forecast_accuracy.
-{{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
 with
 published as (
     select * from {{ ref('int_ensemble__published') }}
@@ -16,7 +15,7 @@ regimes as (
 ),
 
 seen as (
-    {{ newest_seen(ref('int_targets__daily')) }}
+    select * from {{ ref('int_calendar__newest_seen') }}
 ),
 
 newest as (

@@ -1,5 +1,4 @@
 -- Every re-tournament that was ever planned, append-only: written before it is held, so that a build that is killed goes on with it.
-{{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
 with
 plan as (
     select * from {{ ref('run_plan') }}

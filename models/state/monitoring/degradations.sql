@@ -1,6 +1,5 @@
 -- Every degraded state that was acted on, append-only: from then on the bucket's live choice at this horizon rests on what matured since
 -- its losses began to pile up, and its health is judged anew.
-{{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
 with
 degraded as (
     select * from {{ ref('int_plan__degraded') }}

@@ -1,5 +1,4 @@
 -- Every decision between champion and challenger, append-only: one row a bucket, horizon and re-tournament.
-{{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
 with
 decisions as (
     select * from {{ ref('int_tournament__promotions') }}

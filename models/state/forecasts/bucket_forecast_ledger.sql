@@ -2,7 +2,6 @@
 -- of a day and horizon stays. Sessions between two builds are backfilled by the models in force;
 -- where those were replaced in between, a few sessions are missing, and the history has them. What
 -- model_health judges buckets by, but for rows made in hindsight.
-{{ config(materialized='incremental', incremental_strategy='append', full_refresh=false, on_schema_change='append_new_columns') }}
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
@@ -15,7 +14,7 @@ choices as (
 ),
 
 seen as (
-    {{ newest_seen(ref('int_targets__daily')) }}
+    select * from {{ ref('int_calendar__newest_seen') }}
 ),
 
 -- since when models have been in force: a row that was no hindsight proves that they had been chosen
