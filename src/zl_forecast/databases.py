@@ -62,10 +62,12 @@ def _attach_older_state(con: duckdb.DuckDBPyConnection) -> None:
     """The state as an older version kept it, in the warehouse, under its new name."""
     con.execute("attach ':memory:' as state (read_write)")
     con.execute("create schema state.forecasts; create schema state.monitoring")
-    tables = con.execute("select schema_name || '.' || table_name from duckdb_tables() where database_name = current_database()")
-    for (table,) in tables.fetchall():
-        if table in STATE_TABLES:
-            con.execute(f"create view state.{table} as from {table}")
+    tables = con.execute(
+        "select database_name, schema_name, table_name from duckdb_tables() where not internal"
+    ).fetchall()
+    for database, schema, name in tables:
+        if f"{schema}.{name}" in STATE_TABLES:
+            con.execute(f'create view state.{schema}.{name} as from "{database}".{schema}.{name}')
 
 
 @contextmanager

@@ -120,7 +120,7 @@ def move_state(con: duckdb.DuckDBPyConnection) -> None:
                 insert into state.monitoring.health_history by name
                 from (
                     select {", ".join(HEALTH_COLUMNS)}, week_ending::timestamp as recorded_at
-                    from (select * replace (round(statistic, 9) as statistic) from monitoring.model_health)
+                    from monitoring.model_health
                     where is_newest
                 ) as old
                 where {_is_new("monitoring.health_history")}
