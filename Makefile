@@ -39,9 +39,8 @@ retournament: $(VENV)/.installed  ## monthly: families and methods of all bucket
 # they are. The store of fits is shared, so a re-tournament that is due is planned and held by the next build, which trains nothing of it twice.
 tournament: $(VENV)/.installed  ## one bucket's tournament with its leaderboard: make tournament BUCKET=crush [PRESET=quick]
 	@test -n "$(BUCKET)" || { echo "Name a bucket of seeds/buckets.csv: make tournament BUCKET=crush"; exit 1; }
-	@start=$$SECONDS; $(BIN)/dbt build --target tournament --target-path target/tournament --exclude-resource-type unit_test \
-		--indirect-selection buildable --select +leaderboard +feature_attributions +forecast_explanations \
-		--vars '{buckets: [$(BUCKET)], preset: $(PRESET)}' $(DBT_FLAGS) \
+	@start=$$SECONDS; $(BIN)/dbt build --target tournament --target-path target/tournament --exclude-resource-type unit_test --indirect-selection buildable \
+		--select +leaderboard +feature_attributions +forecast_explanations --vars '{buckets: [$(BUCKET)], preset: $(PRESET)}' $(DBT_FLAGS) \
 		&& $(BIN)/zl leaderboard $(BUCKET) --tournament && echo "Tournament time: $$((SECONDS - start)) s"
 
 # In a folder of its own, data/replay/...: warehouse and state of `make build` stay as they are. PRESET only where it is named.

@@ -14,6 +14,7 @@ import pytest
 from conftest import END, PROJECT, START, query
 
 from zl_forecast.calendar import exchange_sessions
+from zl_forecast.databases import open_warehouse
 from zl_forecast.sample import simulate, write_landing
 
 NEXT = "2023-05-31"
@@ -153,11 +154,11 @@ def test_history_starts_only_when_methods_could_be_fitted_and_chosen(serving):
 
 def test_every_model_and_every_column_is_described(built):
     undescribed = []
-    with duckdb.connect(str(built.warehouse), read_only=True) as con:
+    with open_warehouse("", built.warehouse) as con:
         for node in [*built.manifest["nodes"].values(), *built.manifest["sources"].values()]:
             if node["resource_type"] not in ("model", "seed", "source"):
                 continue
-            relation = f'"{node["schema"]}"."{node.get("alias") or node["identifier"]}"'
+            relation = f'"{node["database"]}"."{node["schema"]}"."{node.get("alias") or node["identifier"]}"'
             columns = [row[0] for row in con.sql(f"describe {relation}").fetchall()]
             documented = {name.lower() for name, column in node["columns"].items() if column["description"]}
             undescribed += [f"{node['name']}.{column}" for column in columns if column.lower() not in documented]

@@ -3,15 +3,15 @@
 import re
 import shutil
 
-import duckdb
 import pandas as pd
 import pytest
+from conftest import read
 
 from zl_forecast import cli
 from zl_forecast.sample import simulate, write_landing
 
 BUCKET = "crush"
-OPERATED = ("+zl_forecast_ledger", "+model_health", "+model_registry", "+promotions", "+zl_forecast_accuracy")
+OPERATED = ("+zl_forecast_ledger", "+health_history", "+model_registry", "+promotions", "+zl_forecast_accuracy")
 
 
 def _vars(tournament: str) -> str:
@@ -24,8 +24,7 @@ def _build(tournament: str, *select: str) -> tuple[str, ...]:
 
 
 def _query(data_dir, sql: str) -> pd.DataFrame:
-    with duckdb.connect(str(data_dir / "warehouse.duckdb"), read_only=True) as con:
-        return con.sql(sql).df()
+    return read(data_dir / "warehouse.duckdb", sql).to_pandas()
 
 
 def _plan(data_dir) -> pd.Series:
@@ -57,15 +56,19 @@ def test_a_re_tournament_in_mid_month_begins_a_live_block_and_the_next_build_kee
     blocks = _query(held, "select distinct input, fold_start from tournament.int_ensemble__inputs where kind = 'live'")
     assert set(blocks["input"]) == {BUCKET, "core", "reference"}
     assert blocks["fold_start"].eq(newest).all()
-    ledger = _query(held, f"from forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
+    ledger = _query(held, f"from state.forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
     assert ledger.groupby("model_version").size().eq(4).all()
-    made = _query(held, f"select * exclude (made_at) from forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'")
+    made = _query(
+        held, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
+    )
 
     run_dbt(_build("auto"), landing=landing, data_dir=held)
     assert (_plan(held)["action"], _plan(held)["live_from"], _plan(held)["n_to_train"]) == ("nothing", newest, 0)
-    again = _query(held, f"select * exclude (made_at) from forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'")
+    again = _query(
+        held, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
+    )
     pd.testing.assert_frame_equal(again, made)  # the first forecast of a day stays
-    history = _query(held, f"from monitoring.run_history where bucket = '{BUCKET}' order by live_from")
+    history = _query(held, f"from state.monitoring.run_history where bucket = '{BUCKET}' order by live_from")
     assert history["trigger"].tolist() == ["first_run", "forced"]
 
 
@@ -122,10 +125,10 @@ def test_a_driver_that_turns_round_is_found_out_and_its_bucket_chosen_anew(run_d
         run_dbt(("build", *flags, "--select", *OPERATED, "--vars", vars_), landing=landing, data_dir=data_dir)
         if len(acted):
             break
-        acted = _query(data_dir, "from monitoring.degradations where acted_on >= '2021-10-01'")
+        acted = _query(data_dir, "from state.monitoring.degradations where acted_on >= '2021-10-01'")
     assert len(acted)
     assert acted["acted_on"].min() < pd.Timestamp("2023-04-01")
-    champions = _query(data_dir, "from monitoring.promotions where bucket = 'energy' order by live_from")
+    champions = _query(data_dir, "from state.monitoring.promotions where bucket = 'energy' order by live_from")
     renewed = champions.merge(acted, left_on=["horizon_days", "live_from"], right_on=["horizon_days", "acted_on"])
     assert len(renewed) == len(acted)
     state = _query(
