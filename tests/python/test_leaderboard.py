@@ -12,7 +12,10 @@ import pytest
 from conftest import listing
 
 from zl_forecast import cli, settings
+from zl_forecast.databases import open_warehouse
 from zl_forecast.errors import TournamentError
+from zl_forecast.migrations import STATE_TABLES
+from zl_forecast.paths import state_beside
 from zl_forecast.sample import simulate, write_landing
 from zl_forecast.scoring import pinball
 from zl_forecast.tournament.leaderboard import newest_year
@@ -42,7 +45,7 @@ def built(run_dbt, project_copy, tmp_path_factory):
     buckets.to_csv(project / "seeds" / "buckets.csv", index=False)
     return run_dbt(
         (
-            "build", "--exclude-resource-type", "unit_test", "--indirect-selection", "buildable",
+            "build", "--target", "tournament", "--exclude-resource-type", "unit_test", "--indirect-selection", "buildable",
             "--select", "+leaderboard", "+tournament_results", "+feature_attributions", "+forecast_explanations",
             "--vars", "{buckets: [crush], preset: quick}",
         ),
@@ -57,12 +60,21 @@ def where_it_was_built(built, monkeypatch):
 
 @pytest.fixture(scope="module")
 def con(built):
-    with duckdb.connect(str(built.warehouse), read_only=True) as connection:
+    with open_warehouse("", built.data_dir / "tournament" / "warehouse.duckdb") as connection:
         yield connection
 
 
 def test_the_build_goes_on_and_passes_its_tests(built):
     assert set(built.status.values()) <= {"success", "pass", "no-op"}
+
+
+def test_it_writes_no_warehouse_of_the_builds_and_nothing_into_their_state(built, con):
+    assert not built.warehouse.exists()
+    with duckdb.connect(str(state_beside(built.warehouse)), read_only=True) as state:
+        assert {state.execute(f"select count(*) from {table}").fetchone() for table in STATE_TABLES} == {(0,)}
+    assert con.execute("select bucket, trigger from state.monitoring.run_history").fetchall() == [
+        ("crush", "first_run")
+    ]
 
 
 @pytest.mark.parametrize("family", FAILED)
@@ -140,7 +152,7 @@ def test_the_command_prints_both_leaderboards_with_the_reasons_and_writes_nothin
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.chdir(tmp_path)
     before = listing(built.data_dir), listing(tmp_path)
-    assert cli.main(["leaderboard", "crush"]) == 0
+    assert cli.main(["leaderboard", "crush", "--tournament"]) == 0
     assert listing(built.data_dir) == before[0]
     assert sorted(listing(tmp_path)) == sorted(before[1])  # what AutoGluon needs while it computes is removed
     printed = capsys.readouterr().out
@@ -150,7 +162,7 @@ def test_the_command_prints_both_leaderboards_with_the_reasons_and_writes_nothin
 
 @pytest.mark.parametrize("bucket", ["palm", "fx"])
 def test_a_bucket_without_a_tournament_is_refused_with_the_way_out(capsys, con, bucket):
-    assert cli.main(["leaderboard", bucket]) == 1
+    assert cli.main(["leaderboard", bucket, "--tournament"]) == 1
     assert f"make tournament BUCKET={bucket}" in capsys.readouterr().err
     with pytest.raises(
         TournamentError, match=f"no tournament of a bucket '{bucket}'. Run `make tournament BUCKET={bucket}`"
