@@ -50,24 +50,24 @@ def open_warehouse(way_out: str, file: Path | None = None) -> Iterator[duckdb.Du
 
 
 def attach_state(con: duckdb.DuckDBPyConnection, file: Path, read_only: bool = False) -> None:
-    """Attach a file as database `state`; errors as in `open_warehouse`."""
+    """Attach a file as database `state`; errors as in `open_warehouse`. Connections of one process to a warehouse share what is attached."""
     path = str(file).replace("'", "''")
     try:
-        con.execute(f"attach '{path}' as state (read_{'only' if read_only else 'write'})")
+        con.execute(f"attach if not exists '{path}' as state (read_{'only' if read_only else 'write'})")
     except duckdb.Error as error:
         raise _explained(file, error) from error
 
 
 def _attach_older_state(con: duckdb.DuckDBPyConnection) -> None:
     """The state as an older version kept it, in the warehouse, under its new name."""
-    con.execute("attach ':memory:' as state (read_write)")
-    con.execute("create schema state.forecasts; create schema state.monitoring")
+    con.execute("attach if not exists ':memory:' as state (read_write)")
+    con.execute("create schema if not exists state.forecasts; create schema if not exists state.monitoring")
     tables = con.execute(
         "select database_name, schema_name, table_name from duckdb_tables() where not internal"
     ).fetchall()
     for database, schema, name in tables:
         if f"{schema}.{name}" in STATE_TABLES:
-            con.execute(f'create view state.{schema}.{name} as from "{database}".{schema}.{name}')
+            con.execute(f'create view if not exists state.{schema}.{name} as from "{database}".{schema}.{name}')
 
 
 @contextmanager

@@ -98,8 +98,12 @@ def test_a_warehouse_of_an_older_version_is_read_as_if_its_state_were_beside_it(
     file = tmp_path / "warehouse.duckdb"
     with duckdb.connect(str(file)) as con:
         con.execute("create schema monitoring; create table monitoring.degradations as select 'crush' as bucket")
-    with open_warehouse("", file) as con:
-        assert con.execute("select bucket from state.monitoring.degradations").fetchall() == [("crush",)]
+    with (
+        open_warehouse("", file) as con,
+        open_warehouse("", file) as second,
+    ):  # of one process they share what is attached
+        for each in (con, second):
+            assert each.execute("select bucket from state.monitoring.degradations").fetchall() == [("crush",)]
     assert not state_beside(file).exists()
 
 
