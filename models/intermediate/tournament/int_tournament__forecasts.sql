@@ -1,5 +1,5 @@
--- Every forecast of every family in every bucket and of the core, out of fold and live, with its target and its scores.
--- A family that failed on a block is here with its status and reason, and without quantiles.
+-- Every forecast of every family in every bucket and of the core, out of fold and live, scored, with the reference of the same row.
+-- A family that failed on a fold is here with its status and reason, and without quantiles.
 with
 forecasts as (
     select * from {{ ref('core_zl') }}
@@ -9,6 +9,6 @@ forecasts as (
     {% endfor %}
 ),
 
-{{ scored_forecasts() }}
+{{ scored_forecasts('family', reference='reference', by=['bucket']) }}
 
 select * from scored

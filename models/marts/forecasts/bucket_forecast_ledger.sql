@@ -10,8 +10,7 @@ forecasts as (
 ),
 
 choices as (
-    select * from {{ ref('int_tournament__choices') }}
-    where kind = 'live'
+    select bucket, fold_id, horizon_days, family from {{ ref('int_tournament__choices') }}
 ),
 
 seen as (
@@ -58,9 +57,9 @@ final as (
         forecasts.q10,
         forecasts.q50,
         forecasts.q90,
-        reference.q10 as reference_q10,
-        reference.q50 as reference_q50,
-        reference.q90 as reference_q90,
+        forecasts.reference_q10,
+        forecasts.reference_q50,
+        forecasts.reference_q90,
 
         ---------- when it was made
         -- a later session was known; it could not tell on models that had been in force before, whose
@@ -74,16 +73,7 @@ final as (
         timezone('UTC', now())::timestamp as made_at
     from forecasts
     inner join choices
-        on choices.bucket = forecasts.bucket
-        and choices.fold_start = forecasts.fold_start
-        and choices.horizon_days = forecasts.horizon_days
-        and choices.family = forecasts.family
-    inner join forecasts as reference
-        on reference.bucket = forecasts.bucket
-        and reference.family = 'reference'
-        and reference.fold_start = forecasts.fold_start
-        and reference.as_of_date = forecasts.as_of_date
-        and reference.horizon_days = forecasts.horizon_days
+        using (bucket, fold_id, horizon_days, family)
     left join models_in_force
         on models_in_force.bucket = forecasts.bucket
         and models_in_force.horizon_days = forecasts.horizon_days
