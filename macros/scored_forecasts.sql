@@ -20,7 +20,7 @@ dated as (
             trained_until::date as trained_until,
             nullif(reason, '') as reason
         ),
-        kind || '_' || fold_start::date as fold_id
+        {{ fold_id() }} as fold_id
     from forecasts
 ),
 

@@ -15,7 +15,7 @@ weights as (
 ),
 
 evidence as (
-    select * exclude (fold_start), kind || '_' || fold_start::date as fold_id
+    select * exclude (fold_start), {{ fold_id() }} as fold_id
     from {{ ref('ensemble_evidence') }}
 ),
 
