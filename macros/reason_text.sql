@@ -1,11 +1,14 @@
 {#
   The sentence for reason codes: their templates in seeds/reasons.csv, one after another, filled with named values. `codes` are SQL
-  expressions, of which null says nothing; `numbers` and `texts` map the names in the templates to SQL expressions.
+  expressions, of which null says nothing and an unknown one is an error; `numbers` and `texts` map the names in the templates to SQL expressions.
 #}
 {% macro reason_text(codes, numbers={}, texts={}) -%}
     {%- set templates = "(select map(list(reason_code), list(template)) from " ~ ref('reasons') ~ ")" -%}
     {%- set parts, arguments = [], [] -%}
-    {%- for code in codes -%}{%- do parts.append(templates ~ "[" ~ code ~ "]") -%}{%- endfor -%}
+    {%- for code in codes -%}
+        {%- set unknown = "case when (" ~ code ~ ") is not null then error('seeds/reasons.csv has no ' || (" ~ code ~ ")) end" -%}
+        {%- do parts.append("coalesce(" ~ templates ~ "[" ~ code ~ "], " ~ unknown ~ ")") -%}
+    {%- endfor -%}
     {%- set filled = namespace(template="concat(" ~ parts | join(", ") ~ ")") -%}
     {%- for name, expression in numbers.items() -%}
         {%- do arguments.append([name, "coalesce(" ~ expression ~ ", 0)::double"]) -%}

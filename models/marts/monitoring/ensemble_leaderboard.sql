@@ -74,7 +74,10 @@ with_codes as (
             when is_chosen and fallback_reason is not null then 'method_suspended'
             when is_published and standing = 'reference' then 'method_none_better'
             when is_published then 'method_published'
-            when standing in ('candidate', 'reference', 'not_better', 'too_slow') then 'method_' || standing
+            when standing = 'candidate' then 'method_candidate'
+            when standing = 'reference' then 'method_reference'
+            when standing = 'not_better' then 'method_not_better'
+            when standing = 'too_slow' then 'method_too_slow'
             when standing = 'ruled_out' then case when mcs_p_value is null then 'method_not_compared' else 'method_ruled_out' end
             when reason is not null then 'method_failed'
             else 'method_no_forecast'
