@@ -35,15 +35,15 @@ plan: $(VENV)/.installed  ## what the next `make build` would do with each bucke
 retournament: $(VENV)/.installed  ## monthly: families and methods of all buckets chosen and fitted anew as of the newest session
 	@$(MAKE) build DBT_FLAGS="--vars 'tournament: always' $(DBT_FLAGS)"
 
-# Nothing is published and the ledger stays as it is; the warehouse holds this one bucket until the next `make build`. A re-tournament that
-# is due (monitoring.run_plan) is held and on record as in any build.
+# In the dbt target `tournament`, with a warehouse and a copy of the state in data/tournament: what users read and what is on record stay as
+# they are. The store of fits is shared, so a re-tournament that is due is planned and held by the next build, which trains nothing of it twice.
 tournament: $(VENV)/.installed  ## one bucket's tournament with its leaderboard: make tournament BUCKET=crush [PRESET=quick]
 	@test -n "$(BUCKET)" || { echo "Name a bucket of seeds/buckets.csv: make tournament BUCKET=crush"; exit 1; }
-	@start=$$SECONDS; $(BIN)/dbt build --exclude-resource-type unit_test --indirect-selection buildable \
+	@start=$$SECONDS; $(BIN)/dbt build --target tournament --target-path target/tournament --exclude-resource-type unit_test --indirect-selection buildable \
 		--select +leaderboard +feature_attributions +forecast_explanations --vars '{buckets: [$(BUCKET)], preset: $(PRESET)}' $(DBT_FLAGS) \
-		&& $(BIN)/zl leaderboard $(BUCKET) && echo "Tournament time: $$((SECONDS - start)) s"
+		&& $(BIN)/zl leaderboard $(BUCKET) --tournament && echo "Tournament time: $$((SECONDS - start)) s"
 
-# In a folder of its own, data/replay/...: the ledger and the warehouse of `make build` stay as they are. PRESET only where it is named.
+# In a folder of its own, data/replay/...: warehouse and state of `make build` stay as they are. PRESET only where it is named.
 replay: $(VENV)/.installed  ## the past as if live: make replay FROM=2019-01-01 TO=2021-12-31 [STEP=week] [BUCKETS=crush,energy] [PRESET=quick]
 	@test -n "$(FROM)" -a -n "$(TO)" || { echo "Say from when to when: make replay FROM=2019-01-01 TO=2021-12-31 [STEP=day, week or month]"; exit 1; }
 	@$(BIN)/zl replay --from $(FROM) --to $(TO) --step $(STEP) $(if $(BUCKETS),--buckets $(BUCKETS)) \

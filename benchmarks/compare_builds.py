@@ -1,8 +1,8 @@
 """Compare every published number of two builds: python -m benchmarks.compare_builds OLD_WAREHOUSE NEW_WAREHOUSE
 
-For a change of shape that must not change results. Both warehouses are opened read-only; each table that both have is compared row by row,
-numbers to TOLERANCE of their size, everything else exactly. Left out are columns that say when, where and how fast something was
-computed (NOT_RESULTS). Renamed tables and columns are named in a JSON file: --renamed '{"old.table": "new.table", "old.table.column": "column"}'.
+For a change of shape that must not change results. Both warehouses are opened read-only, with the state beside each; a table that both have
+is compared row by row, numbers to TOLERANCE of their size, everything else exactly. Left out are columns that say when, where and how fast
+something was computed (NOT_RESULTS). Renamed tables and columns are named in a JSON file: --renamed '{"old.table": "new.table", "old.table.column": "column"}'.
 Ends with 1 if anything differs that the file does not name.
 """
 
@@ -15,6 +15,8 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+
+from zl_forecast.databases import open_warehouse
 
 TOLERANCE = 1e-9
 SCHEMAS = ("features", "forecasts", "intermediate", "monitoring", "tournament", "validation")
@@ -30,15 +32,16 @@ NOT_COMPARED = {
 }
 
 
-def tables(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """Names of all tables of SCHEMAS, schema.table."""
-    listed = con.sql("select table_schema, table_name from information_schema.tables").fetchall()
-    return {f"{schema}.{name}" for schema, name in listed if schema in SCHEMAS} - NOT_COMPARED
+def tables(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Names of all tables of SCHEMAS, schema.table, each with the database that holds it: the warehouse or the state."""
+    listed = con.sql("select table_schema, table_name, table_catalog from information_schema.tables").fetchall()
+    found = {f"{schema}.{name}": database for schema, name, database in listed if schema in SCHEMAS}
+    return {name: database for name, database in found.items() if name not in NOT_COMPARED}
 
 
-def results(con: duckdb.DuckDBPyConnection, table: str, renamed: dict[str, str]) -> pd.DataFrame:
+def results(con: duckdb.DuckDBPyConnection, database: str, table: str, renamed: dict[str, str]) -> pd.DataFrame:
     """The results of a table under their new names: all columns but NOT_RESULTS, text for what is neither number nor date."""
-    frame = con.sql(f"select * from {table}").df()
+    frame = con.sql(f"select * from {database}.{table}").df()
     frame = frame.rename(columns={name: renamed.get(f"{table}.{name}", name) for name in frame})
     frame = frame[[name for name in frame if not NOT_RESULTS.fullmatch(name)]]
     for name in frame:
@@ -80,19 +83,24 @@ def main() -> int:
     parser.add_argument("new", type=Path)
     parser.add_argument("--renamed", type=json.loads, default={}, help="JSON: old table or column to its new name")
     arguments = parser.parse_args()
-    old, new = (duckdb.connect(str(path), read_only=True) for path in (arguments.old, arguments.new))
+    with open_warehouse("", arguments.old) as old, open_warehouse("", arguments.new) as new:
+        return compare(old, new, arguments.renamed)
+
+
+def compare(old: duckdb.DuckDBPyConnection, new: duckdb.DuckDBPyConnection, renamed: dict[str, str]) -> int:
+    """Print what differs, table by table; 1 if anything does."""
     before, after = tables(old), tables(new)
-    names = {table: arguments.renamed.get(table, table) for table in sorted(before)}
+    names = {table: renamed.get(table, table) for table in sorted(before)}
     is_same = True
     for table, now in names.items():
         if now not in after:
             print(f"{table}: gone")
             continue
-        first, second = results(old, table, arguments.renamed), results(new, now, {})
+        first, second = results(old, before[table], table, renamed), results(new, after[now], now, {})
         told = difference(first, second)
         print(f"{table}: {told or f'same, {len(first)} rows, {first.shape[1]} columns'}")
         is_same &= not told
-    for table in sorted(after - set(names.values())):
+    for table in sorted(after.keys() - set(names.values())):
         print(f"{table}: new")
     print("Everything is the same." if is_same else "Something differs.")
     return 0 if is_same else 1

@@ -58,11 +58,12 @@ def main() -> None:
             started = time.perf_counter()
             table = run_ensembles(inputs, targets, registry)
             print(f"{label}: {time.perf_counter() - started:.1f} s", flush=True)
-    per_method = table.groupby("ensemble_method")[["fit_seconds", "score_seconds"]].max()
+    per_method = table.groupby("competitor")[["fit_seconds", "score_seconds"]].max()
     print(
         f"{n_inputs} inputs x {len(HORIZONS)} horizons x {years} years, seconds of the slowest block:\n{per_method.round(2)}"
     )
-    judged = table.merge(targets, on=["as_of_date", "horizon_days"])
+    judged = table.rename(columns={"competitor": "ensemble_method", "fold_type": "kind"})
+    judged = judged.merge(targets, on=["as_of_date", "horizon_days"])
     judged["pinball_pct"] = pinball(judged["z"].to_numpy(), judged[["q10", "q50", "q90"]].to_numpy())
     judged["block_number"] = judged.groupby("kind")["fold_start"].rank(method="dense").astype(int)
     started = time.perf_counter()

@@ -15,7 +15,8 @@ from scipy.signal import lfilter
 from scipy.stats import norm
 
 from zl_forecast import settings
-from zl_forecast.health import MIN_PROMISE_WEEKS, page_cusum
+from zl_forecast.health import page_cusum
+from zl_forecast.thresholds import threshold
 
 HORIZONS = (5, 20, 60, 120)
 WEEK, MONTH, YEAR = 5, 20, 260  # sessions
@@ -218,7 +219,7 @@ def weekly(forecasts: Forecasts, renewed: int = MONTH) -> Weeks:
         in_force = np.where(gain > 0, best, -1)
         if start == block_starts()[number]:
             champion[:, number], promised[:, number] = in_force, gain
-        if len(np.unique(week[past])) < MIN_PROMISE_WEEKS:
+        if len(np.unique(week[past])) < threshold("min_promise_weeks"):
             continue
         loss = forecasts.loss[best, np.arange(n)]
         loss = np.where(in_force[:, None] >= 0, loss, reference_loss)

@@ -1,15 +1,11 @@
 {#
-  The ledgers that hold forecasts, as they stand: they ask for themselves, so not by `ref`. From the
-  adapter's cache, without a statement that would begin a transaction: after its pre-hook a Python
-  model writes on a connection of its own.
+  The ledgers that hold forecasts, as they stand. For pre-hooks, which guard the models that write
+  them; models read a source or a ref.
 #}
 {% macro ledgers() -%}
 {%- set found = [] -%}
-{%- if execute -%}
-    {%- for name in ['zl_forecast_ledger', 'bucket_forecast_ledger'] -%}
-        {%- set ledger = adapter.get_relation(target.database, 'forecasts', name) -%}
-        {%- if ledger -%}{%- do found.append(ledger) -%}{%- endif -%}
-    {%- endfor -%}
-{%- endif -%}
+{%- for name in ['zl_forecast_ledger', 'bucket_forecast_ledger'] -%}
+    {%- do found.append(api.Relation.create(database='state', schema='forecasts', identifier=name)) -%}
+{%- endfor -%}
 {{ return(found) }}
 {%- endmacro %}

@@ -1,8 +1,8 @@
 {#
   How far the data of this build lie behind what the data folder has seen of this market: one row of
   data_source, newest_session, newest_seen_on, is_earlier (null without any session) and n_lost
-  (sessions by the exchange calendar); none before there is a table. For pre-hooks: like `ledgers`,
-  it begins no transaction.
+  (sessions by the exchange calendar); none before there is a table. For pre-hooks: it begins no
+  transaction, since after them a Python model writes on a connection of its own.
 #}
 {% macro lost_sessions() -%}
 {%- if not execute -%}{{ return(none) }}{%- endif -%}
@@ -18,7 +18,7 @@ data as (
 ),
 
 seen as (
-    {{ newest_seen(targets) }}
+    {{ newest_seen(targets, ledgers()) }}
 )
 
 select

@@ -1,37 +1,53 @@
 {#
-  What became of forecasts: the CTEs targets, joined and scored, over a CTE `forecasts` in scaled units as a Python model left it.
-  `scored` has its columns (dates as dates, an empty reason as null), those of the target, and the row's scores.
+  Each forecast scored once, against its target, and beside it the reference's of the same fold, session and horizon: the CTE
+  `scored`, over a CTE `forecasts` in scaled units as a Python model left it. `competitor` is the column that says who forecast,
+  `reference` its value for the reference, `by` what else names a fold.
 #}
-{% macro scored_forecasts() -%}
+{% macro scored_forecasts(competitor, reference, by=[]) -%}
+{%- set levels = ['05', '10', '25', '50', '75', '90', '95'] -%}
+{%- set key = (by + ['fold_id', 'as_of_date', 'horizon_days']) | join(', ') -%}
 targets as (
-    select * from {{ ref('int_targets__daily') }}
+    select
+        as_of_date, horizon_days, horizon_code, target_date, last_price, sigma, scale, is_matured, realised_price, z, data_source
+    from {{ ref('int_targets__daily') }}
+),
+
+dated as (
+    select
+        * replace (
+            as_of_date::date as as_of_date,
+            fold_start::date as fold_start,
+            trained_until::date as trained_until,
+            nullif(reason, '') as reason
+        ),
+        {{ fold_id() }} as fold_id
+    from forecasts
+),
+
+reference as (
+    select
+        {{ key }},
+        {% for level in levels -%}
+        q{{ level }} as reference_q{{ level }}{{ "," if not loop.last }}
+        {% endfor %}
+    from dated
+    where {{ competitor }} = '{{ reference }}'
 ),
 
 joined as (
-    select
-        forecasts.* replace (
-            forecasts.as_of_date::date as as_of_date,
-            forecasts.fold_start::date as fold_start,
-            forecasts.trained_until::date as trained_until,
-            nullif(forecasts.reason, '') as reason
-        ),
-        targets.horizon_code,
-        targets.target_date,
-        targets.last_price,
-        targets.sigma,
-        targets.scale,
-        targets.is_matured,
-        targets.realised_price,
-        targets.z,
-        targets.data_source
-    from forecasts
+    select *
+    from dated
     inner join targets
-        on targets.as_of_date = forecasts.as_of_date
-        and targets.horizon_days = forecasts.horizon_days
+        using (as_of_date, horizon_days)
+    left join reference
+        using ({{ key }})
 ),
 
 scored as (
-    select *, {{ row_scores() }}
+    select
+        * exclude (reference_q05, reference_q25, reference_q75, reference_q95),
+        {{ row_scores(bands=[50, 80, 90]) }},
+        {{ row_scores('reference_', bands=[50, 80, 90]) }}
     from joined
 )
 {%- endmacro %}

@@ -1,7 +1,7 @@
 -- Symbols that the landing check quarantined, by the buckets that read them. One row per bucket and finding.
 with
 findings as (
-    select * from {{ ref('stg_landing__findings') }}
+    select * from {{ source('landing', 'findings') }}
     where severity = 'quarantined'
 ),
 

@@ -39,7 +39,7 @@ known as (
 
 fresh as (
     select * from known
-    where as_of_date - bar_date <= {{ var('max_stale_days') }}
+    where as_of_date - bar_date <= {{ threshold('max_stale_days') }}
 ),
 
 wide as (

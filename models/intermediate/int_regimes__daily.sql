@@ -1,5 +1,7 @@
 -- CALM, STRESSED or CRISIS: the gravest regime of which either threshold (VIX level, or z-score of ZL's realised volatility
--- over two years) is reached. Thresholds in seeds/regimes.csv; trailing data only.
+-- over two years) is reached. Thresholds in seeds/regimes.csv; trailing data only: at the session's close it is known.
+-- A break: the regime leaves CALM after a long calm, or reaches CRISIS after a long time without one. The second, since unrest may
+-- come before the storm: March 2020 was STRESSED now and then from December on.
 with
 vix as (
     {{ series_wide(['VIXCLS']) }}
@@ -12,25 +14,49 @@ volatility as (
     from {{ ref('int_volatility__zl') }}
 ),
 
-thresholds as (
+levels as (
     select * from {{ ref('regimes') }}
 ),
 
-final as (
+regimes as (
     select
         volatility.as_of_date,
         any_value(vix.vixcls) as vix,
         any_value(volatility.volatility_zscore) as volatility_zscore,
-        max(thresholds.regime_code) as regime_code,
-        arg_max(thresholds.regime, thresholds.regime_code) as regime
+        max(levels.regime_code) as regime_code,
+        arg_max(levels.regime, levels.regime_code) as regime
     from volatility
     left join vix
         on vix.as_of_date = volatility.as_of_date
-    inner join thresholds
-        on thresholds.regime_code = 0
-        or vix.vixcls >= thresholds.vix_at_least
-        or volatility.volatility_zscore >= thresholds.volatility_zscore_at_least
+    inner join levels
+        on levels.regime_code = 0
+        or vix.vixcls >= levels.vix_at_least
+        or volatility.volatility_zscore >= levels.volatility_zscore_at_least
     group by volatility.as_of_date
+),
+
+numbered as (
+    select
+        *,
+        row_number() over (order by as_of_date) as session_number,
+        (regime <> 'CALM' and count(*) filter (where regime = 'CALM') over quiet = {{ threshold('min_quiet_sessions') }})
+        or (regime = 'CRISIS' and count(*) filter (where regime <> 'CRISIS') over quiet = {{ threshold('min_quiet_sessions') }}) as is_break
+    from regimes
+    window quiet as (
+        order by as_of_date rows between {{ threshold('min_quiet_sessions') }}::integer preceding and 1 preceding
+    )
+),
+
+final as (
+    select
+        * exclude (session_number),
+        session_number - max(session_number) filter (where is_break) over (
+            order by as_of_date rows between unbounded preceding and current row
+        ) as sessions_since_break
+    from numbered
 )
 
-select * from final
+select
+    *,
+    coalesce(sessions_since_break < {{ threshold('after_break_sessions') }}, false) as is_after_break
+from final

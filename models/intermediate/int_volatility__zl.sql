@@ -1,5 +1,5 @@
 -- Volatilities of ZL per session, in log return per session, from roll-adjusted returns and from the day's range.
--- sigma is the scaling volatility: exponentially weighted, decay in var ewma_decay (RiskMetrics 1996, ch. 5), over at most 252 sessions.
+-- sigma is the scaling volatility: exponentially weighted, decay ewma_decay in seeds/thresholds.csv (RiskMetrics 1996, ch. 5), over at most 252 sessions.
 with
 prices as (
     select * from {{ ref('int_prices__daily') }}
@@ -19,13 +19,18 @@ windows as (
     from prices
 ),
 
+decay as (
+    select {{ threshold('ewma_decay') }} as value
+),
+
 weighted as (
     select
         * exclude (squares),
         len(squares) as n_returns,
-        list_transform(range(len(squares)), lambda age: pow({{ var('ewma_decay') }}, len(squares) - 1 - age)) as weights,
+        list_transform(range(len(squares)), lambda age: pow(decay.value, len(squares) - 1 - age)) as weights,
         squares
     from windows
+    cross join decay
 ),
 
 final as (

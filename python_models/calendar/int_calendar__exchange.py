@@ -1,6 +1,6 @@
 """Sessions of the CBOT grain and oilseed market, past and to come. The work is in zl_forecast.calendar."""
 
-from zl_forecast.for_dbt import kept_sessions
+from zl_forecast.calendar import kept_sessions
 
 
 def model(dbt, session):

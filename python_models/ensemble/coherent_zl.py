@@ -1,6 +1,6 @@
 """The chosen forecasts with horizons that fit together. The work is in zl_forecast.ensembles.coherence."""
 
-from zl_forecast.for_dbt import coherent
+from zl_forecast.ensembles.coherence import coherent
 
 
 def model(dbt, session):

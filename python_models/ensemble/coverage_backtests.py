@@ -1,6 +1,6 @@
 """Kupiec and Christoffersen tests of the bands, of every ensemble method and the published line. The work is in zl_forecast.calibration."""
 
-from zl_forecast.for_dbt import coverage_backtests
+from zl_forecast.calibration import coverage_backtests
 
 
 def model(dbt, session):

@@ -1,6 +1,6 @@
 """Model confidence set and Diebold-Mariano tests of the ensemble methods, as of each block. The work is in zl_forecast.ensembles.evidence."""
 
-from zl_forecast.for_dbt import ensemble_evidence
+from zl_forecast.ensembles.evidence import ensemble_evidence
 
 
 def model(dbt, session):

@@ -1,6 +1,6 @@
 """The ensemble tournament over bucket winners, core and reference. The work is in zl_forecast.ensembles."""
 
-from zl_forecast.for_dbt import run_ensembles
+from zl_forecast.ensembles.tournament import run_ensembles
 
 
 def model(dbt, session):

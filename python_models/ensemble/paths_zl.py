@@ -1,6 +1,6 @@
 """Monte Carlo paths through the newest forecast's distributions. The work is in zl_forecast.risk."""
 
-from zl_forecast.for_dbt import sample_paths
+from zl_forecast.risk import sample_paths
 
 
 def model(dbt, session):

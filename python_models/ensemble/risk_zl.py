@@ -1,6 +1,6 @@
 """Risk of the newest forecast, from its Monte Carlo paths. The work is in zl_forecast.risk."""
 
-from zl_forecast.for_dbt import risk_table
+from zl_forecast.risk import risk_table
 
 
 def model(dbt, session):

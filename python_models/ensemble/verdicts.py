@@ -1,6 +1,6 @@
 """Skill or no skill, per bucket and for the published line. The work is in zl_forecast.verdicts."""
 
-from zl_forecast.for_dbt import verdicts
+from zl_forecast.verdicts import verdicts
 
 
 def model(dbt, session):

@@ -1,6 +1,6 @@
 """What moved the newest forecasts of every family, read from the fits in force. The work is in zl_forecast.tournament."""
 
-from zl_forecast.for_dbt import collect
+from zl_forecast.tournament.attributions import collect
 
 
 def model(dbt, session):

@@ -1,6 +1,6 @@
 """Skill or no skill, per family of every bucket. The work is in zl_forecast.verdicts."""
 
-from zl_forecast.for_dbt import family_verdicts
+from zl_forecast.verdicts import family_verdicts
 
 
 def model(dbt, session):

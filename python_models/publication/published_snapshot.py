@@ -1,6 +1,6 @@
 """Publishes what BI reads, last of all. The work is in zl_forecast.publish."""
 
-from zl_forecast.for_dbt import publish
+from zl_forecast.publish import publish
 
 
 def model(dbt, session):
@@ -33,6 +33,7 @@ def model(dbt, session):
             "monitoring.landing_findings": dbt.ref("landing_findings"),
             "monitoring.model_registry": dbt.ref("model_registry"),
             "monitoring.model_health": dbt.ref("model_health"),
+            "monitoring.health_history": dbt.ref("health_history"),
             "monitoring.run_plan": dbt.ref("run_plan"),
             "monitoring.run_history": dbt.ref("run_history"),
             "monitoring.promotions": dbt.ref("promotions"),

@@ -1,18 +1,17 @@
 """Tournament of the volatility bucket. The work is in zl_forecast.tournament."""
 
-from zl_forecast.for_dbt import plan_of, run_specialist
+from zl_forecast.tournament import Inputs, plan_of, run_specialist
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return run_specialist(
+    inputs = Inputs(
         "volatility",
-        mart=dbt.ref("mart_volatility__daily").df(),
-        targets=dbt.ref("int_targets__daily").df(),
-        zl=dbt.ref("int_volatility__zl").df(),
-        buckets=dbt.ref("buckets").df(),
-        families=dbt.ref("families").df(),
+        mart=dbt.ref("mart_volatility__daily"),
+        targets=dbt.ref("int_targets__daily"),
+        zl=dbt.ref("int_volatility__zl"),
+        buckets=dbt.ref("buckets"),
+        families=dbt.ref("families"),
         preset=dbt.config.meta_get("preset"),
-        plan=plan_of("volatility", dbt.ref("run_plan").df()),
-        executor=dbt.config.meta_get("executor"),
     )
+    return run_specialist(inputs, plan_of("volatility", dbt.ref("run_plan").df()), dbt.config.meta_get("executor"))

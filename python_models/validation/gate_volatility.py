@@ -3,7 +3,7 @@
 The work is in zl_forecast.validation.
 """
 
-from zl_forecast.for_dbt import check_mart
+from zl_forecast.validation import check_mart
 
 
 def model(dbt, session):

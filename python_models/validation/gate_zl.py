@@ -3,7 +3,7 @@
 The work is in zl_forecast.validation.
 """
 
-from zl_forecast.for_dbt import check_zl
+from zl_forecast.validation import check_zl
 
 
 def model(dbt, session):

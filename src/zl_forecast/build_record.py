@@ -18,7 +18,7 @@ import sysconfig
 from datetime import datetime
 from pathlib import Path
 
-from zl_forecast.paths import artifacts_dir, data_dir, data_docs_dir, serving_dir, warehouse
+from zl_forecast.paths import artifacts_dir, data_dir, data_docs_dir, serving_dir, state_beside, warehouse
 
 PROJECT = ("dbt_project.yml", "expectations", "macros", "models", "profiles", "python_models", "seeds", "src")
 PROJECT += ("tests/dbt",)
@@ -91,11 +91,12 @@ def _read_inputs() -> State:
 
 
 def _read_outputs() -> State:
-    """State of the warehouse, the finished fits, the published snapshot, the Data Docs and the simulated market."""
+    """State of both databases, the finished fits, the published snapshot, the Data Docs and the simulated market."""
     state: State = {}
-    for path in (warehouse(), artifacts_dir(), serving_dir(), data_docs_dir()):
+    databases = (warehouse(), state_beside(warehouse()))
+    for path in (*databases, artifacts_dir(), serving_dir(), data_docs_dir()):
         state |= _read_paths(path)
-    for path in (warehouse().with_suffix(".duckdb.wal"), data_dir() / "sample"):
+    for path in (*(file.with_suffix(".duckdb.wal") for file in databases), data_dir() / "sample"):
         if os.path.lexists(path):
             state |= _read_paths(path)
     return state

@@ -1,13 +1,12 @@
 """The exchange calendar, from pandas_market_calendars."""
 
 from collections.abc import Iterable
-from importlib.metadata import version
 
 import pandas as pd
 
-from zl_forecast import artifacts, fingerprint
-from zl_forecast.late_import import late_import
+from zl_forecast.imports import ONE_IMPORT_AT_A_TIME
 from zl_forecast.paths import seed
+from zl_forecast.store import cached_table, fingerprint
 
 FIRST, LAST = "1960-01-01", "2045-12-31"
 CLOSED_ON_JUNETEENTH = {"CMEGlobex_Grains", "CMEGlobex_Lean_Hog"}  # since 2022; the library does not know yet
@@ -26,11 +25,11 @@ def exchange_sessions(calendars: Iterable[str], start: str = FIRST, end: str = L
     DataFrame of shape (n_sessions, 2)
         Columns calendar, session_date; ascending within a calendar.
     """
-    library = late_import("pandas_market_calendars")  # 0.8 s: not at the start of every build
-    days = {
-        name: library.get_calendar(name).valid_days(start, end).tz_localize(None).as_unit("us") for name in calendars
-    }
-    juneteenth = late_import("pandas_market_calendars.holidays.us").USJuneteenthAfter2022.dates(start, end)
+    with ONE_IMPORT_AT_A_TIME:  # 0.8 s: not at the start of every build
+        from pandas_market_calendars import get_calendar
+        from pandas_market_calendars.holidays.us import USJuneteenthAfter2022
+    days = {name: get_calendar(name).valid_days(start, end).tz_localize(None).as_unit("us") for name in calendars}
+    juneteenth = USJuneteenthAfter2022.dates(start, end)
     days |= {name: days[name][~days[name].isin(juneteenth)] for name in CLOSED_ON_JUNETEENTH & days.keys()}
     return pd.concat(
         [pd.DataFrame({"calendar": name, "session_date": dates}) for name, dates in days.items()], ignore_index=True
@@ -38,14 +37,11 @@ def exchange_sessions(calendars: Iterable[str], start: str = FIRST, end: str = L
 
 
 def kept_calendars() -> pd.DataFrame:
-    """`exchange_sessions` of all calendars of seeds/instruments.csv (3 s), as they were kept for this version of the library."""
+    """`exchange_sessions` of all calendars of seeds/instruments.csv (3 s), cached for this version of the library."""
     calendars = sorted(set(pd.read_csv(seed("instruments"))["calendar"]))
-    name = fingerprint.combine(calendars, fingerprint.of_code(__name__), version("pandas-market-calendars"))
-    sessions = artifacts.remembered(name)
-    if sessions is None:
-        sessions = exchange_sessions(calendars)
-        artifacts.remember(name, sessions)
-    return sessions
+    versions = fingerprint.library_versions(__name__)
+    key = fingerprint.combine(calendars, fingerprint.of_code(__name__), versions)
+    return cached_table(key, lambda: exchange_sessions(calendars), versions)
 
 
 def kept_sessions() -> pd.DataFrame:

@@ -8,6 +8,8 @@ import pandas as pd
 from scipy.special import xlog1py, xlogy
 from scipy.stats import chi2
 
+from zl_forecast.store import stored
+
 # nominal percent to column of int_ensemble__outcomes
 BANDS = {50: "is_inside_50", 80: "is_inside_80", 90: "is_inside_90"}
 DEGREES_OF_FREEDOM = {"coverage": 1, "independence": 1, "conditional_coverage": 2}
@@ -31,6 +33,7 @@ COLUMNS = {
 }
 
 
+@stored
 def coverage_backtests(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Test the 50, 80 and 90 % bands of every subject and horizon for coverage and for clusters of misses.
 

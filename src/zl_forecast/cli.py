@@ -18,7 +18,7 @@ from zl_forecast.errors import ZlForecastError, printable
 from zl_forecast.health import print_health, told
 from zl_forecast.landing.folder import landing_path, sample_landing
 from zl_forecast.landing.report import print_check
-from zl_forecast.paths import data_docs_dir, serving_dir, warehouse
+from zl_forecast.paths import data_docs_dir, serving_dir, tournament_warehouse, warehouse
 from zl_forecast.report import fallbacks_in_force, missing_buckets
 from zl_forecast.run_plan import print_plan
 
@@ -47,6 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
         "bucket",
         help="a bucket of seeds/buckets.csv: ours by horizon, AutoGluon's; or `ensemble`, which is no bucket: how the inputs were "
         "combined in the last published snapshot, and the published line's own record",
+    )
+    board.add_argument(
+        "--tournament", action="store_true", help="of the last `make tournament`; of the last build unless given"
     )
     commands.add_parser(
         "plan",
@@ -82,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif chosen.command == "leaderboard" and chosen.bucket == "ensemble":
             _ensemble_leaderboard()
         elif chosen.command == "leaderboard":
-            _leaderboard(chosen.bucket)
+            _leaderboard(chosen.bucket, chosen.tournament)
         else:
             _summary()
         sys.stdout.flush()
@@ -267,11 +270,12 @@ def _record(records: pd.DataFrame) -> str:
     )
 
 
-def _leaderboard(bucket: str) -> None:
+def _leaderboard(bucket: str, of_tournament: bool) -> None:
     from zl_forecast.tournament.leaderboard import newest_year  # brings AutoGluon, which takes seconds
 
-    way_out = f"Run `make tournament BUCKET={bucket}`."
-    with open_warehouse(way_out) as con:
+    file = tournament_warehouse() if of_tournament else warehouse()
+    way_out = f"Run {'' if of_tournament else '`make build`, or '}`make tournament BUCKET={bucket}`."
+    with open_warehouse(way_out, file) as con:
         try:
             rows = con.execute(
                 """
@@ -282,9 +286,9 @@ def _leaderboard(bucket: str) -> None:
                 [bucket],
             ).fetchall()
         except duckdb.CatalogException as error:
-            raise ZlForecastError(f"{warehouse()} has no leaderboard yet. {way_out}") from error
+            raise ZlForecastError(f"{file} has no leaderboard yet. {way_out}") from error
         if not rows:
-            raise ZlForecastError(f"monitoring.leaderboard has no bucket '{bucket}'. {way_out}")
+            raise ZlForecastError(f"monitoring.leaderboard in {file} has no bucket '{bucket}'. {way_out}")
         reasons = con.execute(
             "select horizon_code, place, explanation from monitoring.forecast_explanations where bucket = ? order by all",
             [bucket],
@@ -311,8 +315,7 @@ def _leaderboard(bucket: str) -> None:
     print(
         f"\nAutoGluon's own leaderboard on the newest year's block, all horizons (minus pinball, scaled units):\n\n"
         f"{_printable_lines(board)}"
-        f"\n\nRead on: monitoring.leaderboard, feature_attributions, forecast_explanations in {warehouse()};"
-        "\n         `make build` brings all buckets back together."
+        f"\n\nRead on: monitoring.leaderboard, feature_attributions, forecast_explanations in {file}."
     )
 
 

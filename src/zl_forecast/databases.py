@@ -1,4 +1,4 @@
-"""Opening DuckDB files: the warehouse of the build and the published snapshot.
+"""Opening DuckDB files: the warehouse of the build, the state beside it and the published snapshot.
 
 A DuckDB file is open to one writing process or to several reading ones. Who holds it is said here, in the same words everywhere.
 """
@@ -13,22 +13,23 @@ import duckdb
 import psutil
 
 from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
-from zl_forecast.paths import serving_dir, warehouse
+from zl_forecast.migrations import STATE_TABLES
+from zl_forecast.paths import serving_dir, state_beside, warehouse
 
 BUILDING = {"build", "run", "replay"}  # subcommands of dbt and zl
 MAX_COMMAND_CHARACTERS = 80
 
 
 @contextmanager
-def open_warehouse(way_out: str, read_only: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Connection to the warehouse of the build.
+def open_warehouse(way_out: str, file: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Read-only connection to a warehouse, with the state beside it attached as `state`. Several processes may read at once, while none writes.
 
     Parameters
     ----------
     way_out : str
         What to do where there is no warehouse yet, for example "Run `make plan`."
-    read_only : bool
-        Several processes may read at once, while none writes.
+    file : Path, optional
+        The warehouse of the build unless given.
 
     Raises
     ------
@@ -37,11 +38,36 @@ def open_warehouse(way_out: str, read_only: bool = True) -> Iterator[duckdb.Duck
     ZlForecastError
         There is no warehouse yet, or it cannot be read.
     """
-    file = warehouse()
+    file = file or warehouse()
     if not file.exists():
         raise ZlForecastError(f"there is no warehouse {file} yet. {way_out}")
-    with open_database(file, read_only) as con:
+    with open_database(file) as con:
+        if state_beside(file).exists():
+            attach_state(con, state_beside(file), read_only=True)
+        else:
+            _attach_older_state(con)
         yield con
+
+
+def attach_state(con: duckdb.DuckDBPyConnection, file: Path, read_only: bool = False) -> None:
+    """Attach a file as database `state`; errors as in `open_warehouse`. Connections of one process to a warehouse share what is attached."""
+    path = str(file).replace("'", "''")
+    try:
+        con.execute(f"attach if not exists '{path}' as state (read_{'only' if read_only else 'write'})")
+    except duckdb.Error as error:
+        raise _explained(file, error) from error
+
+
+def _attach_older_state(con: duckdb.DuckDBPyConnection) -> None:
+    """The state as an older version kept it, in the warehouse, under its new name."""
+    con.execute("attach if not exists ':memory:' as state (read_write)")
+    con.execute("create schema if not exists state.forecasts; create schema if not exists state.monitoring")
+    tables = con.execute(
+        "select database_name, schema_name, table_name from duckdb_tables() where not internal"
+    ).fetchall()
+    for database, schema, name in tables:
+        if f"{schema}.{name}" in STATE_TABLES:
+            con.execute(f'create view if not exists state.{schema}.{name} as from "{database}".{schema}.{name}')
 
 
 @contextmanager

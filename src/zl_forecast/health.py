@@ -10,8 +10,6 @@ import pandas as pd
 
 from zl_forecast.errors import ZlForecastError, printable
 
-MIN_PROMISE_WEEKS = 104  # as in int_health__weeks.sql
-
 
 def page_cusum(x: np.ndarray, allowance: float) -> np.ndarray:
     """One-sided cumulative sum, evidence that the mean of x has risen: C_t - min(0, C_1 ... C_t), C the running sum of x - allowance.

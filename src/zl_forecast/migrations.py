@@ -1,13 +1,14 @@
-"""Migrations of the warehouse: what a build finds there, made by an older version, gets the shape that this version works with.
+"""Migrations of a data folder: what an older version left there gets the shape that this version works with.
 
-Tables that a build makes anew need none. The append-only ones do: forecasts.*_ledger and monitoring.run_history, promotions and
-degradations hold what cannot be made again. Version 0 is a warehouse without a table `migrations.applied`. To change state, append a
-`Migration`; one that has been released is never changed.
+The state (`STATE_TABLES`) holds what cannot be made again and has a database of its own, which is created here as well. The warehouse is
+made anew by every build; its migrations bring over the state that older versions kept in it. Version 0 is a database without a table
+`migrations.applied`. To change a table of the state, append to `STATE_MIGRATIONS`; a migration that has been released is never changed.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
@@ -34,7 +35,18 @@ class Migration:
 
 
 class MigrationError(ZlForecastError):
-    """The warehouse is not one that this version can work with, or could not be made one. It is as it was."""
+    """The database is not one that this version can work with, or could not be made one. It is as it was."""
+
+
+# by table the columns that name a row; of rows with the same key the first that was ever written stays
+STATE_TABLES = {
+    "forecasts.zl_forecast_ledger": ("as_of_date", "horizon_days", "model_version", "data_source"),
+    "forecasts.bucket_forecast_ledger": ("as_of_date", "bucket", "horizon_days", "data_source"),
+    "monitoring.run_history": ("bucket", "live_from", "trigger", "as_of_date", "data_source"),
+    "monitoring.promotions": ("bucket", "horizon_days", "live_from", "champion", "challenger", "data_source"),
+    "monitoring.degradations": ("bucket", "horizon_days", "state_since", "data_source"),
+    "monitoring.health_history": ("subject", "horizon_days", "week_ending", "data_source", "recorded_at"),
+}
 
 
 def mark_hindsight(con: duckdb.DuckDBPyConnection) -> None:
@@ -91,25 +103,106 @@ def mark_hindsight(con: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-MIGRATIONS = (Migration(1, "is_hindsight in both ledgers", mark_hindsight),)
+def move_state(con: duckdb.DuckDBPyConnection) -> None:
+    """The append-only tables of the warehouse go to the attached database `state`, with what health said last.
+
+    DuckDB writes to one database per transaction: the rows are written and committed on a cursor of its own, then the tables are dropped.
+    Where a build is killed in between, the next one does both again, and leaves out the rows whose key the state has.
+    """
+    found = [table for table in STATE_TABLES if _exists(con, *table.split("."))]
+    cursor = con.cursor()
+    with _transaction(cursor):
+        for table in found:
+            cursor.execute(f"insert into state.{table} by name from {table} as old where {_is_new(table)}")
+        if _exists(con, "monitoring", "model_health", {"is_newest", *HEALTH_COLUMNS}):
+            cursor.execute(
+                f"""
+                insert into state.monitoring.health_history by name
+                from (
+                    select {", ".join(HEALTH_COLUMNS)}, week_ending::timestamp as recorded_at
+                    from monitoring.model_health
+                    where is_newest
+                ) as old
+                where {_is_new("monitoring.health_history")}
+                """
+            )
+    for table in found:
+        con.execute(f"drop table {table}")
+
+
+def _is_new(table: str) -> str:
+    """Condition that the state has no row with the key of `old`."""
+    same = " and ".join(f"written.{name} is not distinct from old.{name}" for name in STATE_TABLES[table])
+    return f"not exists (from state.{table} as written where {same})"
+
+
+def create_state(con: duckdb.DuckDBPyConnection) -> None:
+    """The tables of the state, empty."""
+    con.execute(
+        """
+        create schema forecasts;
+        create schema monitoring;
+        create table forecasts.zl_forecast_ledger (
+            as_of_date date, horizon_days integer, model_version varchar, data_source varchar, horizon_code varchar, target_date date,
+            last_price double, p05 double, p10 double, p25 double, p50 double, p75 double, p90 double, p95 double, prob_up double,
+            ensemble_method varchar, fallback_reason varchar, combination_share double, buckets_used varchar, buckets_offered varchar,
+            verdict varchar, backtest_pinball_skill double, backtest_coverage_80 double, reference_p10 double, reference_p50 double,
+            reference_p90 double, regime varchar, is_hindsight boolean, made_at timestamp
+        );
+        create table forecasts.bucket_forecast_ledger (
+            as_of_date date, bucket varchar, horizon_days integer, data_source varchar, family varchar, fold_start date,
+            trained_until date, artifact_id varchar, horizon_code varchar, target_date date, last_price double, scale double, q10 double,
+            q50 double, q90 double, reference_q10 double, reference_q50 double, reference_q90 double, is_hindsight boolean,
+            made_at timestamp
+        );
+        create table monitoring.run_history (
+            bucket varchar, live_from date, action varchar, trigger varchar, reason varchar, n_fits bigint, n_to_train bigint,
+            trained_until date, as_of_date date, data_source varchar, planned_at timestamp
+        );
+        create table monitoring.promotions (
+            bucket varchar, horizon_days integer, live_from date, champion varchar, challenger varchar, is_promoted boolean,
+            reason varchar, n_common_rows bigint, champion_pinball_pct double, challenger_pinball_pct double, as_of_date date,
+            data_source varchar
+        );
+        create table monitoring.degradations (
+            bucket varchar, horizon_days integer, acted_on date, state_since date, evidence_from date, statistic double, reason varchar,
+            data_source varchar
+        );
+        create table monitoring.health_history (
+            subject varchar, horizon_days integer, week_ending date, data_source varchar, horizon_code varchar, champion varchar,
+            state varchar, state_since date, evidence_from date, statistic double, reason varchar, recorded_at timestamp
+        );
+        """
+    )
+
+
+HEALTH_COLUMNS = (
+    *("subject", "horizon_days", "week_ending", "data_source", "horizon_code", "champion"),
+    *("state", "state_since", "evidence_from", "statistic", "reason"),
+)
+MIGRATIONS = (
+    Migration(1, "is_hindsight in both ledgers", mark_hindsight),
+    Migration(2, "what cannot be made again moves to state.duckdb", move_state),
+)
+STATE_MIGRATIONS = (Migration(1, "tables of the state", create_state),)
 
 
 def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
-    """Bring a warehouse to the newest version. A fresh one starts there.
+    """Bring a database to the newest version.
 
     Each migration and its row in `migrations.applied` are one transaction, so one that was cut short has not happened.
 
     Parameters
     ----------
     con : DuckDBPyConnection
-        Of the warehouse, with nothing else at work on it.
+        Of the database, with nothing else at work on it; of a warehouse with the state attached as `state`.
     migrations : tuple of Migration
         In ascending order of version.
 
     Raises
     ------
     MigrationError
-        The warehouse was made by a newer version, or a migration failed.
+        The database was made by a newer version, or a migration failed.
     """
     path, is_fresh = con.execute(
         """
@@ -124,16 +217,9 @@ def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = 
     version = _version(con)
     if version > newest:
         raise MigrationError(
-            f"{path} is a warehouse of version {version}, made by a newer zl-forecast; this one knows versions up to {newest}. "
+            f"{path} is a database of version {version}, made by a newer zl-forecast; this one knows versions up to {newest}. "
             "Update zl-forecast, or point ZL_DATA_DIR to another folder. Nothing was changed."
         )
-    if version == newest:
-        return
-    if is_fresh:
-        with _transaction(con):
-            for migration in migrations:
-                _record(con, migration)
-        return
     for migration in migrations:
         if migration.version > version:
             try:
@@ -142,10 +228,11 @@ def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = 
                     _record(con, migration)
             except duckdb.Error as error:
                 raise MigrationError(
-                    f"{path}: migration {migration.version} ({migration.name}) failed and was undone: {error}. The warehouse is as it was. "
+                    f"{path}: migration {migration.version} ({migration.name}) failed and was undone: {error}. The database is as it was. "
                     "If the disk is full, free some space and build again; else go back to the version of zl-forecast that made it."
                 ) from error
-            print(f"Warehouse migrated to version {migration.version}: {migration.name}", flush=True)
+            if not is_fresh:
+                print(f"{Path(path).name} migrated to version {migration.version}: {migration.name}", flush=True)
 
 
 @contextmanager
@@ -174,9 +261,13 @@ def _record(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
     )
 
 
-def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str, columns: set[str] = frozenset()) -> bool:
+    """Whether the database of the connection has the table, with these columns."""
     found = con.execute(
-        "select count(*) from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ?",
+        """
+        select column_name from duckdb_columns()
+        where database_name = current_database() and schema_name = ? and table_name = ?
+        """,
         [schema, table],
-    )
-    return found.fetchone()[0] > 0
+    ).fetchall()
+    return bool(found) and columns <= {name for (name,) in found}

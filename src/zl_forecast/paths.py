@@ -16,6 +16,16 @@ def warehouse() -> Path:
     return data_dir() / "warehouse.duckdb"
 
 
+def tournament_warehouse() -> Path:
+    """The DuckDB file of the last `make tournament`."""
+    return data_dir() / "tournament" / "warehouse.duckdb"
+
+
+def state_beside(warehouse: Path) -> Path:
+    """The DuckDB file with what cannot be made again, beside the warehouse that can."""
+    return warehouse.with_name("state.duckdb")
+
+
 def serving_dir() -> Path:
     """Folder of the published snapshot: serving.duckdb, parquet/, report.html."""
     return data_dir() / "serving"

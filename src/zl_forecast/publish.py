@@ -26,10 +26,11 @@ from typing import TextIO
 import duckdb
 import pandas as pd
 
-from zl_forecast import fingerprint, report
+from zl_forecast import report
 from zl_forecast.errors import ZlForecastError
-from zl_forecast.inventory import difference, inventory, is_digest, kind_of
 from zl_forecast.paths import serving_dir
+from zl_forecast.store import fingerprint
+from zl_forecast.store.inventory import difference, inventory, is_digest, kind_of
 
 SNAPSHOTS_KEPT = 3  # a reader of Parquet files opens them one by one: the folder must outlive the switch
 HASHED_DECIMALS = 9

@@ -1,7 +1,7 @@
 """The past as if live: walks through the landing data day by day and builds each time on what was public by then.
 
-Everything is kept below `<ZL_DATA_DIR>/replay/<from>_<to>_<step>…`: a landing folder that ends with the current step, and a warehouse
-whose ledger, plan history and health fill up as they would have done. The user's own ledger and warehouse are not touched. Finished
+Everything is kept below `<ZL_DATA_DIR>/replay/<from>_<to>_<step>…`: a landing folder that ends with the current step, a warehouse, and a
+state whose ledger, plan history and health fill up as they would have done. The user's own warehouse and state are not touched. Finished
 steps are on record, so a replay that was stopped goes on; a step that was cut short is repeated, since a build may be repeated.
 
 What it cannot know: a source file has each bar as it stands today, so that a bar corrected later is seen corrected.
@@ -27,12 +27,12 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from zl_forecast import settings
-from zl_forecast.databases import open_database
+from zl_forecast.databases import open_warehouse
 from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
 from zl_forecast.health import told
 from zl_forecast.landing import TABLES, Landing, find_landing
 from zl_forecast.landing.folder import SIMULATED_MARKER
-from zl_forecast.paths import data_dir
+from zl_forecast.paths import data_dir, state_beside
 
 # what operating needs, with all it rests on; nothing of the page, the paths or the published snapshot
 SELECT = (
@@ -43,6 +43,7 @@ SELECT = (
     "+run_plan",
     "+run_history",
     "+degradations",
+    "+health_history",
     "+bucket_forecast_ledger",
     "+promotions",
 )
@@ -54,6 +55,7 @@ KNOWN_FROM = {
     "curve_daily": "as_of_date",
 }
 WARM_UP_SESSIONS = 60  # of ZL, before the first row of a mart
+WAY_OUT = "Run `make replay`."
 HISTORY_SESSIONS = WARM_UP_SESSIONS + settings.FIRST_TRAIN_SESSIONS + 252  # as walk_forward asks for
 
 
@@ -176,8 +178,8 @@ def replay(
     _write(work.folder / "report.md", text)
     print(f"\n{text}")
     print(
-        f"Next: query {work.warehouse} (read-only): forecasts.zl_forecast_ledger, forecasts.zl_forecast_accuracy,"
-        "\n      monitoring.run_history (every re-tournament with its reason), monitoring.model_health (week by week)."
+        f"Next: query {work.warehouse} (read-only): forecasts.zl_forecast_accuracy, monitoring.model_health (week by week);"
+        f"\n      {state_beside(work.warehouse)}: forecasts.zl_forecast_ledger, monitoring.run_history (every re-tournament with its reason)."
         f"\n      The same report: {work.folder / 'report.md'}"
         + (f"; the picture: {work.folder / 'replay.png'}" if drawn else "")
     )
@@ -338,11 +340,13 @@ def report(warehouse: Path, seconds: dict[date, float]) -> str:
     str
         Re-tournaments with their triggers, accuracy by horizon, coverage by quarter, fallbacks and health, wall time.
     """
-    with open_database(warehouse) as con:
+    with open_warehouse(WAY_OUT, warehouse) as con:
         source = _source(con)
-        history = _rows(con, "monitoring.run_history", "where data_source = ? order by as_of_date, bucket", source)
+        history = _rows(
+            con, "state.monitoring.run_history", "where data_source = ? order by as_of_date, bucket", source
+        )
         ledger = _rows(
-            con, "forecasts.zl_forecast_ledger", "where data_source = ? order by as_of_date, horizon_days", source
+            con, "state.forecasts.zl_forecast_ledger", "where data_source = ? order by as_of_date, horizon_days", source
         )
         due = _rows(con, "forecasts.zl_forecast_accuracy", "order by as_of_date, horizon_days")
         health = _rows(con, "monitoring.model_health", "where is_newest order by subject, horizon_days")
@@ -389,9 +393,9 @@ def draw(warehouse: Path, to: Path) -> bool:
     """
     from matplotlib.figure import Figure
 
-    with open_database(warehouse) as con:
+    with open_warehouse(WAY_OUT, warehouse) as con:
         due = _rows(con, "forecasts.zl_forecast_accuracy", "order by target_date, as_of_date")
-        history = _rows(con, "monitoring.run_history", "where data_source = ? order by as_of_date", _source(con))
+        history = _rows(con, "state.monitoring.run_history", "where data_source = ? order by as_of_date", _source(con))
     if due.empty:
         to.unlink(missing_ok=True)
         return False
@@ -549,7 +553,7 @@ def _table(frame: pd.DataFrame) -> str:
 
 def _source(con: duckdb.DuckDBPyConnection) -> str:
     """The market that the newest forecast is of: append-only tables keep what was made of another one before."""
-    return con.sql("select arg_max(data_source, made_at) from forecasts.zl_forecast_ledger").fetchone()[0]
+    return con.sql("select arg_max(data_source, made_at) from state.forecasts.zl_forecast_ledger").fetchone()[0]
 
 
 def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str, *values: str) -> pd.DataFrame:
@@ -563,7 +567,7 @@ def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str, *values: str) -
 def _actions(warehouse: Path) -> str:
     """What the last step did, for the progress bar."""
     try:
-        with open_database(warehouse) as con:
+        with open_warehouse(WAY_OUT, warehouse) as con:
             plan = _rows(con, "monitoring.run_plan", "")
     except DatabaseInUse:  # the same replay runs elsewhere
         raise

@@ -56,7 +56,7 @@ def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
         for row in board[board["is_published"]].itertuples()
     )
     return f"""<p>At each horizon the least costly method, the one with the least to learn, is published of those in the model confidence set
-whose score stands above the reference's (by var ensemble_min_gain); where there is none, the reference alone, and as a fallback while
+whose score stands above the reference's (by ensemble_min_gain); where there is none, the reference alone, and as a fallback while
 the calibration of the published line has failed. In the set are the methods whose losses cannot be told from the best one's.</p>
 <p>The percentage by which a method's pinball loss lies below the reference's, on all matured out-of-sample rows; blue is better,
 orange worse, in full colour from {FULL_COLOUR:.0%} on. Below it, the coverage of P10 to P90 (nominal 80 %) and the width of that

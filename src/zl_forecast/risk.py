@@ -12,12 +12,14 @@ from scipy.special import ndtri
 
 from zl_forecast import distribution, settings
 from zl_forecast.errors import ZlForecastError
+from zl_forecast.store import stored
 
 PRICE_COLUMNS = tuple(f"p{round(100 * level):02d}" for level in settings.QUANTILE_LEVELS)
 TAILS = (0.95, 0.99)
 ORIGIN_COLUMNS = ["as_of_date", "horizon_days", "horizon_code", "target_date", "last_price", "data_source"]
 
 
+@stored
 def sample_paths(forecast: pd.DataFrame) -> pd.DataFrame:
     """Monte Carlo paths of the daily close, told at the forecast's horizons.
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import duckdb
 import pandas as pd
 
-from zl_forecast import artifacts
 from zl_forecast.errors import ZlForecastError, printable
+from zl_forecast.store import artifacts
 
 WAY_OUT = "Run `make plan`."
 
@@ -39,7 +39,7 @@ def print_plan(con: duckdb.DuckDBPyConnection) -> None:
     Parameters
     ----------
     con : DuckDBPyConnection
-        The warehouse.
+        The warehouse, with the state.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def _degraded(con: duckdb.DuckDBPyConnection) -> str:
             semi join monitoring.run_plan as plan
                 on plan.bucket = health.subject
                 and plan.data_source = health.data_source
-            anti join monitoring.degradations as acted
+            anti join state.monitoring.degradations as acted
                 on acted.bucket = health.subject
                 and acted.horizon_days = health.horizon_days
                 and acted.state_since = health.state_since

@@ -5,7 +5,8 @@ import pandas as pd
 
 from zl_forecast import settings
 from zl_forecast.scoring import diebold_mariano
-from zl_forecast.tournament.fit import KEY
+from zl_forecast.store import stored
+from zl_forecast.tournament.contest import KEY
 
 PUBLISHED = "published"
 REFERENCE = "reference"
@@ -21,6 +22,7 @@ FAMILY_COLUMNS = {
 }
 
 
+@stored
 def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Test every input and the published line against the reference, each on its own out-of-fold rows.
 
@@ -63,6 +65,7 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@stored
 def family_verdicts(forecasts: pd.DataFrame) -> pd.DataFrame:
     """Test every family of every bucket against the bucket's reference, on the rows that both forecast.
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from zl_forecast.databases import open_warehouse
 from zl_forecast.families.lookback import lookback_columns
 from zl_forecast.landing import TABLES, LandingFolder, read_table
 from zl_forecast.sample import simulate, write_landing
@@ -169,8 +170,8 @@ def repeated(build: DbtResult, landing: Path, to: Path) -> Path:
 
 
 def read(warehouse: Path, query: str) -> pa.Table:
-    """Rows of a query on a warehouse that nobody writes to."""
-    with duckdb.connect(str(warehouse), read_only=True) as con:
+    """Rows of a query on a warehouse that nobody writes to; the state beside it is the database `state`."""
+    with open_warehouse("", warehouse) as con:
         return con.sql(query).to_arrow_table()
 
 

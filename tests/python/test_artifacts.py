@@ -1,6 +1,7 @@
 """Finished work on disk: found again when it is whole, refused when anything about it changed."""
 
 import errno
+import json
 import os
 import pickle
 import re
@@ -13,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 
-from zl_forecast import artifacts, fingerprint
 from zl_forecast.errors import ZlForecastError
+from zl_forecast.store import artifacts, fingerprint, write_table
 
 
 @pytest.fixture(autouse=True)
@@ -219,11 +220,15 @@ def test_an_empty_folder_that_was_written_is_part_of_the_artifact():
     assert artifacts.look_up("abc").refused == "files missing or added: logs"
 
 
-def test_another_version_of_a_library_is_refused_and_named(monkeypatch, capsys):
+def test_another_version_of_a_library_is_refused_and_named(capsys):
     artifacts.write("abc", _fill)
-    monkeypatch.setattr(artifacts, "library_versions", lambda: {**fingerprint.library_versions(), "xgboost": "0.1"})
+    assert json.loads(artifacts.entries()["library_versions"].item()) == fingerprint.library_versions()
+    now = fingerprint.version_of("xgboost")
+    artifacts.write("abc", _fill, versions={"xgboost": "0.1", "numpy": fingerprint.version_of("numpy"), "gone": "1.0"})
     assert artifacts.find("abc") is None
-    assert f"xgboost {fingerprint.library_versions()['xgboost']}, now 0.1" in capsys.readouterr().out
+    assert (
+        f"written with other library versions: xgboost 0.1, now {now}, gone 1.0, now absent" in capsys.readouterr().out
+    )
 
 
 def test_a_folder_that_nobody_entered_is_refused(capsys):
@@ -380,7 +385,7 @@ def test_what_nobody_used_is_removed_with_its_entry_and_what_is_used_stays():
     for folder in (old, used):
         _aged(folder, 101)
     _aged(young, 99)
-    artifacts.remember("table", pd.DataFrame({"a": [1]}))
+    write_table("table", pd.DataFrame({"a": [1]}))
     _aged(artifacts.artifacts_dir() / "table", 4)
     assert artifacts.find("used")
     assert artifacts.prune() == 2
@@ -397,13 +402,6 @@ def test_what_an_interrupted_write_left_is_removed_after_a_day():
         _aged(root / name, days)
     assert artifacts.prune() == 2
     assert [f.name for f in root.iterdir() if f.is_dir()] == [".writing-now"]
-
-
-def test_a_table_is_remembered_as_it_was():
-    table = pd.DataFrame({"a": ["x", None], "b": [0.1, float("nan")], "c": pd.to_datetime(["2020-01-01", None])})
-    assert artifacts.remembered("abc") is None
-    artifacts.remember("abc", table)
-    pd.testing.assert_frame_equal(artifacts.remembered("abc"), table)
 
 
 @pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt])

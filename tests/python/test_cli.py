@@ -15,10 +15,11 @@ import test_report_ensemble as ensemble
 from conftest import listing
 from dbt_common.exceptions import DbtRuntimeError
 
-from zl_forecast import artifacts, cli, replay
+from zl_forecast import cli, replay
 from zl_forecast.databases import open_database
 from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
-from zl_forecast.landing.plugin import Plugin
+from zl_forecast.state_plugin import Plugin
+from zl_forecast.store import artifacts
 
 EVIL = "\x1b[31mred\x1b]0;title\x07\r\n\u202eback\x9b2J"
 PLANNED_AT = "2021-03-16 20:00"
@@ -201,7 +202,9 @@ def test_while_a_build_runs_every_command_says_since_when_and_which_process(data
                 replayed()
         # dbt prints a DbtRuntimeError as a message, any other error as a traceback
         with pytest.raises(DbtRuntimeError, match=re.escape(said)):
-            Plugin("landing", {}).update_connection_config(SimpleNamespace(path=str(warehouse)), {})
+            Plugin("state", {"file": str(data_dir / "state.duckdb")}).update_connection_config(
+                SimpleNamespace(path=str(warehouse)), {}
+            )
     assert cli.main(["plan"]) == 0
 
 

@@ -1,15 +1,20 @@
 """The core forecaster on a simulated random walk: honest about the past, silent about the future."""
 
+import shutil
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from zl_forecast import core, settings, workers
 from zl_forecast.errors import TournamentError
+from zl_forecast.tournament import runner
 
 QUANTILES = list(settings.QUANTILE_COLUMNS)
 HORIZONS = (5, 20)
 SIGMA = 0.01
+COMPETITORS = ("autogluon_timeseries", "reference")
 
 
 def _market(n_sessions: int = 900, seed: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -42,21 +47,45 @@ def _targets(prices: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _run(prices: pd.DataFrame, targets: pd.DataFrame, folder, live_from=None) -> tuple[pd.DataFrame, list[str]]:
-    """Forecasts, and the blocks that were fitted for them."""
-    fitted = []
-    live_from = live_from or prices["as_of_date"].max().to_period("M").start_time
+class Jobs(list):
+    """What the runner has done, in its order: ('train' or 'forecast', contest and competitors)."""
 
-    def here(work, tasks):
+    @property
+    def trained(self) -> list[str]:
+        return [what for how, what in self if how == "train"]
+
+    @property
+    def forecast(self) -> list[str]:
+        return [what for how, what in self if how == "forecast"]
+
+
+@contextmanager
+def in_this_process(folder):
+    """The store is in a folder, and the runner's jobs are done here instead of in processes; yields them as `Jobs`."""
+    jobs = Jobs()
+
+    def here(work, tasks, limit, executor):
         for task in tasks:
-            fitted.append(str(task))
+            jobs.append((work.__name__.strip("_"), str(task)))
             yield task, work(task)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZL_DATA_DIR", str(folder))
         patch.setattr(workers, "run", here)
+        yield jobs
+
+
+def _run(prices: pd.DataFrame, targets: pd.DataFrame, folder) -> tuple[pd.DataFrame, Jobs]:
+    live_from = prices["as_of_date"].max().to_period("M").start_time
+    with in_this_process(folder) as jobs:
+        return core.run_core(prices, targets, pd.DataFrame({"live_from": [live_from]})), jobs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_model():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(core, "MODELS", {"Naive": {"n_jobs": 1}})
-        return core.run_core(prices, targets, pd.DataFrame({"live_from": [live_from]})), fitted
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -65,28 +94,55 @@ def market():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def store(tmp_path_factory):
+    """The store after `forecasts`. Read only."""
     return tmp_path_factory.mktemp("core")
 
 
 @pytest.fixture(scope="module")
-def forecasts(market, folder):
-    return _run(*market, folder)[0]
+def fitted_on():
+    """Log prices that AutoGluon was fitted on for `forecasts`, fold after fold."""
+    return []
 
 
-def _of(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:
-    return forecasts[forecasts["family"] == family].sort_values(["kind", *core.KEY], ignore_index=True)
+@pytest.fixture(scope="module")
+def forecasts(market, store, fitted_on):
+    def spy(log_prices, origins, length, original=core._items):
+        items = original(log_prices, origins, length)
+        if len(origins) == 1:  # the history that a predictor is fitted on; origins to forecast from are many
+            fitted_on.append(items["target"].to_numpy())
+        return items
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(core, "_items", spy)
+        return _run(*market, store)[0]
 
 
-def test_core_and_reference_forecast_every_row_of_every_block(market, forecasts):
+@pytest.fixture
+def again(forecasts, store, tmp_path):
+    """A function that runs the core again on other data, upon a copy of the store."""
+    copy = shutil.copytree(store, tmp_path / "again")
+    return lambda prices, targets: _run(prices, targets, copy)
+
+
+ROW = ["fold_type", *core.KEY]
+
+
+def _of(forecasts: pd.DataFrame, competitor: str) -> pd.DataFrame:
+    return forecasts[forecasts["competitor"] == competitor].sort_values(ROW, ignore_index=True)
+
+
+def test_core_and_reference_forecast_every_row_of_every_fold(market, forecasts):
     _, targets = market
     newest = targets["as_of_date"].dt.to_period("M") == targets["as_of_date"].max().to_period("M")
     history = (targets["as_of_date"] >= "2018-01-01") & ~newest
-    for family in ("autogluon_timeseries", "reference"):
-        own = _of(forecasts, family)
+    assert set(forecasts["subject"]) == {"core"}
+    for competitor in COMPETITORS:
+        own = _of(forecasts, competitor)
         assert len(own) == history.sum() + newest.sum()
-        assert not own.duplicated(["kind", *core.KEY]).any()
+        assert not own.duplicated(ROW).any()
         assert np.isfinite(own[QUANTILES]).all(axis=None)
+        assert set(own["status"]) == {"ok"}
 
 
 def test_quantiles_ascend(forecasts):
@@ -104,7 +160,7 @@ def test_the_band_of_a_random_walk_is_about_as_wide_as_it_should_be(market, fore
     assert 0.7 < inside < 0.9
 
 
-def test_reference_rows_are_the_centred_quantiles_of_what_had_matured_before_the_block(market, forecasts):
+def test_reference_rows_are_the_centred_quantiles_of_what_had_matured_before_the_fold(market, forecasts):
     _, targets = market
     own = _of(forecasts, "reference")
     for (until, horizon), rows in own.groupby(["trained_until", "horizon_days"]):
@@ -114,84 +170,85 @@ def test_reference_rows_are_the_centred_quantiles_of_what_had_matured_before_the
     assert (own["q50"] == 0).all()
 
 
-def test_prices_after_an_origin_change_nothing_in_its_forecasts(market, forecasts, folder):
+def test_prices_after_an_origin_change_nothing_in_its_forecasts(market, forecasts, again):
     prices, _ = market
-    origin = prices["as_of_date"].iloc[700]  # in the middle of a block
+    origin = prices["as_of_date"].iloc[700]  # in the middle of a fold
     shaken = prices.copy()
     later = shaken["as_of_date"] > origin
     shaken.loc[later, "close"] *= np.exp(np.random.default_rng(6).normal(0, 0.3, later.sum()))
-    again, _ = _run(shaken, _targets(shaken), folder)
-    for family in ("autogluon_timeseries", "reference"):
-        before, after = _of(forecasts, family), _of(again, family)
-        known = before["as_of_date"] <= origin
-        pd.testing.assert_frame_equal(
-            before.loc[known, [*core.KEY, *QUANTILES]], after.loc[known, [*core.KEY, *QUANTILES]]
-        )
-    assert not _of(forecasts, "autogluon_timeseries")[QUANTILES].equals(_of(again, "autogluon_timeseries")[QUANTILES])
+    after, _ = again(shaken, _targets(shaken))
+    for competitor in COMPETITORS:
+        own = [_of(frame, competitor)[[*core.KEY, *QUANTILES]] for frame in (forecasts, after)]
+        known = own[0]["as_of_date"] <= origin
+        pd.testing.assert_frame_equal(own[0][known], own[1][known])
+    assert not own[0].equals(own[1])
 
 
-def test_the_fit_of_a_block_sees_no_price_of_the_block(monkeypatch, market, tmp_path):
-    prices, targets = market
-    histories = []
-
-    def spy(log_prices, origins, length, original=core._items):
-        items = original(log_prices, origins, length)
-        if len(origins) == 1:  # the history that a predictor is fitted on; origins to forecast from are many
-            histories.append(items["target"].to_numpy())
-        return items
-
-    monkeypatch.setattr(core, "_items", spy)
-    forecasts, fitted = _run(prices, targets, tmp_path)
-    starts = [start for start, _ in forecasts.groupby(["fold_start", "kind"], sort=True).groups]
-    assert len(histories) == len(fitted) == len(starts)
-    for start, history in zip(starts, histories, strict=True):
+def test_the_fit_of_a_fold_sees_no_price_of_the_fold(market, forecasts, fitted_on):
+    prices, _ = market
+    starts = [start for start, _ in forecasts.groupby(["fold_start", "fold_type"], sort=True).groups]
+    for start, history in zip(starts, fitted_on, strict=True):
         before = np.log(prices.loc[prices["as_of_date"] < start, "close"].to_numpy())
         np.testing.assert_array_equal(history, before)
 
 
-def test_a_second_call_fits_nothing_and_says_the_same(market, tmp_path):
-    forecasts, _ = _run(*market, tmp_path)
-    again, fitted = _run(*market, tmp_path)
-    assert fitted == []
-    pd.testing.assert_frame_equal(again, forecasts)
+def test_a_second_call_does_nothing_and_says_the_same(market, forecasts, again):
+    table, jobs = again(*market)
+    assert jobs == []
+    pd.testing.assert_frame_equal(table, forecasts)
 
 
-def test_a_new_session_makes_only_the_blocks_that_grow_again(market, forecasts, tmp_path):
-    prices, targets = _market(901)
-    pd.testing.assert_frame_equal(prices.head(900), market[0])
-    _run(*market, tmp_path)
-    again, fitted = _run(prices, targets, tmp_path)
-    assert fitted == ["core live 2019-06"]
-    before = _of(forecasts, "autogluon_timeseries")
-    after = _of(again, "autogluon_timeseries").merge(before[["kind", *core.KEY]], on=["kind", *core.KEY])
-    pd.testing.assert_frame_equal(before[[*core.KEY, *QUANTILES]], after[[*core.KEY, *QUANTILES]])
+def test_models_stay_where_rows_are_yet_to_come(forecasts, store):
+    has_model = {
+        (row.fold_type, row.fold_start.year, row.competitor): (
+            store / "artifacts" / row.fingerprint / runner.MODEL
+        ).exists()
+        for row in forecasts.drop_duplicates("fingerprint").itertuples()
+    }
+    folds = {("oof", 2018): False, ("oof", 2019): True, ("live", 2019): True}
+    assert has_model == {(*fold, competitor): stays for fold, stays in folds.items() for competitor in COMPETITORS}
 
 
-def test_a_new_session_alone_is_forecast_as_it_would_be_with_all_the_others(monkeypatch, market, tmp_path):
-    _run(*market, tmp_path / "grown")
+def test_new_sessions_are_forecast_by_the_models_as_they_are_and_as_if_they_had_always_been_there(
+    market, forecasts, again, tmp_path
+):
     prices, targets = _market(902)
-    seen = []
-    monkeypatch.setattr(
-        core, "_forecast", lambda task, original=core._forecast: seen.append(len(task.origins)) or original(task)
-    )
-    grown, _ = _run(prices, targets, tmp_path / "grown")
-    assert seen == [2]
+    pd.testing.assert_frame_equal(prices.head(900), market[0])
+    grown, jobs = again(prices, targets)
+    assert jobs == [("forecast", f"core live 2019-06 {' '.join(COMPETITORS)}")]
+    before = forecasts[[*ROW, "competitor", *QUANTILES]]
+    kept = grown.merge(before[[*ROW, "competitor"]], on=[*ROW, "competitor"])
+    pd.testing.assert_frame_equal(kept[before.columns], before)
     fresh, _ = _run(prices, targets, tmp_path / "fresh")
     pd.testing.assert_frame_equal(grown[[*core.KEY, *QUANTILES]], fresh[[*core.KEY, *QUANTILES]])
 
 
-def test_a_revised_price_is_forecast_from_again_wherever_it_was_seen(monkeypatch, market, tmp_path):
-    _run(*market, tmp_path)
-    revised = market[0].assign(close=market[0]["close"].where(market[0].index != 880, 44.0))
-    seen = {}
-    monkeypatch.setattr(
-        core,
-        "_forecast",
-        lambda task, original=core._forecast: seen.update({str(task): task.origins}) or original(task),
-    )
-    _run(revised, _targets(revised), tmp_path)
-    # the live block begins after the revised session and is fitted on it
-    assert seen == {"core oof 2019-01": tuple(range(880, 890)), "core live 2019-06": tuple(range(890, 900))}
+def test_a_revised_price_is_forecast_from_again_wherever_it_was_seen(market, again, tmp_path):
+    prices = market[0].assign(close=market[0]["close"].where(market[0].index != 880, 44.0))
+    table, jobs = again(prices, _targets(prices))
+    # the live fold begins after the revised session: both are fitted on it
+    assert jobs.trained == [f"core live 2019-06 {name}" for name in COMPETITORS]
+    assert jobs.forecast == ["core oof 2019-01 autogluon_timeseries", f"core live 2019-06 {' '.join(COMPETITORS)}"]
+    fresh, _ = _run(prices, _targets(prices), tmp_path / "fresh")
+    pd.testing.assert_frame_equal(table[[*core.KEY, *QUANTILES]], fresh[[*core.KEY, *QUANTILES]])
+
+
+@pytest.mark.parametrize("step", [core.FIT, core.FORECAST], ids=["fit", "forecast"])
+def test_where_autogluon_fails_its_rows_say_why_and_the_reference_stands(
+    monkeypatch, market, forecasts, tmp_path, step
+):
+    def fails(contest, folder):
+        raise RuntimeError("AutoGluon did not fit Naive")
+
+    if step is core.FORECAST:
+        monkeypatch.setitem(core.FIT, "autogluon_timeseries", lambda contest, folder: {"fit_seconds": 0.0})
+    monkeypatch.setitem(step, "autogluon_timeseries", fails)
+    table, _ = _run(*market, tmp_path)
+    failed = _of(table, "autogluon_timeseries")
+    assert set(failed["status"]) == {"failed"}
+    assert set(failed["reason"]) == {"RuntimeError: AutoGluon did not fit Naive"}
+    assert failed[QUANTILES].isna().all(axis=None)
+    pd.testing.assert_frame_equal(_of(table, "reference")[QUANTILES], _of(forecasts, "reference")[QUANTILES])
 
 
 def test_a_history_too_short_is_refused(market, tmp_path):

@@ -78,8 +78,8 @@ def test_half_of_the_prior_is_the_references_however_many_others_there_are():
 
 def test_planted_weights_are_recovered():
     rng = np.random.default_rng(3)
-    a, b, wrong = rng.standard_normal((3, 2000))
-    z = 0.7 * a + 0.3 * b + 0.5 * rng.standard_normal(2000)
+    a, b, wrong = rng.standard_normal((3, 1000))
+    z = 0.7 * a + 0.3 * b + 0.5 * rng.standard_normal(1000)
     rows = rows_of(z, reference=(0.0, 0.5), a=(a, 0.5), b=(b, 0.5), wrong=(wrong, 0.5))
     weights = QuantileRegressionAveraging().fit(rows).weights(rows)[0]
     assert weights == pytest.approx([0, 0.7, 0.3, 0], abs=0.04)

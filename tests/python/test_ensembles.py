@@ -1,6 +1,7 @@
-"""The ensemble methods, what is done to every combination, and that no block knows what came later."""
+"""The ensemble methods, what is done to every combination, and that no fold knows what came later."""
 
 import json
+import shutil
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,24 +12,26 @@ import pandas as pd
 import pytest
 import torch
 from scipy import stats
+from test_core import Jobs, in_this_process
 
-from zl_forecast import fingerprint, settings, workers
+from zl_forecast import settings
 from zl_forecast.ensembles import EnsembleMethod, Rows
 from zl_forecast.ensembles.equal_weights import EqualWeights
 from zl_forecast.ensembles.reference_alone import ReferenceAlone
 from zl_forecast.ensembles.shrinkage import PRIOR_SHARE, share_of_combination
 from zl_forecast.ensembles.stacking import Stacking
-from zl_forecast.ensembles.tournament import QUANTILES, run_ensembles
+from zl_forecast.ensembles.tournament import KEY, QUANTILES, run_ensembles
 from zl_forecast.ensembles.weighted_ensemble import WeightedEnsemble
 from zl_forecast.errors import TournamentError
 from zl_forecast.scoring import pinball
-from zl_forecast.tournament.fit import KEY
+from zl_forecast.store import fingerprint
 
 NORMAL = stats.norm.ppf(settings.QUANTILE_LEVELS)
 SCORED = [settings.QUANTILE_LEVELS.index(level) for level in settings.SCORED_LEVELS]
 HORIZONS = (5, 20)
 PROJECT = Path(__file__).parents[2]
 QUICK = ("reference_alone", "equal_weights", "weighted_ensemble", "dynamic_model_averaging", "conformal")
+FITTED_ONCE = ("reference_alone", "equal_weights", "weighted_ensemble")
 FITTED = ("weighted_ensemble", "dynamic_model_averaging")  # of these the ones that need matured rows
 
 
@@ -121,11 +124,14 @@ def test_weighted_ensemble_can_use_more_inputs_than_two():
     assert len([w for w in weights.values() if w > 0.1]) >= 3
 
 
-def test_stacking_beats_two_inputs_that_each_carry_half_of_the_signal():
+def test_stacking_beats_two_inputs_that_each_carry_half_of_the_signal_and_does_so_when_loaded(tmp_path):
     centres = {"first": lambda f, s: f, "second": lambda f, s: s}
     rows, new = _rows(3000, 8, **centres), _rows(1000, 9, **centres)
-    stacked = np.sort(Stacking().fit(rows).predict(new), axis=1)
+    method = Stacking().fit(rows)
+    stacked = np.sort(method.predict(new), axis=1)
     assert stacked.shape == (1000, len(QUANTILES))
+    method.save(tmp_path)
+    np.testing.assert_array_equal(np.sort(Stacking.load(tmp_path).predict(new), axis=1), stacked)
     assert _loss(new.z, stacked) < min(_loss(new.z, new.input(name)) for name in new.inputs)
 
 
@@ -170,44 +176,41 @@ def test_a_worse_combination_and_an_equal_one_keep_only_what_is_left_of_the_prio
 # ---------- the tournament
 
 
-def _market(seed: int = 13, years: tuple[int, ...] = (2018, 2019, 2020)) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A good, a bad and the reference input over three yearly blocks and a live month; and targets."""
+GAP = "2019-06-13"
+STARTS = [pd.Timestamp(day) for day in ("2018-01-01", "2018-07-01", "2019-01-01", "2019-06-01")]  # the last is live
+END = "2019-06-18"
+
+
+def _market(seed: int = 13) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A good, a bad and the reference input over three folds of half a year and a live month; and targets."""
     rng = np.random.default_rng(seed)
-    days = pd.bdate_range("2016-01-04", f"{years[-1]}-12-18")
+    days = pd.bdate_range("2017-11-01", END)
     beyond = days.append(pd.bdate_range(days[-1], periods=max(HORIZONS) + 1)[1:])
     targets, inputs = [], []
     for horizon in HORIZONS:
         signal, noise = rng.standard_normal((2, len(days)))
         is_matured = np.arange(len(days)) < len(days) - horizon
         frame = pd.DataFrame(
-            {
-                "as_of_date": days,
-                "horizon_days": horizon,
-                "target_date": beyond[horizon : horizon + len(days)],
-            }
+            {"as_of_date": days, "horizon_days": horizon, "target_date": beyond[horizon : horizon + len(days)]}
         )
         targets.append(frame.assign(z=np.where(is_matured, signal + 0.5 * noise, np.nan), is_matured=is_matured))
-        live = pd.Timestamp(years[-1], 12, 1)
-        blocks = [("oof", pd.Timestamp(year, 1, 1), frame["as_of_date"].dt.year == year) for year in years]
-        for kind, start, tested in [*blocks, ("live", live, frame["as_of_date"] >= live)]:
+        for start, end in zip(STARTS, [*STARTS[1:], pd.Timestamp("2020-01-01")], strict=True):
+            kind, tested = "live" if start == STARTS[-1] else "oof", (days >= start) & (days < end)
             until = days[days < start][-settings.EMBARGO_SESSIONS]
-            for name, centre, spread in (
-                ("reference", 0 * signal, 1.1),
-                ("good", signal, 0.5),
-                ("bad", -signal, 0.5),
-            ):
+            for name, centre, spread in (("reference", 0 * signal, 1.1), ("good", signal, 0.5), ("bad", -signal, 0.5)):
                 part = frame.loc[tested, KEY].assign(input=name, kind=kind, fold_start=start, trained_until=until)
-                part[QUANTILES] = centre[tested.to_numpy(), None] + spread * NORMAL
+                part[QUANTILES] = centre[tested, None] + spread * NORMAL
                 inputs.append(part)
     return pd.concat(inputs, ignore_index=True), pd.concat(targets, ignore_index=True)
 
 
+# a class that cannot be pickled, and has something to learn
 FACTORY = """
-from zl_forecast.ensembles.equal_weights import EqualWeights
+from zl_forecast.ensembles.weighted_ensemble import WeightedEnsemble
 
 
 def make(shift):
-    class Shifted(EqualWeights):
+    class Shifted(WeightedEnsemble):
         def predict(self, rows):
             return super().predict(rows) + shift
 
@@ -243,6 +246,11 @@ class _Undecided(EqualWeights):
         return np.full((len(rows), len(rows.inputs)), np.nan)
 
 
+class _Gapped(EqualWeights):
+    def predict(self, rows):
+        return np.where((rows.as_of_date == np.datetime64(GAP))[:, None], [np.nan] * 6 + [1.0], super().predict(rows))
+
+
 class _Unfinished(EnsembleMethod):
     def predict(self, rows):
         return rows.quantiles.mean(axis=1)
@@ -273,7 +281,7 @@ class _Witness(EqualWeights):
     """Writes down what it is shown."""
 
     learns_daily = True
-    seen: list = []  # noqa: RUF012  one list for all blocks
+    seen: list = []  # noqa: RUF012  one list for all folds
 
     def fit(self, rows):
         self._known = [rows]
@@ -301,20 +309,10 @@ def _registry(methods) -> pd.DataFrame:
     return seed.loc[list(methods)].reset_index()
 
 
-def _run(inputs, targets, folder, methods=QUICK):
-    """Forecasts, and the blocks that were fitted for them."""
-    fitted = []
-
-    def here(work, tasks):
-        for task in tasks:
-            fitted.append(str(task))
-            yield task, work(task)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZL_DATA_DIR", str(folder))
-        patch.setattr(workers, "run", here)
-        registry = methods if isinstance(methods, pd.DataFrame) else _registry(methods)
-        return run_ensembles(inputs, targets, registry), fitted
+def _run(inputs, targets, folder, methods=QUICK) -> tuple[pd.DataFrame, Jobs]:
+    registry = methods if isinstance(methods, pd.DataFrame) else _registry(methods)
+    with in_this_process(folder) as jobs:
+        return run_ensembles(inputs, targets, registry), jobs
 
 
 @pytest.fixture(scope="module")
@@ -332,15 +330,16 @@ def forecasts(market, folder):
     return _run(*market, folder)[0]
 
 
-def _block(forecasts, kind, year, method=None):
-    rows = forecasts[(forecasts["kind"] == kind) & (forecasts["fold_start"].dt.year == year)]
-    return (rows if method is None else rows[rows["ensemble_method"] == method]).reset_index(drop=True)
+def _fold(forecasts: pd.DataFrame, number: int, method: str | None = None) -> pd.DataFrame:
+    """Rows of a fold of `STARTS`, by its number."""
+    rows = forecasts[forecasts["fold_start"] == STARTS[number]]
+    return (rows if method is None else rows[rows["competitor"] == method]).reset_index(drop=True)
 
 
-def test_every_method_forecasts_every_row_of_every_block_once(market, forecasts):
+def test_every_method_forecasts_every_row_of_every_fold_once(market, forecasts):
     rows = market[0][market[0]["input"] == "reference"]
-    assert not forecasts.duplicated(["ensemble_method", "kind", *KEY]).any()
-    assert (forecasts.groupby("ensemble_method").size() == len(rows)).all()
+    assert not forecasts.duplicated(["competitor", "fold_type", *KEY]).any()
+    assert (forecasts.groupby("competitor").size() == len(rows)).all()
 
 
 def test_final_quantiles_ascend_and_prob_up_is_what_they_say(forecasts):
@@ -353,27 +352,25 @@ def test_final_quantiles_ascend_and_prob_up_is_what_they_say(forecasts):
     assert (done.loc[done["q95"] < 0, "prob_up"] < 0.05).all()
 
 
-def test_too_few_matured_rows_step_a_method_aside_in_the_first_block_only(forecasts):
+def test_too_few_matured_rows_skip_a_method_in_the_first_fold_only(forecasts):
     for method in FITTED:
-        own = forecasts[forecasts["ensemble_method"] == method]
-        first = own["fold_start"] == "2018-01-01"
-        assert set(own.loc[first, "status"]) == {"stepped_aside"}
+        own = forecasts[forecasts["competitor"] == method]
+        first = own["fold_start"] == STARTS[0]
+        assert set(own.loc[first, "status"]) == {"skipped"}
         assert own.loc[first, "reason"].str.contains("0 matured rows at this horizon, 100 are needed").all()
         assert own.loc[first, QUANTILES].isna().all(axis=None)
         assert set(own.loc[~first, "status"]) == {"ok"}
 
 
-def test_the_first_block_publishes_half_of_a_combination_and_later_ones_what_it_has_earned(forecasts):
-    assert (_block(forecasts, "oof", 2018, "equal_weights")["share"] == PRIOR_SHARE).all()
-    assert (_block(forecasts, "oof", 2020, "weighted_ensemble")["share"] > 0.6).all()
-    assert (forecasts.loc[forecasts["ensemble_method"] == "conformal", "share"] == 1).all()
+def test_the_first_fold_publishes_half_of_a_combination_and_later_ones_what_it_has_earned(forecasts):
+    assert (_fold(forecasts, 0, "equal_weights")["share"] == PRIOR_SHARE).all()
+    assert (_fold(forecasts, 2, "weighted_ensemble")["share"] > 0.6).all()
+    assert (forecasts.loc[forecasts["competitor"] == "conformal", "share"] == 1).all()
 
 
 def test_final_quantiles_are_the_blend(market, forecasts):
     inputs, _ = market
-    own = _block(forecasts, "oof", 2019, "equal_weights").merge(
-        inputs[inputs["kind"] == "oof"], on=KEY, suffixes=("", "_in")
-    )
+    own = _fold(forecasts, 1, "equal_weights").merge(inputs[inputs["kind"] == "oof"], on=KEY, suffixes=("", "_in"))
     stacked = own.pivot_table(index=KEY, columns="input", values="q90_in")
     final, share = (own.groupby(KEY)[name].first() for name in ("q90", "share"))
     np.testing.assert_allclose(final, share * stacked.mean(axis=1) + (1 - share) * stacked["reference"])
@@ -381,35 +378,35 @@ def test_final_quantiles_are_the_blend(market, forecasts):
 
 def test_weights_are_told_for_every_day_and_move_where_a_method_learns_daily(forecasts):
     for method, learns_daily in (("weighted_ensemble", False), ("dynamic_model_averaging", True)):
-        block = _block(forecasts, "oof", 2020, method)
-        weights = block.loc[block["horizon_days"] == 5, "weights"].map(json.loads)
+        fold = _fold(forecasts, 2, method)
+        weights = fold.loc[fold["horizon_days"] == 5, "weights"].map(json.loads)
         assert weights.map(lambda told: sum(told.values())).to_numpy() == pytest.approx(1, abs=0.002)
         assert (weights.map(str).nunique() > 1) == learns_daily
-    assert set(_block(forecasts, "oof", 2020, "conformal")["weights"]) == {"{}"}
+    assert set(_fold(forecasts, 2, "conformal")["weights"]) == {"{}"}
 
 
 def test_a_method_that_feeds_on_another_starts_from_its_finished_forecasts(forecasts):
     first = [
-        _block(forecasts, "oof", 2018, method).query("as_of_date < '2018-01-08'")[QUANTILES]
+        _fold(forecasts, 0, method).query("as_of_date < '2018-01-08'")[QUANTILES]
         for method in ("equal_weights", "conformal")
     ]
     np.testing.assert_allclose(first[0], first[1])  # no outcome is known in the first week
-    later = [_block(forecasts, "oof", 2020, method)[QUANTILES] for method in ("equal_weights", "conformal")]
+    later = [_fold(forecasts, 2, method)[QUANTILES] for method in ("equal_weights", "conformal")]
     assert np.abs(later[0].to_numpy() - later[1].to_numpy()).max() > 0.01
 
 
-def test_a_method_that_feeds_on_one_that_stepped_aside_does_so_too(market, tmp_path):
+def test_a_method_whose_base_was_skipped_is_skipped_too(market, tmp_path):
     methods = ("reference_alone", "quantile_regression_averaging", "conformal_qra")
     result, _ = _run(*market, tmp_path, methods)
-    own = result[result["ensemble_method"] == "conformal_qra"]
-    first = own["fold_start"] == "2018-01-01"
+    own = result[result["competitor"] == "conformal_qra"]
+    first = own["fold_start"] == STARTS[0]
     assert set(own.loc[first, "reason"]) == {"quantile_regression_averaging has no forecast of this row"}
-    assert set(own.loc[first, "status"]) == {"stepped_aside"}
+    assert set(own.loc[first, "status"]) == {"skipped"}
     assert set(own.loc[~first, "status"]) == {"ok"}
-    assert not own.duplicated(["kind", *KEY]).any()
+    assert not own.duplicated(["fold_type", *KEY]).any()
 
 
-CUT = pd.Timestamp("2020-07-01")
+CUT = pd.Timestamp("2019-04-01")
 
 
 @pytest.fixture(scope="module")
@@ -426,64 +423,62 @@ def before_and_after(market, tmp_path_factory):
 @pytest.mark.parametrize("method", pd.read_csv(PROJECT / "seeds/ensemble_methods.csv")["ensemble_method"])
 def test_no_forecast_of_any_method_depends_on_an_outcome_that_lay_ahead_of_its_origin(before_and_after, method):
     before, after = (
-        table[table["ensemble_method"] == method].sort_values(["kind", *KEY], ignore_index=True)
+        table[table["competitor"] == method].sort_values(["fold_type", *KEY], ignore_index=True)
         for table in before_and_after
     )
-    columns = ["kind", *KEY, *QUANTILES, "prob_up", "share", "weights", "status"]
-    # a live block begins in December and may know all that came before it
-    blind = (before["as_of_date"] < CUT) & (before["kind"] == "oof")
+    columns = ["fold_type", *KEY, *QUANTILES, "prob_up", "share", "weights", "status"]
+    # a live fold begins in June and may know all that came before it
+    blind = (before["as_of_date"] < CUT) & (before["fold_type"] == "oof")
     pd.testing.assert_frame_equal(before.loc[blind, columns], after.loc[blind, columns], check_exact=True)
     if method != "reference_alone":
-        live = before["kind"] == "live"
+        live = before["fold_type"] == "live"
         assert not before.loc[live, QUANTILES].equals(after.loc[live, QUANTILES])  # it was felt in the end
 
 
-def test_what_had_not_matured_before_a_blocks_fit_changes_nothing_in_it(market, forecasts, tmp_path):
+@pytest.fixture(scope="module")
+def fitted_once(forecasts):
+    """Of the methods that learn nothing within a fold."""
+    return forecasts[forecasts["competitor"].isin(FITTED_ONCE)]
+
+
+def test_what_had_not_matured_before_a_folds_fit_changes_nothing_in_it(market, fitted_once, tmp_path):
     inputs, targets = market
-    until = _block(forecasts, "oof", 2020)["trained_until"].iloc[0]
     shaken = targets.copy()
-    late = shaken["target_date"] >= until
+    late = shaken["target_date"] >= _fold(fitted_once, 2)["trained_until"].iloc[0]
     shaken.loc[late, "z"] = -4 * shaken.loc[late, "z"] + 2
-    again, _ = _run(inputs, shaken, tmp_path)
-    pd.testing.assert_frame_equal(
-        _fitted_once(_block(forecasts, "oof", 2020)), _fitted_once(_block(again, "oof", 2020)), check_exact=True
-    )
-    live = [_block(frame, "live", 2020)[[*QUANTILES, "share"]] for frame in (forecasts, again)]
-    assert not live[0].equals(live[1])  # the shaking was felt where it should be
+    again, _ = _run(inputs, shaken, tmp_path, FITTED_ONCE)
+    pd.testing.assert_frame_equal(_comparable(_fold(fitted_once, 2)), _comparable(_fold(again, 2)), check_exact=True)
+    assert not _comparable(_fold(fitted_once, 3)).equals(_comparable(_fold(again, 3)))  # it was felt where it should be
 
 
-def test_the_newest_rows_that_had_matured_do_change_the_block(market, forecasts, tmp_path):
+def test_the_newest_rows_that_had_matured_do_change_the_fold(market, fitted_once, tmp_path):
     inputs, targets = market
-    until = _block(forecasts, "oof", 2020)["trained_until"].iloc[0]
+    until = _fold(fitted_once, 2)["trained_until"].iloc[0]
     shaken = targets.copy()
     newest = shaken["target_date"].between(until - pd.DateOffset(days=60), until, inclusive="left")
     shaken.loc[newest, "z"] = -4 * shaken.loc[newest, "z"] + 2
-    again, _ = _run(inputs, shaken, tmp_path)
-    assert not _comparable(_block(forecasts, "oof", 2020)).equals(_comparable(_block(again, "oof", 2020)))
+    again, _ = _run(inputs, shaken, tmp_path, FITTED_ONCE)
+    assert not _comparable(_fold(fitted_once, 2)).equals(_comparable(_fold(again, 2)))
 
 
-def _fitted_once(block: pd.DataFrame) -> pd.DataFrame:
-    return _comparable(block[block["ensemble_method"].isin(["equal_weights", "weighted_ensemble"])])
+def _comparable(fold: pd.DataFrame) -> pd.DataFrame:
+    return fold.drop(columns=["fit_seconds", "score_seconds", "fingerprint"])
 
 
-def _comparable(block: pd.DataFrame) -> pd.DataFrame:
-    return block.drop(columns=["fit_seconds", "score_seconds", "fingerprint"])
-
-
-def test_a_second_call_fits_nothing_and_says_the_same(market, forecasts, folder):
-    again, fitted = _run(*market, folder)
-    assert fitted == []
+def test_a_second_call_does_nothing_and_says_the_same(market, forecasts, folder):
+    again, jobs = _run(*market, folder)
+    assert jobs == []
     pd.testing.assert_frame_equal(again, forecasts)
 
 
 @pytest.fixture(scope="module")
 def stood_in(market, tmp_path_factory):
-    """The tournament where `good` says in the live block what the reference says."""
+    """The tournament where `good` says in the live fold what the reference says."""
     inputs, targets = market
     inputs = inputs.copy()
     lost = ((inputs["input"] == "good") & (inputs["kind"] == "live")).to_numpy()
     inputs.loc[lost, QUANTILES] = np.tile(1.1 * NORMAL, (lost.sum(), 1))
-    return _run(inputs, targets, tmp_path_factory.mktemp("stood_in"))[0]
+    return _run(inputs, targets, tmp_path_factory.mktemp("stood_in"), FITTED_ONCE)[0]
 
 
 @pytest.mark.parametrize("what", ["missing", "nan", "infinite", "without width"])
@@ -495,17 +490,17 @@ def test_where_an_input_has_no_forecast_the_reference_stands_in_and_the_row_says
         broken = inputs[~lost]
     else:
         broken.loc[lost, QUANTILES] = {"nan": np.nan, "infinite": np.inf, "without width": 0.7}[what]
-    without, _ = _run(broken, targets, tmp_path)
-    columns = ["ensemble_method", "kind", *KEY, *QUANTILES]
+    without, _ = _run(broken, targets, tmp_path, FITTED_ONCE)
+    columns = ["competitor", "fold_type", *KEY, *QUANTILES]
     pd.testing.assert_frame_equal(without[columns], stood_in[columns])
-    live = _block(without, "live", 2020, "weighted_ensemble")
+    live = _fold(without, 3, "weighted_ensemble")
     assert np.isfinite(live[QUANTILES]).all(axis=None)
     assert set(live["reason"]) == {f"the reference stands in for good ({len(live)} of {len(live)} rows)"}
     assert set(live["inputs"]) == {"bad reference"}
     told = live["weights"].map(json.loads)
     assert not told.map(lambda weights: "good" in weights).any()
     assert told.map(lambda weights: sum(weights.values())).to_numpy() == pytest.approx(1, abs=0.002)
-    assert (_block(without, "live", 2020, "equal_weights")["weights"] == '{"bad": 0.3333, "reference": 0.6667}').all()
+    assert (_fold(without, 3, "equal_weights")["weights"] == '{"bad": 0.3333, "reference": 0.6667}').all()
 
 
 def test_an_input_that_says_the_same_every_day_is_one_like_any_other(market, tmp_path):
@@ -514,7 +509,7 @@ def test_an_input_that_says_the_same_every_day_is_one_like_any_other(market, tmp
     rows = (constant["input"] == "bad").to_numpy()
     constant.loc[rows, QUANTILES] = np.tile(0.3 + 0.2 * NORMAL, (rows.sum(), 1))
     result, _ = _run(constant, targets, tmp_path)
-    later = result[result["fold_start"] > "2018-01-01"]
+    later = result[result["fold_start"] > STARTS[0]]
     assert set(later["status"]) == {"ok"}
     assert np.isfinite(later[QUANTILES]).all(axis=None)
 
@@ -524,24 +519,36 @@ def test_a_method_that_breaks_its_word_leaves_failed_rows_with_the_reason_and_th
     monkeypatch, market, tmp_path, method
 ):
     result, _ = _run(*market, tmp_path, _outside(monkeypatch, method))
-    failed = result[(result["ensemble_method"] == "mine") & (result["fold_start"] > "2018-01-01")]
+    failed = result[(result["competitor"] == "mine") & (result["fold_start"] > STARTS[0])]
     assert set(failed["status"]) == {"failed"}
     assert failed["reason"].str.contains(BREAKERS[method]).all()
     assert failed[QUANTILES].isna().all(axis=None)
     assert set(failed["weights"]) == {"{}"}
-    others = result[result["ensemble_method"] != "mine"]
+    others = result[result["competitor"] != "mine"]
     assert set(others["status"]) == {"ok"}
     assert others[QUANTILES].notna().all(axis=None)
+
+
+def test_a_forecast_that_is_not_finite_fails_in_its_own_row_alone(monkeypatch, market, tmp_path):
+    result, _ = _run(*market, tmp_path, _outside(monkeypatch, _Gapped))
+    own = result[(result["competitor"] == "mine") & (result["fold_start"] > STARTS[0])]
+    failed = own[own["status"] == "failed"]
+    assert failed["as_of_date"].eq(GAP).all()
+    assert sorted(failed["horizon_days"]) == list(HORIZONS)
+    assert set(failed["reason"]) == {"its forecast is not finite"}
+    assert failed[[*QUANTILES, "prob_up"]].isna().all(axis=None)
+    rest = own.drop(failed.index)
+    assert set(rest["status"]) == {"ok"}
+    assert rest[[*QUANTILES, "prob_up"]].notna().all(axis=None)
 
 
 def test_what_failed_for_want_of_memory_is_tried_again(monkeypatch, market, tmp_path):
     registry = _outside(monkeypatch, _Starving)
     failed, _ = _run(*market, tmp_path, registry)
-    own = failed[failed["ensemble_method"] == "mine"]
-    assert set(own.loc[own["fold_start"] > "2018-01-01", "reason"]) == {"MemoryError: no room for 3 GB"}
+    own = failed[failed["competitor"] == "mine"]
+    assert set(own.loc[own["fold_start"] > STARTS[0], "reason"]) == {"MemoryError: no room for 3 GB"}
     monkeypatch.setattr(_Starving, "has_memory", True)
-    result, fitted = _run(*market, tmp_path, registry)
-    assert fitted
+    result, _ = _run(*market, tmp_path, registry)
     assert "failed" not in set(result["status"])
 
 
@@ -552,7 +559,7 @@ def test_a_method_is_shown_every_outcome_once_on_the_day_it_is_known_and_none_of
     inputs, targets = market
     _run(inputs, targets, tmp_path, _outside(monkeypatch, _Witness))
     history = inputs.loc[(inputs["kind"] == "oof") & (inputs["input"] == "reference"), KEY].merge(targets, on=KEY)
-    assert len(_Witness.seen) > 700
+    assert len(_Witness.seen) > 370
     for rows, known in _Witness.seen[::25]:
         assert np.isnan(rows.z).all()
         assert not rows.quantiles.flags.writeable
@@ -570,44 +577,44 @@ def test_a_horizon_with_few_matured_rows_does_not_silence_a_method_at_the_others
     inputs, targets = market
     longest = targets["horizon_days"] == max(HORIZONS)
     slow = targets.copy()
-    # the longest horizon's outcomes come a year later
-    slow.loc[longest, "target_date"] = slow.loc[longest, "target_date"] + pd.DateOffset(days=365)
+    # the longest horizon's outcomes come half a year later
+    slow.loc[longest, "target_date"] = slow.loc[longest, "target_date"] + pd.DateOffset(days=180)
     result, _ = _run(inputs, slow, tmp_path)
     for method in FITTED:
-        block = _block(result, "oof", 2019, method)
-        by_horizon = block.groupby("horizon_days")["status"].agg(set)
+        fold = _fold(result, 1, method)
+        by_horizon = fold.groupby("horizon_days")["status"].agg(set)
         assert by_horizon[min(HORIZONS)] == {"ok"}
-        assert by_horizon[max(HORIZONS)] == {"stepped_aside"}
-        assert block.loc[block["status"] != "ok", "reason"].str.contains("0 matured rows at this horizon").all()
+        assert by_horizon[max(HORIZONS)] == {"skipped"}
+        assert fold.loc[fold["status"] != "ok", "reason"].str.contains("0 matured rows at this horizon").all()
 
 
 def test_an_input_that_exists_now_but_not_in_the_past_takes_part_and_is_told(market, tmp_path):
     inputs, targets = market
     new = inputs[(inputs["input"] == "good") & (inputs["kind"] == "live")].assign(input="newcomer")
-    result, _ = _run(pd.concat([inputs, new], ignore_index=True), targets, tmp_path)
-    live = _block(result, "live", 2020, "equal_weights")
+    result, _ = _run(pd.concat([inputs, new], ignore_index=True), targets, tmp_path, FITTED_ONCE)
+    live = _fold(result, 3, "equal_weights")
     assert set(live["inputs"]) == {"bad good newcomer reference"}
     assert live["weights"].map(lambda told: json.loads(told)["newcomer"]).unique().tolist() == [0.25]
 
 
-def test_a_live_block_without_any_history_has_the_methods_that_need_none(market, tmp_path):
+def test_a_live_fold_without_any_history_has_the_methods_that_need_none(market, tmp_path):
     inputs, targets = market
     result, _ = _run(inputs[inputs["kind"] == "live"], targets, tmp_path)
-    status = result.groupby("ensemble_method")["status"].agg(set)
+    status = result.groupby("competitor")["status"].agg(set)
     assert status["equal_weights"] == status["conformal"] == status["reference_alone"] == {"ok"}
-    assert all(status[method] == {"stepped_aside"} for method in FITTED)
+    assert all(status[method] == {"skipped"} for method in FITTED)
 
 
 def test_one_that_feeds_on_another_and_fails_says_why_itself(monkeypatch, market, tmp_path):
     registry = _outside(monkeypatch, _Failing).assign(over=[None, None, "equal_weights"])
     result, _ = _run(*market, tmp_path, registry)
-    failed = result[(result["ensemble_method"] == "mine") & (result["fold_start"] > "2018-01-01")]
+    failed = result[(result["competitor"] == "mine") & (result["fold_start"] > STARTS[0])]
     assert set(failed["status"]) == {"failed"}
     assert set(failed["reason"]) == {"ValueError: no convergence"}
 
 
 def test_what_feeds_on_another_rests_on_the_others_inputs(forecasts):
-    assert set(forecasts.loc[forecasts["ensemble_method"] == "conformal", "inputs"]) == {"bad good reference"}
+    assert set(forecasts.loc[forecasts["competitor"] == "conformal", "inputs"]) == {"bad good reference"}
 
 
 def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, tmp_path):
@@ -615,6 +622,7 @@ def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, 
     source = tmp_path / "source"
     source.mkdir()
     monkeypatch.syspath_prepend(source)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file of the same size and second would be read from its cache
     (source / "factory_of_methods.py").write_text(FACTORY)
     registry = pd.concat(
         [
@@ -624,23 +632,23 @@ def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, 
         ignore_index=True,
     )
 
-    def run(shift: float, known: pd.DataFrame) -> tuple[float, int]:
+    def run(shift: float, known: pd.DataFrame) -> tuple[float, list[str]]:
         (source / "shifting_method.py").write_text(f"from factory_of_methods import make\n\nMETHOD = make({shift})\n")
         for name in ("shifting_method", "factory_of_methods"):
             sys.modules.pop(name, None)
         fingerprint.of_code.cache_clear()
-        result, fitted = _run(inputs, known, tmp_path / "data", registry)
-        return _block(result, "live", 2020, "mine")["q50"].mean(), len(fitted)
+        result, jobs = _run(inputs, known, tmp_path / "data", registry)
+        return _fold(result, 3, "mine")["q50"].mean(), [job for job in jobs.trained if job.endswith("mine")]
 
-    first, fitted = run(0.0, targets)
-    assert fitted == 4
-    assert run(0.0, targets) == (first, 0)
-    moved, fitted = run(5.0, targets)
-    assert fitted == 4
+    first, trained = run(0.0, targets)
+    assert len(trained) == 4
+    assert run(0.0, targets) == (first, [])
+    moved, trained = run(5.0, targets)
+    assert len(trained) == 4
     assert moved > first + 0.5
     again = targets.copy()
     again.loc[again["as_of_date"] == "2018-03-01", "z"] += 1
-    assert run(5.0, again)[1] == 3 + 1  # every block that could know it, the first one too: it ends after it
+    assert run(5.0, again)[1] == trained[1:]  # every fold that could learn from it
 
 
 def test_a_row_without_reference_is_refused_with_the_way_out(market, tmp_path):
@@ -672,8 +680,8 @@ def test_a_new_session_is_forecast_by_the_methods_as_they_were_fitted_and_as_if_
     _run(inputs[~live], targets, tmp_path / "daily", registry)
     assert _Counting.fits
     _Counting.fits.clear()
-    daily, blocks = _run(inputs, targets, tmp_path / "daily", registry)
-    assert len(blocks) == 1
+    daily, jobs = _run(inputs, targets, tmp_path / "daily", registry)
+    assert jobs == [("forecast", "ensemble live 2019-06 reference_alone equal_weights mine")]
     assert _Counting.fits == []
     _Counting.seen.clear()
     at_once, _ = _run(inputs, targets, tmp_path / "at_once", registry)
@@ -686,3 +694,19 @@ def test_a_new_session_is_forecast_by_the_methods_as_they_were_fitted_and_as_if_
     _Counting.fits.clear()
     _run(inputs, revised, tmp_path / "daily", registry)
     assert len(_Counting.fits) >= 4
+
+
+def test_an_outcome_revised_within_a_fold_is_learnt_from_as_if_it_had_always_been_so(
+    market, forecasts, folder, tmp_path
+):
+    inputs, targets = market
+    methods = ("reference_alone", "equal_weights", "dynamic_model_averaging", "conformal")
+    revised = targets.copy()
+    revised.loc[revised["as_of_date"] == "2019-02-01", "z"] += 3
+    known, jobs = _run(inputs, revised, shutil.copytree(folder, tmp_path / "known"), methods)
+    assert {job.split()[2] for job in jobs.trained} == {"2019-01", "2019-06"}
+    fresh, _ = _run(inputs, revised, tmp_path / "fresh", methods)
+    columns = ["competitor", "fold_type", *KEY, *QUANTILES, "weights"]
+    pd.testing.assert_frame_equal(known[columns], fresh[columns], check_exact=True)
+    own = _fold(forecasts, 2, "conformal")
+    assert not own[QUANTILES].equals(_fold(known, 2, "conformal")[QUANTILES])

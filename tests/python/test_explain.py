@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zl_forecast import artifacts, settings
+from zl_forecast import settings
 from zl_forecast.families import Explanation, Family
+from zl_forecast.store import artifacts
 from zl_forecast.tournament import attributions, explain
-from zl_forecast.tournament.fit import ATTRIBUTIONS
+from zl_forecast.tournament.bucket import ATTRIBUTIONS
 
 LEVELS = np.array(settings.QUANTILE_LEVELS)
 

@@ -8,16 +8,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_tournament import families_seed, inputs, targets_of
 
-from zl_forecast import fingerprint, settings
+from zl_forecast import settings
 from zl_forecast.families import load_families
 from zl_forecast.families.lookback import lookback_columns
-from zl_forecast.tournament import fit, specialist
+from zl_forecast.store import fingerprint
+from zl_forecast.tournament.bucket import BucketContest
+from zl_forecast.tournament.contest import KEY, Competitor
+from zl_forecast.tournament.specialist import Tournament
 
 HORIZONS = (5, 20, 60)
-FAMILIES = load_families(pd.read_csv(Path(__file__).parents[2] / "seeds" / "families.csv"))
-FIRST_LEVEL = {name: family for name, family in FAMILIES.items() if not family.is_second_level}
-READERS = {name for name, family in FIRST_LEVEL.items() if family.reads_lookback}
+SEED = pd.read_csv(Path(__file__).parents[2] / "seeds" / "families.csv")
+FAMILIES = load_families(SEED)
+FIRST_LEVEL = {  # module by name
+    name: module
+    for name, module in zip(SEED["family"], SEED["module"], strict=True)
+    if not FAMILIES[name].is_second_level
+}
+READERS = {name for name in FIRST_LEVEL if FAMILIES[name].reads_lookback}
+FOLDS = ("crush oof 2019-01", "crush oof 2020-01", "crush live 2020-02")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,35 +41,27 @@ def few_rows_are_enough():
 def market():
     """Mart, targets and ZL of 815 sessions."""
     rng, n = np.random.default_rng(2), 815
-    days = pd.bdate_range("2017-01-02", periods=n + max(HORIZONS))
-    mart = pd.DataFrame({"as_of_date": days[:n], "a": rng.standard_normal(n), "b": rng.standard_normal(n)})
-    zl = pd.DataFrame({"as_of_date": days[:n], "log_return": 0.01 * rng.standard_normal(n), "sigma": 0.01})
-    targets = pd.concat(
-        pd.DataFrame(
-            {
-                "as_of_date": days[:n],
-                "horizon_days": h,
-                "target_date": days[h : n + h],
-                "z": np.where(np.arange(n) < n - h, rng.standard_normal(n), np.nan),
-                "is_matured": np.arange(n) < n - h,
-            }
-        )
-        for h in HORIZONS
-    )
-    return mart, targets, zl
+    days = pd.bdate_range("2017-01-02", periods=n)
+    mart = pd.DataFrame({"as_of_date": days, "a": rng.standard_normal(n), "b": rng.standard_normal(n)})
+    zl = pd.DataFrame({"as_of_date": days, "log_return": 0.01 * rng.standard_normal(n), "sigma": 0.01})
+    return mart, targets_of(days, rng.standard_normal((n, len(HORIZONS))), HORIZONS), zl
 
 
-def _tasks(market, families=FIRST_LEVEL, channels="a", limit=60) -> dict[tuple[str, str], fit.Task]:
-    """First-level tasks by family and block."""
+def _competitors(market, modules=FIRST_LEVEL, channels="a", limit=60) -> dict[tuple[str, str], Competitor]:
+    """First-level competitors by family and fold."""
     mart, targets, zl = market
-    seed = pd.DataFrame({"family": list(families), "time_limit_seconds": limit})
-    buckets = pd.DataFrame({"bucket": ["crush"], "candidates": ["ridge"], "channels": [channels]})
-    tournament = specialist.Tournament.of("crush", mart, targets, zl, buckets, seed, families)
-    return {(task.name, str(task.block)): task for task in tournament.first_level()}
+    seed = families_seed(modules, dict.fromkeys(modules, limit))
+    contests = Tournament.of(inputs(mart, targets, seed, zl, channels)).contests
+    return {(own.name, str(contest)): own for contest in contests for own in contest.competitors()}
 
 
 def _fingerprints(*args, **kwargs) -> dict[tuple[str, str], str]:
-    return {key: task.fingerprint for key, task in _tasks(*args, **kwargs).items()}
+    return {key: own.key for key, own in _competitors(*args, **kwargs).items()}
+
+
+@pytest.fixture(scope="module")
+def before(market):
+    return _fingerprints(market)
 
 
 def _changed(before: dict, after: dict) -> set:
@@ -91,7 +93,7 @@ def modules(tmp_path, monkeypatch):
 
 
 def _of_code(module: str) -> str:
-    return fingerprint.of_code.__wrapped__("zl_forecast.tournament.fit", module)  # without its cache
+    return fingerprint.of_code.__wrapped__("zl_forecast.tournament.bucket", module)  # without its cache
 
 
 @pytest.mark.parametrize(
@@ -125,93 +127,142 @@ def test_the_code_of_a_family_is_what_it_imports_from_this_package_and_nothing_o
 def test_a_network_depends_on_the_module_that_it_inherits_from(tmp_path, monkeypatch):
     original = fingerprint._origin
     changed = tmp_path / "sequence.py"
-    changed.write_text(original("zl_forecast.families.sequence").read_text() + "\n# another word\n")
-    before = {name: _of_code(f"zl_forecast.families.{name}") for name in FIRST_LEVEL}
+    changed.write_text(original("zl_forecast.families.sequence").read_text() + "\nANOTHER = 1\n")
+    before = {name: _of_code(module) for name, module in FIRST_LEVEL.items()}
     monkeypatch.setattr(
         fingerprint, "_origin", lambda name: changed if name == "zl_forecast.families.sequence" else original(name)
     )
-    after = {name: _of_code(f"zl_forecast.families.{name}") for name in FIRST_LEVEL}
+    after = {name: _of_code(module) for name, module in FIRST_LEVEL.items()}
     assert _changed(before, after) == {"lstm", "gru", "transformer", "tft"}
+
+
+CODE = '''"""What it is."""
+def fit(x):
+    """How."""
+    return {"a": x + 1}
+class Model:
+    """Which."""
+    levels = (1, 2)
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_code"),
+    [
+        ("What it is.", "What it was.", False),
+        ("How.", "How not.\n\n    Parameters\n    ", False),
+        ("Which.", "Whose.", False),
+        ('    """How."""\n', "", False),
+        ("return", "# because\n    return", False),
+        ('{"a": x + 1}', "{\n        'a': (x + 1),  # one more\n    }", False),
+        ("x + 1", "x + 2", True),
+        ('"a"', '"b"', True),
+        ("class Model", "class Models", True),
+        ("return {", "'not a docstring any more'\n    return {", True),
+    ],
+)
+def test_comments_docstrings_and_layout_are_no_code_and_all_else_is(modules, old, new, is_code):
+    file = modules / "theirs" / "plain.py"
+    file.write_text(CODE)
+    before = _of_code("theirs.plain")
+    assert CODE.count(old) == 1
+    file.write_text(CODE.replace(old, new))
+    assert (_of_code("theirs.plain") != before) == is_code
+
+
+def test_library_versions_are_those_of_the_packages_that_modules_import(modules):
+    def of(*names):
+        fingerprint.library_versions.cache_clear()
+        return set(fingerprint.library_versions(*names))
+
+    assert of("theirs.plain") == {"numpy"}
+    (modules / "constants.py").write_text("def scale():\n    import scipy.stats")
+    assert of("theirs.deep") == {"scipy"}  # in turn, and inside a function
+    assert of("theirs.plain", "theirs.deep") == {"numpy", "scipy"}
+    assert {"catboost", "torch", "autogluon.tabular"} <= of(
+        "zl_forecast.families.base"
+    )  # AutoGluon imports as it likes
+    assert of() == set(fingerprint.library_versions("zl_forecast.families.base")) | {"statsmodels", "gluonts"}
 
 
 # ---------- settings of a family
 
 
-def test_changed_hyperparameters_change_the_family_and_no_other(market):
-    other = replace(FAMILIES["xgboost"], hyperparameters={**FAMILIES["xgboost"].hyperparameters, "eta": 0.5})
-    changed = _changed(_fingerprints(market), _fingerprints(market, {**FIRST_LEVEL, "xgboost": other}))
-    assert {family for family, _ in changed} == {"xgboost"}
+def _another_explanation(model, X): ...
 
 
-def test_another_explanation_is_another_artifact(market):
-    other = replace(FAMILIES["catboost"], explain=None)
-    changed = _changed(_fingerprints(market), _fingerprints(market, {**FIRST_LEVEL, "catboost": other}))
-    assert {family for family, _ in changed} == {"catboost"}
+_another_explanation.__module__ = FAMILIES["catboost"].explain.__module__
 
 
-def test_one_more_family_changes_no_other(market):
-    assert not _changed(_fingerprints(market), _fingerprints(market, {"toy": FAMILIES["ridge"], **FIRST_LEVEL}))
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("xgboost", {"hyperparameters": {"eta": 0.5}}),
+        ("catboost", {"explain": _another_explanation}),
+        ("lightgbm", {"explain": None}),
+    ],
+)
+def test_other_settings_change_the_family_and_no_other(monkeypatch, market, before, name, change):
+    module = importlib.import_module(FIRST_LEVEL[name])
+    monkeypatch.setattr(module, "FAMILY", replace(module.FAMILY, **change))
+    assert _changed(before, _fingerprints(market)) == {(name, fold) for fold in FOLDS}
 
 
-def test_the_time_limit_changes_no_finished_fit(market):
-    assert not _changed(_fingerprints(market), _fingerprints(market, limit=7))
+def test_one_more_family_changes_no_other(market, before):
+    assert not _changed(before, _fingerprints(market, {"toy": FIRST_LEVEL["ridge"], **FIRST_LEVEL}))
 
 
-def test_no_two_tasks_share_a_fingerprint(market):
-    found = _fingerprints(market)
-    assert len(found) == len(FIRST_LEVEL) * 3  # blocks
-    assert len(set(found.values())) == len(found)
+def test_the_time_limit_changes_no_finished_fit(market, before):
+    assert not _changed(before, _fingerprints(market, limit=7))
+
+
+def test_no_two_fits_share_a_fingerprint(before):
+    assert set(before) == {(name, fold) for name in FIRST_LEVEL for fold in FOLDS}
+    assert len(set(before.values())) == len(before)
 
 
 # ---------- rows
 
 
-def test_another_channel_changes_the_families_that_read_the_look_back_and_no_other(market):
-    changed = _changed(_fingerprints(market), _fingerprints(market, channels="a b"))
-    assert {family for family, _ in changed} == READERS
+def test_another_channel_changes_the_families_that_read_the_look_back_and_no_other(market, before):
+    changed = _changed(before, _fingerprints(market, channels="a b"))
+    assert changed == {(name, fold) for name in READERS for fold in FOLDS}
 
 
-def test_a_changed_return_changes_the_families_that_read_the_look_back_and_no_other(market):
+def test_a_changed_return_changes_the_families_that_read_the_look_back_and_no_other(market, before):
     mart, targets, zl = market
     moved = zl.assign(log_return=zl["log_return"].where(zl.index != 300, 0.5))
-    changed = _changed(_fingerprints(market), _fingerprints((mart, targets, moved)))
-    assert {family for family, _ in changed} == READERS
+    changed = _changed(before, _fingerprints((mart, targets, moved)))
+    assert changed == {(name, fold) for name in READERS for fold in FOLDS}
 
 
-def test_the_order_of_the_tables_rows_does_not_matter(market):
+def test_the_order_of_the_tables_rows_does_not_matter(market, before):
     shuffled = tuple(frame.sample(frac=1, random_state=1, ignore_index=True) for frame in market)
-    assert not _changed(_fingerprints(market), _fingerprints(shuffled))
+    assert not _changed(before, _fingerprints(shuffled))
 
 
-def test_the_order_of_features_and_their_names_matter(market):
+def test_the_order_of_features_and_their_names_matter(market, before):
     mart, targets, zl = market
     swapped = mart[["as_of_date", "b", "a"]].set_axis(["as_of_date", "a", "b"], axis=1)
     for changed in (mart[["as_of_date", "b", "a"]], swapped):
-        assert len(_changed(_fingerprints(market), _fingerprints((changed, targets, zl)))) == len(FIRST_LEVEL) * 3
+        assert _changed(before, _fingerprints((changed, targets, zl))) == set(before)
 
 
-def test_a_target_that_ends_on_another_day_is_another_training_row(market):
+def test_a_target_that_ends_on_another_day_is_another_training_row(market, before):
     """The parts to fit and to validate on are purged by it, whatever z is."""
     mart, targets, zl = market
-    day = mart["as_of_date"].iloc[300]
-    later = targets.assign(
-        target_date=targets["target_date"].where(
-            targets["as_of_date"] != day, targets["target_date"] + pd.DateOffset(7)
-        )
-    )
-    assert len(_changed(_fingerprints(market), _fingerprints((mart, later, zl)))) == len(FIRST_LEVEL) * 3
+    is_day = targets["as_of_date"] == mart["as_of_date"].iloc[300]
+    later = targets.assign(target_date=targets["target_date"] + is_day * pd.Timedelta(7, "D"))
+    assert _changed(before, _fingerprints((mart, later, zl))) == set(before)
 
 
-def test_what_comes_after_a_blocks_training_rows_does_not_change_its_fits(market):
-    """Only the live block, a month later, has trained on more."""
+def test_what_comes_after_a_folds_training_rows_does_not_change_its_fits(market, before):
     mart, targets, zl = market
-    newest = _tasks(market)["garch", "crush oof 2019-01"].block
-    later = mart["as_of_date"] >= newest.fold.start
+    later = mart["as_of_date"] >= "2019-01-01"
     shaken = mart.assign(a=mart["a"].where(~later, 9.0))
     moved = zl.assign(log_return=zl["log_return"].where(~later, 0.3))
-    changed = _changed(_fingerprints(market), _fingerprints((shaken, targets, moved)))
-    assert "crush oof 2019-01" not in {block for _, block in changed}
-    assert len(changed) == len(FIRST_LEVEL) * 2  # and the blocks that trained on these sessions did
+    changed = _changed(before, _fingerprints((shaken, targets, moved)))
+    assert changed == {(name, fold) for name in FIRST_LEVEL for fold in FOLDS[1:]}  # which trained on these sessions
 
 
 @pytest.mark.parametrize("what", ["return", "channel"])
@@ -225,9 +276,8 @@ def test_a_changed_value_of_one_session_changes_the_rows_whose_window_holds_it(w
 
     def hashes(mart, zl, family):
         seen = fingerprint.with_row_hash(lookback_columns(mart, zl, ("channel",)))
-        hashed = fingerprint.with_row_hash(rows, [*fit.KEY, "shown"])
-        block = fit.Block("crush", None, ("shown",), hashed, hashed, seen, True)
-        return block.row_hashes(hashed, FAMILIES[family])
+        hashed = fingerprint.with_row_hash(rows, [*KEY, "shown"])
+        return BucketContest("crush", None, ("shown",), hashed, hashed, seen, True, {}, {}).row_hashes(FAMILIES[family])
 
     frame, column, window = {"return": (zl, "log_return", 252), "channel": (mart, "channel", 40)}[what]
     other = frame.assign(**{column: frame[column].where(frame.index != at, 7.0)})
@@ -238,12 +288,12 @@ def test_a_changed_value_of_one_session_changes_the_rows_whose_window_holds_it(w
             assert set(np.flatnonzero(part)) == expected
 
 
-def test_modules_that_only_keep_results_are_no_part_of_the_code_and_settings_are(monkeypatch, tmp_path):
-    read = []
-    original = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.stem) or original(path))
-    fingerprint.of_code.cache_clear()
-    fingerprint.of_code("zl_forecast.tournament.fit")
-    fingerprint.of_code.cache_clear()
-    assert {"fit", "splits", "settings", "explain"} <= set(read)
-    assert not {"artifacts", "errors", "paths", "fingerprint"} & set(read)
+def test_infrastructure_is_no_part_of_the_code_and_settings_are(monkeypatch):
+    read = set()
+    original = fingerprint._origin
+    monkeypatch.setattr(fingerprint, "_origin", lambda name: read.add(name) or original(name))
+    _of_code("zl_forecast.families.xgboost")
+    for name in ("settings", "tournament.bucket", "tournament.predictor", "tournament.splits", "tournament.explain"):
+        assert f"zl_forecast.{name}" in read
+    for name in ("workers", "tournament.runner", "store", "store.artifacts", "store.fingerprint", "errors", "paths"):
+        assert f"zl_forecast.{name}" not in read

@@ -14,7 +14,15 @@ from zl_forecast.errors import ZlForecastError
 from zl_forecast.health import page_cusum, print_health
 
 PROJECT = Path(__file__).parents[2]
-MODELS = ("int_health__rows", "int_health__promises", "int_health__weeks", "int_health__drift", "model_health")
+MODELS = (
+    "int_health__rows",
+    "int_health__promises",
+    "int_health__weeks",
+    "int_health__drift",
+    "int_health__states",
+    "model_health",
+)
+SEEDS = ("thresholds", "reasons")
 THRESHOLDS = pd.read_csv(PROJECT / "seeds" / "health_thresholds.csv").set_index("horizon_days")
 HISTORIES = 500
 
@@ -103,17 +111,14 @@ def test_at_three_and_six_months_most_breaks_stay_unseen_for_a_year_and_we_say_s
 
 DAYS = pd.bdate_range("2000-01-03", periods=bench.N_ROWS + max(bench.HORIZONS))  # a Monday: week 0 is the ISO week
 OTHERS = {  # nothing but the bucket is forecast here
-    "zl_backtest": "as_of_date date, horizon_days int, horizon_code text, target_date date, fold_start date, trained_until date, "
-    "ensemble_method text, last_price double, pinball_cents double, reference_pinball_cents double, reference_p10 double, "
-    "reference_p90 double, realised_price double, is_inside_80 boolean, data_source text",
     "zl_forecast_accuracy": "as_of_date date, horizon_days int, horizon_code text, model_version text, data_source text, made_at timestamp, "
     "target_date date, ensemble_method text, last_price double, pinball_cents double, reference_pinball_cents double, is_inside_80 boolean",
     "zl_forecast_ledger": "as_of_date date, horizon_days int, model_version text, data_source text, reference_p10 double, reference_p90 double",
     "int_ensemble__forecasts": "ensemble_method text, kind text, status text, is_matured boolean, block_number int, horizon_days int, "
-    "fold_start date, target_date date, scale double, pinball_pct double, reference_pinball_pct double, reference_q10 double, reference_q90 double",
+    "fold_start date, target_date date, pinball_pct double, reference_pinball_pct double, reference_width_pct double",
     "int_ensemble__published": "kind text, horizon_days int, horizon_code text, fold_start date, trained_until date, as_of_date date, "
-    "target_date date, ensemble_method text, last_price double, p10 double, p50 double, p90 double, reference_p10 double, "
-    "reference_p50 double, reference_p90 double, realised_price double, is_inside_80 boolean, is_matured boolean, data_source text",
+    "target_date date, ensemble_method text, last_price double, p50 double, reference_p10 double, reference_p90 double, "
+    "pinball_cents double, reference_pinball_cents double, is_inside_80 boolean, is_matured boolean, data_source text",
     "bucket_forecast_ledger": "as_of_date date, bucket text, horizon_days int, data_source text, family text, fold_start date, "
     "trained_until date, horizon_code text, target_date date, scale double, q10 double, q50 double, q90 double, reference_q10 double, "
     "reference_q50 double, reference_q90 double, is_hindsight boolean",
@@ -124,12 +129,17 @@ OTHERS = {  # nothing but the bucket is forecast here
 def sql(name: str) -> str:
     """The model's SQL with tables in place of refs."""
     path = next((PROJECT / "models").rglob(f"{name}.sql"))
-    variables = {"buckets": ["crush"]}
+    variables = {"buckets": ["crush"], "model_expiry_days": 62}
     macros = "".join(
-        (PROJECT / "macros" / f"{file}.sql").read_text() for file in ("forecast_criteria", "price_pinball")
+        (PROJECT / "macros" / f"{file}.sql").read_text()
+        for file in ("pinball", "row_scores", "threshold", "reason_text")
     )
-    return jinja2.Template(macros + path.read_text()).render(
-        ref=lambda table: table, config=lambda **_: "", var=lambda key, default=None: variables.get(key, default)
+    return (
+        jinja2.Environment(extensions=["jinja2.ext.do"])
+        .from_string(macros + path.read_text())
+        .render(
+            ref=lambda table: table, config=lambda **_: "", var=lambda key, default=None: variables.get(key, default)
+        )
     )
 
 
@@ -144,6 +154,7 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
         rows = rows.assign(
             horizon_days=horizon,
             horizon_code=f"{horizon}d",
+            fold_id=block.astype(str),
             fold_start=DAYS[bench.block_starts()[block]],
             trained_until=DAYS[bench.block_starts()[block] - 5],
             is_matured=origin + horizon <= until,
@@ -151,7 +162,8 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
             z=0.0,
             q10=norm.ppf(0.1),
             q90=norm.ppf(0.9),
-            width_pct=of.scale[0, origin] * (norm.ppf(0.9) - norm.ppf(0.1)),
+            reference_pinball_pct=np.where(origin + horizon <= until, of.reference_loss[0][origin], np.nan),
+            reference_width_pct=of.scale[0, origin] * (norm.ppf(0.9) - norm.ppf(0.1)),
             **{
                 "bucket": "crush",
                 "kind": "oof",
@@ -168,7 +180,7 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
             chosen.append(table[champion == (-1 if family == "reference" else int(family[-1]))])
     own, chosen = pd.concat(own), pd.concat(chosen)
     live = chosen[chosen["as_of_date"] == DAYS[until]].assign(
-        kind="live", fold_start=DAYS[until - 2], trained_until=DAYS[until - 7]
+        kind="live", fold_id="live", fold_start=DAYS[until - 2], trained_until=DAYS[until - 7]
     )
     drivers = np.random.default_rng(3).normal(size=(until + 1, 2)).cumsum(axis=0)
     mart = pd.DataFrame(drivers, columns=["wandering", "stale"]).assign(constant=1.0)
@@ -176,17 +188,18 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
     return {
         "int_tournament__forecasts": pd.concat([own, live]),
         "int_tournament__choices": pd.concat([chosen, live])[
-            ["bucket", "kind", "fold_start", "horizon_days", "family"]
+            ["bucket", "kind", "fold_id", "horizon_days", "family"]
         ].drop_duplicates(),
         "int_targets__daily": chosen,
         "mart_crush__daily": mart.assign(as_of_date=DAYS[: until + 1], latest_input_on=DAYS[: until + 1]),
         "horizons": pd.DataFrame({"horizon_days": [5, 20], "horizon_code": ["1w", "1m"]}),
         "health_thresholds": THRESHOLDS.reset_index(),
+        **{name: pd.read_csv(PROJECT / "seeds" / f"{name}.csv") for name in SEEDS},
     }
 
 
 def built(frames: dict[str, pd.DataFrame]) -> duckdb.DuckDBPyConnection:
-    """The five models over these tables."""
+    """The models of MODELS over these tables."""
     con = duckdb.connect()
     for name, columns in OTHERS.items():
         con.execute(f"create table {name} ({columns})")

@@ -220,5 +220,7 @@ def test_a_folder_of_the_sample_is_recognised_by_its_marker(sample_landing, tmp_
 
 def test_the_schema_of_the_sources_is_there_before_dbts_threads_ask_for_it():
     con = duckdb.connect()
+    con.execute("attach ':memory:' as state; create schema state.forecasts")
+    con.execute("create table state.forecasts.zl_forecast_ledger (data_source varchar)")
     Plugin("landing", {}).configure_connection(con)
     con.execute("create table landing.bars_daily (symbol varchar)")

@@ -480,9 +480,9 @@ def test_a_data_folder_that_holds_a_real_market_never_falls_back_to_the_simulate
     with duckdb.connect() as con:
         con.execute(
             """
-            create schema forecasts;
-            create table forecasts.zl_forecast_ledger as
-            select 'market' as data_source, date '2024-01-22' as as_of_date, timestamp '2024-01-22 23:00' as made_at
+            attach ':memory:' as state;
+            create schema state.forecasts;
+            create table state.forecasts.zl_forecast_ledger as select 'market' as data_source
             """
         )
         plugin = Plugin("landing", {})

@@ -12,7 +12,10 @@ import pytest
 from conftest import listing
 
 from zl_forecast import cli, settings
+from zl_forecast.databases import open_warehouse
 from zl_forecast.errors import TournamentError
+from zl_forecast.migrations import STATE_TABLES
+from zl_forecast.paths import state_beside
 from zl_forecast.sample import simulate, write_landing
 from zl_forecast.scoring import pinball
 from zl_forecast.tournament.leaderboard import newest_year
@@ -29,9 +32,9 @@ FAILED = {
 
 @pytest.fixture(scope="module")
 def built(run_dbt, project_copy, tmp_path_factory):
-    """`make tournament BUCKET=crush` with four families of outside among the candidates, on two years' blocks: stacking needs the second."""
+    """`make tournament BUCKET=crush` with four families of outside among the candidates, on two folds: stacking needs the second."""
     landing = tmp_path_factory.mktemp("landing") / "planted"
-    write_landing(simulate("planted", start="2017-01-02", end="2021-12-31"), landing)
+    write_landing(simulate("planted", start="2017-01-02", end="2021-01-29"), landing)
     project = tmp_path_factory.mktemp("outside") / "project"
     shutil.copytree(project_copy, project)
     with (project / "seeds" / "families.csv").open("a") as stream:
@@ -42,7 +45,7 @@ def built(run_dbt, project_copy, tmp_path_factory):
     buckets.to_csv(project / "seeds" / "buckets.csv", index=False)
     return run_dbt(
         (
-            "build", "--exclude-resource-type", "unit_test", "--indirect-selection", "buildable",
+            "build", "--target", "tournament", "--exclude-resource-type", "unit_test", "--indirect-selection", "buildable",
             "--select", "+leaderboard", "+tournament_results", "+feature_attributions", "+forecast_explanations",
             "--vars", "{buckets: [crush], preset: quick}",
         ),
@@ -57,12 +60,21 @@ def where_it_was_built(built, monkeypatch):
 
 @pytest.fixture(scope="module")
 def con(built):
-    with duckdb.connect(str(built.warehouse), read_only=True) as connection:
+    with open_warehouse("", built.data_dir / "tournament" / "warehouse.duckdb") as connection:
         yield connection
 
 
 def test_the_build_goes_on_and_passes_its_tests(built):
     assert set(built.status.values()) <= {"success", "pass", "no-op"}
+
+
+def test_it_writes_no_warehouse_of_the_builds_and_nothing_into_their_state(built, con):
+    assert not built.warehouse.exists()
+    with duckdb.connect(str(state_beside(built.warehouse)), read_only=True) as state:
+        assert {state.execute(f"select count(*) from {table}").fetchone() for table in STATE_TABLES} == {(0,)}
+    assert con.execute("select bucket, trigger from state.monitoring.run_history").fetchall() == [
+        ("crush", "first_run")
+    ]
 
 
 @pytest.mark.parametrize("family", FAILED)
@@ -74,14 +86,12 @@ def test_what_failed_is_in_the_results_with_its_reason(con, family):
     assert rows["reason"].str.contains(reason, regex=False).all()
 
 
-def test_the_others_forecast_every_block(con):
-    rows = con.sql("select family, fold_start, status from monitoring.tournament_results where bucket = 'crush'").df()
-    blocks = rows["fold_start"].nunique()
+def test_the_others_forecast_every_fold(con):
+    rows = con.sql("select distinct competitor, fold_type, status from tournament.specialist_crush").df()
+    own = rows.groupby("competitor")[["fold_type", "status"]].agg(lambda values: set(values))
     for family in FITTED - {"stacking"}:
-        own = rows[rows["family"] == family]
-        assert set(own["status"]) == {"ok"}
-        assert own["fold_start"].nunique() == blocks
-    assert set(rows.loc[rows["family"] == "stacking", "status"]) == {"skipped", "ok"}
+        assert own.loc[family].tolist() == [{"oof", "live"}, {"ok"}]
+    assert own.loc["stacking"].tolist() == [{"oof", "live"}, {"skipped", "ok"}]  # nothing has matured before the first
 
 
 def test_the_leaderboard_has_everyone_and_those_without_forecasts_last(con):
@@ -106,15 +116,24 @@ def board(built, con):
         return newest_year("crush", con)
 
 
-def scores(board: str) -> dict[str, float]:
-    """score_test of each family, in the order of the leaderboard."""
+def _scores(board: str) -> dict[str, float]:
+    """score_test of each model, in the order of the leaderboard."""
     lines = [line.split() for line in board.splitlines()]
     return {line[1]: float(line[2]) for line in lines if len(line) == 6 and line[0].isdecimal()}
 
 
-def test_all_fitted_families_stand_on_one_autogluon_leaderboard(board):
-    assert set(scores(board)) == FITTED
-    assert "Not fitted on this block: killed, raising, sleeping" in board
+def test_all_fitted_families_stand_on_one_autogluon_leaderboard_with_its_own_ensemble_of_them(board):
+    families = {*FITTED - {"stacking"}, "WeightedEnsemble_L2"}  # stacking reads what they have forecast
+    assert set(_scores(board)) == families | {f"{name}_FULL" for name in families}
+
+
+def test_who_is_not_on_it_is_named_with_the_reason(board):
+    for words in (
+        "raising (ValueError: the moon is in the wrong house)",
+        "sleeping (timed out)",
+        "killed (not in the store)",
+    ):
+        assert f"\nNot fitted on this fold: {words}" in board
 
 
 def test_its_test_score_is_minus_the_pinball_of_the_stored_forecasts(board, con):
@@ -123,14 +142,16 @@ def test_its_test_score_is_minus_the_pinball_of_the_stored_forecasts(board, con)
         select forecasts.*, targets.z
         from tournament.specialist_crush as forecasts
         inner join intermediate.int_targets__daily as targets using (as_of_date, horizon_days)
-        where forecasts.kind = 'oof' and forecasts.status = 'ok' and targets.is_matured
+        where forecasts.fold_type = 'oof' and forecasts.status = 'ok' and targets.is_matured
+            and forecasts.competitor <> 'stacking'
         qualify forecasts.fold_start = max(forecasts.fold_start) over ()
         """
     ).df()
-    shown = scores(board)
-    for family, own in stored.groupby("family"):
+    shown = _scores(board)
+    assert stored["competitor"].nunique() == len(FITTED) - 1
+    for family, own in stored.groupby("competitor"):
         losses = pinball(own["z"].to_numpy(), own[list(settings.QUANTILE_COLUMNS)].to_numpy(), settings.QUANTILE_LEVELS)
-        assert shown[family] == pytest.approx(-losses.mean(), abs=6e-5), family  # printed with four digits
+        assert shown[f"{family}_FULL"] == pytest.approx(-losses.mean(), abs=6e-5), family  # printed with four digits
     assert (np.diff(list(shown.values())) <= 0).all()
 
 
@@ -140,7 +161,7 @@ def test_the_command_prints_both_leaderboards_with_the_reasons_and_writes_nothin
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.chdir(tmp_path)
     before = listing(built.data_dir), listing(tmp_path)
-    assert cli.main(["leaderboard", "crush"]) == 0
+    assert cli.main(["leaderboard", "crush", "--tournament"]) == 0
     assert listing(built.data_dir) == before[0]
     assert sorted(listing(tmp_path)) == sorted(before[1])  # what AutoGluon needs while it computes is removed
     printed = capsys.readouterr().out
@@ -150,7 +171,7 @@ def test_the_command_prints_both_leaderboards_with_the_reasons_and_writes_nothin
 
 @pytest.mark.parametrize("bucket", ["palm", "fx"])
 def test_a_bucket_without_a_tournament_is_refused_with_the_way_out(capsys, con, bucket):
-    assert cli.main(["leaderboard", bucket]) == 1
+    assert cli.main(["leaderboard", bucket, "--tournament"]) == 1
     assert f"make tournament BUCKET={bucket}" in capsys.readouterr().err
     with pytest.raises(
         TournamentError, match=f"no tournament of a bucket '{bucket}'. Run `make tournament BUCKET={bucket}`"

@@ -4,95 +4,65 @@ Each market is the same until a day and another from then on. What a fit or a fo
 the same; and what it should know of it must not, so that the first cannot hold for want of looking.
 """
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_tournament import HORIZONS, QUANTILES, families_seed, inputs, own_modules, run_here, targets_of
 
-from zl_forecast import artifacts, settings, workers
-from zl_forecast.families import garch, lstm, sarimax, sequence, xgboost
-from zl_forecast.tournament import fit, run_specialist
-from zl_forecast.tournament.specialist import Tournament
+from zl_forecast import settings
+from zl_forecast.families import garch, load_families, lstm, sarimax, sequence, xgboost
+from zl_forecast.tournament.predictor import fitted_model
+from zl_forecast.tournament.runner import FACTS, MODEL
+from zl_forecast.tournament.specialist import Inputs, Tournament
 
-HORIZONS = (5, 10, 20)
-SESSIONS = 830  # two years, the block of 2019, the block of 2020 that still grows, and a live one
-QUANTILES = list(settings.QUANTILE_COLUMNS)
+SESSIONS = 805  # two years, the fold of 2019, and a live one that began with 2020
+DAYS = pd.bdate_range("2017-01-02", periods=SESSIONS)
 FAMILIES = ("reference", "ridge", "xgboost", "garch", "sarimax", "lstm", "stacking")
-READERS = ("garch", "sarimax", "lstm")
-BLOCK = pd.Timestamp("2020-01-01")  # the first that stacking forecasts
+FAMILY = load_families(families_seed(own_modules(FAMILIES)))
+FOLD = pd.Timestamp("2020-01-01")  # the first that stacking forecasts
+EMBARGO = DAYS[DAYS < FOLD][-5]  # five sessions before; counted here, not asked of the code under test
 
 
-def _tables(returns: np.ndarray, features: np.ndarray, shock: np.ndarray) -> dict[str, pd.DataFrame]:
-    """Mart, targets and ZL; a target is the sum of returns plus, for a shaken market, a shock of its own."""
+def _inputs(returns: np.ndarray, features: np.ndarray, shock: np.ndarray) -> Inputs:
+    """Of a market; a target is the sum of returns plus, for a shaken market, a shock of its own."""
     n = SESSIONS
-    days = pd.bdate_range("2017-01-02", periods=n + max(HORIZONS))
     sigma = np.sqrt(pd.Series(returns**2).ewm(alpha=0.03).mean().to_numpy())
     log_price = np.concatenate([np.cumsum(returns), np.full(max(HORIZONS), np.nan)])
-    frames = []
-    for h in HORIZONS:
-        z = (log_price[h : n + h] - log_price[:n]) / (sigma * np.sqrt(h))
-        ends = np.minimum(np.arange(n) + h, n - 1)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "as_of_date": days[:n],
-                    "horizon_days": h,
-                    "target_date": days[h : n + h],
-                    "z": z + shock[ends],
-                    "is_matured": ~np.isnan(z),
-                }
-            )
-        )
-    mart = pd.DataFrame({"as_of_date": days[:n], "driver": features[:, 0], "noise": features[:, 1]})
-    zl = pd.DataFrame({"as_of_date": days[:n], "log_return": returns, "sigma": sigma})
-    return {"mart": mart, "targets": pd.concat(frames, ignore_index=True), "zl": zl}
+    z = [
+        (log_price[h : n + h] - log_price[:n]) / (sigma * np.sqrt(h)) + shock[np.minimum(np.arange(n) + h, n - 1)]
+        for h in HORIZONS
+    ]
+    mart = pd.DataFrame({"as_of_date": DAYS, "driver": features[:, 0], "noise": features[:, 1]})
+    zl = pd.DataFrame({"as_of_date": DAYS, "log_return": returns, "sigma": sigma})
+    return inputs(mart, targets_of(DAYS, np.stack(z, axis=1)), families_seed(own_modules(FAMILIES)), zl)
 
 
-def _market(shaken_from=None, shaken_until=None, targets_from=None) -> dict[str, pd.DataFrame]:
+def _market(shaken_from=None, shaken_until=None, targets_from=None) -> Inputs:
     """Returns with a memory and a driver; between two days all is different, and targets from a day on."""
     rng = np.random.default_rng(6)
-    days = pd.bdate_range("2017-01-02", periods=SESSIONS)
     features = rng.standard_normal((SESSIONS, 2))
     returns = 0.01 * rng.standard_t(5, SESSIONS)
     for i in range(1, SESSIONS):
         returns[i] += 0.3 * returns[i - 1] + 0.004 * features[i - 1, 0]
     shock = np.zeros(SESSIONS)
     if shaken_from is not None:
-        shaken = (days >= shaken_from) & (days < (shaken_until or days[-1] + pd.DateOffset(1)))
+        shaken = (shaken_from <= DAYS) & ((shaken_until or DAYS[-1] + pd.DateOffset(1)) > DAYS)
         returns[shaken] = 0.05 * rng.standard_normal(shaken.sum())
         features[shaken] = 4 + rng.standard_normal((shaken.sum(), 2))
     if targets_from is not None:
-        shock[days >= targets_from] = 5.0
-    return _tables(returns, features, shock)
+        shock[targets_from <= DAYS] = 5.0
+    return _inputs(returns, features, shock)
 
 
-def _arguments(tables) -> dict:
-    families = pd.DataFrame(
-        {
-            "family": FAMILIES,
-            "module": [f"zl_forecast.families.{name}" for name in FAMILIES],
-            "from_preset": "full",
-            "time_limit_seconds": 600,
-        }
-    )
-    buckets = pd.DataFrame({"bucket": ["crush"], "candidates": ["ridge"], "channels": ["driver"]})
-    return {**tables, "buckets": buckets, "families": families}
-
-
-def _run(tables, folder) -> pd.DataFrame:
-    def here(work, tasks, limit, executor):
-        for task in tasks:
-            yield task, work(task)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZL_DATA_DIR", str(folder))
-        patch.setattr(workers, "run", here)
-        forecasts = run_specialist("crush", **_arguments(tables), preset="full")
-    own = forecasts[forecasts["fold_start"] == BLOCK]
-    assert set(own["status"]) == {"ok"}, own["reason"].unique()
-    return own.reset_index(drop=True)
+def _run(own: Inputs, folder) -> pd.DataFrame:
+    forecasts, _ = run_here(own, folder)
+    forecasts = forecasts[forecasts["fold_start"] == FOLD].reset_index(drop=True)
+    assert set(forecasts["status"]) == {"ok"}, forecasts["reason"].unique()
+    return forecasts
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,102 +81,84 @@ def quick_and_keen():
         patch.setattr(sequence, "validated_share", lambda gain, horizons: np.ones(len(horizons)))
         patch.setattr(sarimax, "ORDERS", ((1, 0),))
         patch.setattr(sarimax, "SEASONS", ((0, 0),))
+        patch.setattr(sarimax, "BLOCKS", 2)
         patch.setattr(garch, "PATHS", 500)
         patch.setattr(settings, "MIN_TRAIN_ROWS", 500)
+        patch.setattr(settings, "EXPLAINED_SESSIONS", 5)
         yield
 
 
 @pytest.fixture(scope="module")
-def embargo():
-    """Five sessions before the block; counted here, not asked of the code under test."""
-    days = pd.DatetimeIndex(_market()["mart"]["as_of_date"])
-    return days[days < BLOCK][-5]
-
-
-@pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """The market as it was: forecasts of the block and where its models are."""
+    """The market as it was: forecasts of the fold and where its models are."""
     folder = tmp_path_factory.mktemp("plain")
     return _run(_market(), folder), folder
 
 
 @pytest.fixture(scope="module")
-def later(embargo, tmp_path_factory):
+def later(tmp_path_factory):
     """Another market from the embargo on, targets included."""
     folder = tmp_path_factory.mktemp("later")
-    tables = _market(shaken_from=embargo, targets_from=embargo)
-    return _run(tables, folder), folder
+    return _run(_market(shaken_from=EMBARGO, targets_from=EMBARGO), folder), folder
 
 
 @pytest.fixture(scope="module")
-def before(embargo, tmp_path_factory):
+def before(tmp_path_factory):
     """Another market in the last month before the embargo, targets included, and the same again from the embargo on."""
     folder = tmp_path_factory.mktemp("before")
-    month = embargo - pd.DateOffset(days=30)
-    tables = _market(shaken_from=month, shaken_until=embargo, targets_from=month)
-    return _run(tables, folder), folder
+    month = EMBARGO - pd.DateOffset(days=30)
+    return _run(_market(shaken_from=month, shaken_until=EMBARGO, targets_from=month), folder), folder
+
+
+def _model(forecasts, folder, family: str):
+    """The fold's model of a family."""
+    (key,) = set(forecasts.loc[forecasts["competitor"] == family, "fingerprint"])
+    stored = folder / "artifacts" / key
+    return fitted_model(FAMILY[family], stored / MODEL, json.loads((stored / FACTS).read_text()))
 
 
 def _on_the_same_rows(forecasts, folder, family: str) -> np.ndarray:
-    """What the block's model says of the rows of the market as it was; first-level families."""
-    tables = _arguments(_market())
-    name = forecasts.loc[forecasts["family"] == family, "fingerprint"].iloc[0]
-    tournament = Tournament.of("crush", enrolled=_enrolled(tables), **tables)
-    (task,) = (t for t in tournament.first_level() if t.name == family and t.block.fold == tournament.blocks[-2].fold)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZL_DATA_DIR", str(folder))
-        predictor, facts = fit._load(artifacts.find(name) / fit.MODELS)
-    return predictor.predict(task.block.rows(task.block.test, task.family), model=facts["model"]).to_numpy()
+    """What the fold's model says of the rows of the market as it was; first-level families."""
+    contest = Tournament.of(_market()).contests[-1]
+    return _model(forecasts, folder, family).predict_proba(contest.seen(contest.test, FAMILY[family].reads_lookback))
 
 
-def _enrolled(tables):
-    from zl_forecast.tournament import enrolled_families
-
-    return enrolled_families("crush", "full", tables["buckets"], tables["families"])
+def test_a_contest_carries_nothing_of_what_comes_after_its_fold():
+    first, live = Tournament.of(_market()).contests
+    assert first.fold.end <= live.fold.start
+    for contest in (first, live):
+        for rows in (contest.train_part, contest.test, contest.lookback):
+            assert rows["as_of_date"].max() < contest.fold.end
+        assert contest.train_part["target_date"].max() < contest.fold.train_until
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "stacking"])
-def test_a_model_is_the_same_whatever_happens_from_the_embargo_on(plain, later, family):
-    np.testing.assert_array_equal(_on_the_same_rows(*later, family), _on_the_same_rows(*plain, family))
+def test_a_model_depends_on_what_happened_before_the_embargo_and_on_nothing_later(plain, before, later, family):
+    own = _on_the_same_rows(*plain, family)
+    np.testing.assert_array_equal(_on_the_same_rows(*later, family), own)
+    assert not np.array_equal(_on_the_same_rows(*before, family), own)
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "stacking"])
-def test_a_model_is_another_when_the_month_before_the_embargo_was(plain, before, family):
-    assert not np.array_equal(_on_the_same_rows(*before, family), _on_the_same_rows(*plain, family))
+def test_stacking_learns_from_earlier_folds_and_nothing_else(plain, before, later):
+    """Its weights by horizon."""
+    own = _model(*plain, "stacking").model
+    assert _model(*later, "stacking").model == own
+    assert _model(*before, "stacking").model != own
 
 
 @pytest.fixture(scope="module")
-def halfway(embargo, tmp_path_factory):
-    """Another market from the middle of the block on, and other targets from the embargo on; and that day."""
-    days = pd.DatetimeIndex(_market()["mart"]["as_of_date"])
-    day = days[days >= BLOCK][10]
-    tables = _market(shaken_from=day, targets_from=embargo)
-    return _run(tables, tmp_path_factory.mktemp("halfway")), day
+def halfway(tmp_path_factory):
+    """Another market from the middle of the fold on, and other targets from the embargo on; and that day."""
+    day = DAYS[DAYS >= FOLD][10]
+    return _run(_market(shaken_from=day, targets_from=EMBARGO), tmp_path_factory.mktemp("halfway")), day
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_forecast_is_the_same_whatever_happens_after_its_session(plain, halfway, family):
     shaken, day = halfway
-    own, others = (
-        frame[(frame["family"] == family) & (frame["kind"] == "oof")].reset_index(drop=True)
-        for frame in (plain[0], shaken)
-    )
+    own, others = (table[table["competitor"] == family].reset_index(drop=True) for table in (plain[0], shaken))
     early = own["as_of_date"] < day
     assert early.sum() == 10 * len(HORIZONS)
     np.testing.assert_array_equal(others.loc[early, QUANTILES], own.loc[early, QUANTILES])
     if family != "reference":  # which looks at no market
         assert not np.array_equal(others.loc[~early, QUANTILES], own.loc[~early, QUANTILES])
-
-
-def test_stacking_learns_from_earlier_blocks_and_nothing_else(plain, later, before):
-    """Its weights, which its own words tell: a member's share of P50 is its weight times its own P50."""
-
-    def weights(forecasts, folder):
-        name = forecasts.loc[(forecasts["family"] == "stacking") & (forecasts["kind"] == "oof"), "fingerprint"].iloc[0]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ZL_DATA_DIR", str(folder))
-            predictor, facts = fit._load(artifacts.find(name) / fit.MODELS)
-        return predictor._trainer.load_model(facts["model"]).model
-
-    assert weights(*later) == weights(*plain)
-    assert weights(*before) != weights(*plain)

@@ -29,7 +29,7 @@ def make(tmp_path):
         f'''cd "{data}"
         mkdir ../building || exit 1
         while [ "$HOLD" ] && [ ! -e ../go ]; do sleep 0.01; done
-        [ "$FAIL" ] || {{ echo built > warehouse.duckdb; mkdir -p sample; echo a market > sample/bars.csv; echo "$@" >> {calls}; }}
+        [ "$FAIL" ] || {{ echo built > warehouse.duckdb; echo made > state.duckdb; mkdir -p sample; echo a market > sample/bars.csv; echo "$@" >> {calls}; }}
         rmdir ../building
         exit ${{FAIL:-0}}''',
     )
@@ -78,6 +78,8 @@ def test_a_second_build_without_news_is_none_and_says_so(make):
         lambda data: (data / "warehouse.duckdb").write_text("another dbt command"),
         lambda data: (data / "warehouse.duckdb").unlink(),
         lambda data: (data / "warehouse.duckdb.wal").write_text("killed"),
+        lambda data: (data / "state.duckdb").write_text("another forecast"),
+        lambda data: (data / "state.duckdb.wal").write_text("killed"),
         # rsync -a and cp -p give a file the date of its original
         lambda data: os.utime(data / "landing/bars_daily.csv", (1e9, 1e9)),
         lambda data: _rewrite_with_old_date(data / "landing/bars_daily.csv"),
@@ -91,6 +93,8 @@ def test_a_second_build_without_news_is_none_and_says_so(make):
         "warehouse changed",
         "warehouse gone",
         "wal",
+        "state changed",
+        "wal of the state",
         "old date",
         "same date",
         "published",
@@ -284,7 +288,7 @@ def test_no_record_is_written_while_another_process_has_the_warehouse(make):
 
 def test_a_build_into_another_warehouse_keeps_no_record_and_does_not_fail(make):
     dbt = make.data.parent / "venv/bin/dbt"
-    dbt.write_text(dbt.read_text().replace("echo built > warehouse.duckdb;", ""))
+    dbt.write_text(dbt.read_text().replace("echo built > warehouse.duckdb; echo made > state.duckdb;", ""))
     assert "Build time" in make()[0]
     assert make()[1]
 

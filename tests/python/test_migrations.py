@@ -1,14 +1,17 @@
-"""A warehouse that an older version made comes through without losing a row; a fresh one and a newer one are told apart."""
+"""A data folder that an older version made comes through without losing a row; a fresh one and a newer one are told apart."""
 
+import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import duckdb
 import pytest
 from dbt_common.exceptions import DbtRuntimeError
 
-from zl_forecast.landing.plugin import Plugin
-from zl_forecast.migrations import MIGRATIONS, Migration, MigrationError, migrate
+from zl_forecast.migrations import HEALTH_COLUMNS, MIGRATIONS, STATE_TABLES, Migration, MigrationError, migrate
+from zl_forecast.paths import state_beside
+from zl_forecast.state_plugin import Plugin
 
 # as the version before the first migration made them; the quantiles and texts in between are left out
 OLD = """
@@ -21,12 +24,15 @@ create table forecasts.bucket_forecast_ledger (
     as_of_date date, bucket varchar, horizon_days integer, data_source varchar, family varchar, fold_start date, trained_until date,
     artifact_id varchar, target_date date, q50 double, made_at timestamp
 );
-create table monitoring.run_history (bucket varchar, live_from date, planned_at timestamp);
-insert into monitoring.run_history values ('crush', '2021-03-01', '2021-03-08 23:00');
+create table monitoring.run_history (
+    bucket varchar, live_from date, trigger varchar, as_of_date date, data_source varchar, planned_at timestamp
+);
+insert into monitoring.run_history values ('crush', '2021-03-01', null, '2021-03-08', 'market', '2021-03-08 23:00');
 """
 LEDGERS = ("zl_forecast_ledger", "bucket_forecast_ledger")
 NEWEST = MIGRATIONS[-1].version
 ALL = list(range(1, NEWEST + 1))
+TABLES = [*(f"forecasts.{name}" for name in LEDGERS), "monitoring.run_history"]
 
 
 def bucket_row(as_of: str, target: str, made: str, artifact: str = "a", source: str = "market", hindsight: bool = True):
@@ -75,26 +81,79 @@ def versions(con) -> list[int]:
     return [row[0] for row in con.execute("select version from migrations.applied order by 1").fetchall()]
 
 
+def shapes(path) -> dict[str, str]:
+    """Columns of each table of the state, in words."""
+    return {
+        table: ", ".join(row[0] for row in rows(path, f"(describe {table})", "column_name")) for table in STATE_TABLES
+    }
+
+
+def connect(warehouse) -> None:
+    """What dbt does with the plugin before it runs anything."""
+    plugin = Plugin("state", {"file": str(state_beside(warehouse))})
+    plugin.update_connection_config(SimpleNamespace(path=str(warehouse)), {})
+    with duckdb.connect(str(warehouse)) as con:
+        plugin.configure_connection(con)
+
+
 def test_rows_of_old_ledgers_say_whether_they_were_made_in_hindsight(old):
-    with duckdb.connect(str(old)) as con:
-        migrate(con)
+    connect(old)
     columns = "as_of_date::varchar, target_date::varchar, strftime(made_at, '%Y-%m-%d %H:%M'), artifact_id, data_source, is_hindsight"
-    assert rows(old, "forecasts.bucket_forecast_ledger", columns) == sorted(MADE)
-    published = rows(old, "forecasts.zl_forecast_ledger", "day(as_of_date), is_hindsight")
+    assert rows(state_beside(old), "forecasts.bucket_forecast_ledger", columns) == sorted(MADE)
+    published = rows(state_beside(old), "forecasts.zl_forecast_ledger", "day(as_of_date), is_hindsight")
     assert published == [(8, False), (15, True), (16, False), (17, False)]
 
 
 def test_no_row_and_no_value_of_an_old_warehouse_is_lost_and_the_second_time_changes_nothing(old, capsys):
-    tables = [f"forecasts.{name}" for name in LEDGERS] + ["monitoring.run_history"]
-    before = {table: rows(old, table) for table in tables}
+    with duckdb.connect(str(old)) as con:
+        columns = {
+            table: ", ".join(name for name, *_ in con.execute(f"describe {table}").fetchall()) for table in TABLES
+        }
+    before = {table: rows(old, table, columns[table]) for table in TABLES}
     for _ in range(2):
+        connect(old)
         with duckdb.connect(str(old)) as con:
-            migrate(con)
             assert versions(con) == ALL
-    for table, own in before.items():
-        columns = "* exclude (is_hindsight)" if table.endswith("_ledger") else "*"
-        assert rows(old, table, columns) == own
-    assert capsys.readouterr().out.count("Warehouse migrated to version 1: is_hindsight in both ledgers") == 1
+            assert con.execute("select count(*) from duckdb_tables() where schema_name <> 'migrations'").fetchone() == (
+                0,
+            )
+        assert {table: rows(state_beside(old), table, columns[table]) for table in TABLES} == before
+    said = capsys.readouterr().out
+    assert said.count("warehouse.duckdb migrated to version 1: is_hindsight in both ledgers") == 1
+    assert said.count("warehouse.duckdb migrated to version 2: what cannot be made again moves to state.duckdb") == 1
+
+
+def test_what_health_said_last_goes_with_them_since_the_next_plan_rests_on_it(old):
+    said = dict.fromkeys(HEALTH_COLUMNS, "null") | {
+        "subject": "'crush'",
+        "horizon_days": "5",
+        "week_ending": "date '2021-03-19'",
+    }
+    with duckdb.connect(str(old)) as con:
+        listed = ", ".join(f"{value} as {name}" for name, value in said.items())
+        con.execute(f"create table monitoring.model_health as select {listed}, true as is_newest")
+        con.execute("insert into monitoring.model_health by name select 'crush' as subject, false as is_newest")
+    connect(old)
+    recorded = rows(
+        state_beside(old), "monitoring.health_history", "subject, week_ending::varchar, recorded_at::varchar"
+    )
+    assert recorded == [("crush", "2021-03-19", "2021-03-19 00:00:00")]
+    assert len(rows(old, "monitoring.model_health")) == 2
+
+
+def test_an_old_warehouse_that_is_put_back_beside_a_state_adds_only_what_that_one_lacks(old):
+    shutil.copy(old, old.with_name("backup"))
+    connect(old)
+    before = {table: rows(state_beside(old), table) for table in TABLES}
+    with duckdb.connect(str(state_beside(old))) as con:
+        con.execute("delete from forecasts.zl_forecast_ledger where as_of_date = '2021-03-16'")
+        con.execute("update forecasts.zl_forecast_ledger set verdict = 'skill' where as_of_date = '2021-03-17'")
+    shutil.copy(old.with_name("backup"), old)
+    connect(old)
+    assert {table: len(rows(state_beside(old), table)) for table in TABLES} == {
+        table: len(own) for table, own in before.items()
+    }
+    assert (17, "skill") in rows(state_beside(old), "forecasts.zl_forecast_ledger", "day(as_of_date), verdict")
 
 
 @pytest.mark.parametrize("missing", [LEDGERS[:1], LEDGERS[1:], LEDGERS])
@@ -102,20 +161,25 @@ def test_a_first_build_that_was_cut_short_has_not_made_every_ledger(old, missing
     with duckdb.connect(str(old)) as con:
         for name in missing:
             con.execute(f"drop table forecasts.{name}")
-        migrate(con)
-        for name in set(LEDGERS) - set(missing):
-            assert con.execute(f"select count(*) from forecasts.{name} where is_hindsight is null").fetchone() == (0,)
+    connect(old)
+    for name in LEDGERS:
+        own = rows(state_beside(old), f"forecasts.{name}", "is_hindsight")
+        assert bool(own) == (name not in missing)
+        assert (None,) not in own
+
+
+def test_a_fresh_data_folder_has_both_databases_at_their_newest_version_and_nothing_is_said_of_it(tmp_path, capsys):
+    connect(tmp_path / "warehouse.duckdb")
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
         assert versions(con) == ALL
+    assert all(rows(tmp_path / "state.duckdb", table) == [] for table in STATE_TABLES)
+    assert capsys.readouterr().out == ""
 
 
-def never(con):
-    raise AssertionError("a fresh warehouse has nothing to migrate")
-
-
-def test_a_fresh_warehouse_starts_at_the_newest_version_without_migrations():
-    with duckdb.connect() as con:
-        migrate(con, (Migration(1, "one", never), Migration(2, "two", never)))
-        assert versions(con) == [1, 2]
+def test_an_old_state_and_a_fresh_one_have_the_same_shape(old, tmp_path):
+    connect(old)
+    connect(tmp_path / "fresh.duckdb")
+    assert shapes(state_beside(old)) == shapes(tmp_path / "state.duckdb")
 
 
 def test_only_what_is_newer_than_the_warehouse_is_applied_in_order(old):
@@ -127,13 +191,16 @@ def test_only_what_is_newer_than_the_warehouse_is_applied_in_order(old):
         assert applied == versions(con) == [1, 2, 3]
 
 
-def test_a_warehouse_of_a_newer_version_is_refused_and_left_alone(old):
-    with duckdb.connect(str(old)) as con:
-        migrate(con, (*MIGRATIONS, Migration(NEWEST + 1, "of the future", lambda con: None)))
-        says = rf"warehouse.duckdb is a warehouse of version {NEWEST + 1}, .*versions up to {NEWEST}\. Update"
-        with pytest.raises(MigrationError, match=says):
-            migrate(con)
-        assert versions(con) == [*ALL, NEWEST + 1]
+@pytest.mark.parametrize("which", ["warehouse", "state"])
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(old, which):
+    connect(old)
+    with duckdb.connect(str(old.with_name(f"{which}.duckdb"))) as con:
+        newest = versions(con)[-1]
+        con.execute("insert into migrations.applied values (99, 'of the future', null)")
+    # dbt prints a DbtRuntimeError as a message, any other error as a traceback
+    says = rf"{which}.duckdb is a database of version 99, .*versions up to {newest}\. Update"
+    with pytest.raises(DbtRuntimeError, match=says):
+        connect(old)
 
 
 def test_a_migration_that_fails_is_undone_and_named(old):
@@ -141,36 +208,42 @@ def test_a_migration_that_fails_is_undone_and_named(old):
         con.execute("delete from forecasts.zl_forecast_ledger")
         con.execute("select error('no space left')")
 
-    before = rows(old, "forecasts.zl_forecast_ledger")
-    with duckdb.connect(str(old)) as con:
-        with pytest.raises(MigrationError, match=r"migration 1 \(falls over\) failed and was undone: .*no space left"):
-            migrate(con, (Migration(1, "falls over", fails),))
-        migrate(con)
-        assert versions(con) == ALL
-    assert rows(old, "forecasts.zl_forecast_ledger", "* exclude (is_hindsight)") == before
+    before = rows(old, "forecasts.zl_forecast_ledger", "as_of_date, p50")
+    with (
+        duckdb.connect(str(old)) as con,
+        pytest.raises(MigrationError, match=r"migration 1 \(falls over\) failed and was undone: .*no space left"),
+    ):
+        migrate(con, (Migration(1, "falls over", fails),))
+    connect(old)
+    assert rows(state_beside(old), "forecasts.zl_forecast_ledger", "as_of_date, p50") == before
 
 
-def test_a_migration_that_was_killed_has_not_happened_and_the_next_build_makes_it(old):
-    killed = f"""
-import duckdb, os
-from zl_forecast.migrations import MIGRATIONS, Migration, migrate
-def killed(con):
-    MIGRATIONS[0].apply(con)
-    os._exit(9)
-migrate(duckdb.connect({str(old)!r}), (Migration(1, "killed", killed),))
+# by the statement before which the build dies: hindsight is undone; the rows are not yet committed; they are, and their tables are still there
+@pytest.mark.parametrize("dies_before", ["update", "commit of the state", "drop table"])
+def test_killed_at_any_moment_no_row_is_lost_or_doubled(old, dies_before):
+    script = f"""
+import os, sys, duckdb
+from zl_forecast import databases, migrations
+class Dying:
+    def __init__(self, con, commits_to): self.con, self.commits_to = con, commits_to
+    def __getattr__(self, name): return getattr(self.con, name)
+    def execute(self, sql, *values):
+        if sql.split()[:len({dies_before!r}.split())] == {dies_before!r}.split(): os._exit(9)
+        return self.con.execute(sql, *values)
+    def commit(self):
+        if "commit of the " + self.commits_to == {dies_before!r}: os._exit(9)
+        self.con.commit()
+    def cursor(self): return Dying(self.con.cursor(), "state")
+with duckdb.connect({str(state_beside(old))!r}) as con: migrations.migrate(con, migrations.STATE_MIGRATIONS)
+con = duckdb.connect({str(old)!r})
+databases.attach_state(con, {str(state_beside(old))!r})
+migrations.migrate(Dying(con, "warehouse"))
 """
-    before = rows(old, "forecasts.bucket_forecast_ledger")
-    assert subprocess.run([sys.executable, "-c", killed]).returncode == 9
-    assert rows(old, "forecasts.bucket_forecast_ledger") == before
-    with duckdb.connect(str(old)) as con:
-        migrate(con)
-    assert len(rows(old, "forecasts.bucket_forecast_ledger", "is_hindsight")) == len(MADE)
-
-
-def test_a_build_migrates_before_it_reads_anything_and_dbt_prints_a_refusal_without_a_traceback(old):
-    with duckdb.connect(str(old)) as con:
-        Plugin("landing", {}).configure_connection(con)
-        assert versions(con) == ALL
-        con.execute("update migrations.applied set version = 99")
-        with pytest.raises(DbtRuntimeError, match="is a warehouse of version 99"):
-            Plugin("landing", {}).configure_connection(con)
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    moved = [len(rows(state_beside(old), table)) for table in TABLES]
+    assert all(moved) if dies_before == "drop table" else not any(moved)
+    assert len(rows(old, "forecasts.bucket_forecast_ledger")) == len(MADE)
+    connect(old)
+    assert [len(rows(state_beside(old), table)) for table in TABLES] == [4, len(MADE), 1]
+    columns = "as_of_date::varchar, target_date::varchar, strftime(made_at, '%Y-%m-%d %H:%M'), artifact_id, data_source, is_hindsight"
+    assert rows(state_beside(old), "forecasts.bucket_forecast_ledger", columns) == sorted(MADE)

@@ -5,6 +5,7 @@ import shutil
 import duckdb
 import pandas as pd
 import pytest
+from conftest import read
 
 from zl_forecast.calendar import exchange_sessions
 
@@ -29,6 +30,15 @@ def later(seen) -> pd.Timestamp:
     return seen + pd.Timedelta(days=14)
 
 
+def write_ledgers(data_dir, made: dict[str, list]) -> None:
+    """Ledgers with these rows alone, given as (data_source, as_of_date)."""
+    with duckdb.connect(str(data_dir / "state.duckdb")) as con:
+        for name in ("zl_forecast_ledger", "bucket_forecast_ledger"):
+            con.execute(f"delete from forecasts.{name}")
+            for row in made.get(name, []):
+                con.execute(f"insert into forecasts.{name} by name select ? as data_source, ?::date as as_of_date", row)
+
+
 @pytest.fixture(scope="module")
 def build(run_dbt, sample_features, sample_landing, tmp_path_factory):
     """A function that runs dbt over `sample_features` whose ledgers hold forecasts, given as (data_source, as_of_date)."""
@@ -42,11 +52,7 @@ def build(run_dbt, sample_features, sample_landing, tmp_path_factory):
                 f"create or replace table intermediate.int_targets__daily as from whole.intermediate.int_targets__daily {targets}"
             )
             con.execute("detach whole")
-            con.execute("create schema if not exists forecasts")
-            for name in ("zl_forecast_ledger", "bucket_forecast_ledger"):
-                con.execute(f"create or replace table forecasts.{name} (data_source varchar, as_of_date date)")
-                for row in made.get(name, []):
-                    con.execute(f"insert into forecasts.{name} values (?, ?)", row)
+        write_ledgers(data_dir, made)
         return run_dbt(("run", "--select", select, *flags), landing=sample_landing, data_dir=data_dir, **expected)
 
     return run
@@ -65,6 +71,21 @@ def test_data_that_lost_their_newest_sessions_are_refused_with_both_dates_and_th
     )
     assert "3 sessions are lost" in said
     assert "make build DBT_FLAGS=\"--vars 'allow_earlier_as_of: true'\"" in said
+
+
+def test_without_its_warehouse_a_data_folder_has_every_forecast_and_refuses_all_the_same(
+    run_dbt, sample_features, sample_landing, seen, tmp_path
+):
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    shutil.copy(sample_features.data_dir / "state.duckdb", data_dir)
+    write_ledgers(data_dir, {"zl_forecast_ledger": [("simulated", seen)]})
+    command = ("build", "--resource-type", "model", "--resource-type", "seed", "--select", "+gate_zl")
+    failed = run_dbt(command, landing=sample_landing, data_dir=data_dir, expect_failure=True)
+    assert failed.status["gate_zl"] == "error"
+    assert f"forecasts as of {seen.date()} have been made in this data folder" in " ".join(failed.stdout.split())
+    kept = read(failed.warehouse, "select as_of_date::varchar as day from state.forecasts.zl_forecast_ledger")
+    assert kept.to_pylist() == [{"day": str(seen.date())}]
 
 
 def test_data_without_a_single_target_are_left_to_the_gate(build):

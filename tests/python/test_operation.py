@@ -3,15 +3,15 @@
 import re
 import shutil
 
-import duckdb
 import pandas as pd
 import pytest
+from conftest import START, read
 
 from zl_forecast import cli
 from zl_forecast.sample import simulate, write_landing
 
 BUCKET = "crush"
-OPERATED = ("+zl_forecast_ledger", "+model_health", "+model_registry", "+promotions", "+zl_forecast_accuracy")
+OPERATED = ("+zl_forecast_ledger", "+health_history", "+model_registry", "+promotions", "+zl_forecast_accuracy")
 
 
 def _vars(tournament: str) -> str:
@@ -23,9 +23,12 @@ def _build(tournament: str, *select: str) -> tuple[str, ...]:
     return ("build", *flags, "--select", *(select or OPERATED), "--vars", _vars(tournament))
 
 
+def _only_plan(tournament: str) -> tuple[str, ...]:
+    return ("run", "--select", "+run_plan", "--vars", _vars(tournament))
+
+
 def _query(data_dir, sql: str) -> pd.DataFrame:
-    with duckdb.connect(str(data_dir / "warehouse.duckdb"), read_only=True) as con:
-        return con.sql(sql).df()
+    return read(data_dir / "warehouse.duckdb", sql).to_pandas()
 
 
 def _plan(data_dir) -> pd.Series:
@@ -37,7 +40,7 @@ def _tamper_with_the_live_ridge(data_dir) -> str:
     """Change a file of the artifact that the last plan named; returns its name."""
     fit = _query(data_dir, "select artifact_id from tournament.int_plan__fits where kind = 'live' and family = 'ridge'")
     (name,) = fit["artifact_id"]
-    facts = data_dir / "artifacts" / name / "models" / "facts.json"
+    facts = data_dir / "artifacts" / name / "facts.json"
     facts.write_text(facts.read_text() + " ")
     return name
 
@@ -57,37 +60,49 @@ def test_a_re_tournament_in_mid_month_begins_a_live_block_and_the_next_build_kee
     blocks = _query(held, "select distinct input, fold_start from tournament.int_ensemble__inputs where kind = 'live'")
     assert set(blocks["input"]) == {BUCKET, "core", "reference"}
     assert blocks["fold_start"].eq(newest).all()
-    ledger = _query(held, f"from forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
+    ledger = _query(held, f"from state.forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
     assert ledger.groupby("model_version").size().eq(4).all()
-    made = _query(held, f"select * exclude (made_at) from forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'")
+    made = _query(
+        held, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
+    )
 
     run_dbt(_build("auto"), landing=landing, data_dir=held)
     assert (_plan(held)["action"], _plan(held)["live_from"], _plan(held)["n_to_train"]) == ("nothing", newest, 0)
-    again = _query(held, f"select * exclude (made_at) from forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'")
+    again = _query(
+        held, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
+    )
     pd.testing.assert_frame_equal(again, made)  # the first forecast of a day stays
-    history = _query(held, f"from monitoring.run_history where bucket = '{BUCKET}' order by live_from")
+    history = _query(held, f"from state.monitoring.run_history where bucket = '{BUCKET}' order by live_from")
     assert history["trigger"].tolist() == ["first_run", "forced"]
 
 
+@pytest.fixture(scope="module")
+def next_session(tmp_path_factory):
+    """Landing files of the small market with one session more."""
+    folder = tmp_path_factory.mktemp("landing") / "next_session"
+    write_landing(simulate("planted", start=START, end="2023-05-31"), folder)
+    return folder
+
+
 def test_a_tampered_model_is_refused_by_name_in_the_plan_and_without_training_the_bucket_waits(
-    run_dbt, held, landing, tmp_path
+    run_dbt, held, next_session, tmp_path
 ):
     data_dir = tmp_path / "data"
     shutil.copytree(held, data_dir, symlinks=True)
     tampered = _tamper_with_the_live_ridge(data_dir)
 
-    run_dbt(_build("auto", "+run_plan"), landing=landing, data_dir=data_dir)
+    run_dbt(_only_plan("auto"), landing=next_session, data_dir=data_dir)
     plan = _plan(data_dir)
     assert (plan["action"], plan["trigger"], plan["n_to_train"]) == ("retournament", "refused", 1)
-    assert f"{tampered}: models/facts.json was changed since it was written" in plan["reason"]
+    assert f"{tampered}: facts.json was changed since it was written" in plan["reason"]
 
     # without training the models that have forecast go on, which are those before; unless they are tampered with as well
-    run_dbt(_build("never", "+run_plan"), landing=landing, data_dir=data_dir)
+    run_dbt(_only_plan("never"), landing=next_session, data_dir=data_dir)
     before = _plan(data_dir)
-    assert before["action"] == "nothing"
+    assert before["action"] == "score"
     assert before["live_from"] < plan["live_from"]
     _tamper_with_the_live_ridge(data_dir)
-    run_dbt(_build("never", "+run_plan"), landing=landing, data_dir=data_dir)
+    run_dbt(_only_plan("never"), landing=next_session, data_dir=data_dir)
     assert (_plan(data_dir)["action"], _plan(data_dir)["n_to_train"]) == ("wait", 1)
 
 
@@ -122,10 +137,10 @@ def test_a_driver_that_turns_round_is_found_out_and_its_bucket_chosen_anew(run_d
         run_dbt(("build", *flags, "--select", *OPERATED, "--vars", vars_), landing=landing, data_dir=data_dir)
         if len(acted):
             break
-        acted = _query(data_dir, "from monitoring.degradations where acted_on >= '2021-10-01'")
+        acted = _query(data_dir, "from state.monitoring.degradations where acted_on >= '2021-10-01'")
     assert len(acted)
     assert acted["acted_on"].min() < pd.Timestamp("2023-04-01")
-    champions = _query(data_dir, "from monitoring.promotions where bucket = 'energy' order by live_from")
+    champions = _query(data_dir, "from state.monitoring.promotions where bucket = 'energy' order by live_from")
     renewed = champions.merge(acted, left_on=["horizon_days", "live_from"], right_on=["horizon_days", "acted_on"])
     assert len(renewed) == len(acted)
     state = _query(

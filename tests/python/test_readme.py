@@ -72,6 +72,8 @@ def test_only_the_agreed_folders_are_at_the_top():
     folders = {path.name for path in PROJECT.iterdir() if path.is_dir() and not path.name.startswith(".")}
     written = {"data", "target", "logs", "dbt_packages", "build"}
     assert folders - written == {
+        "benchmarks",
+        "docs",
         "examples",
         "models",
         "seeds",

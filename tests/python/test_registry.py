@@ -5,10 +5,10 @@ import sys
 import pandas as pd
 import pytest
 
-from zl_forecast import fingerprint
 from zl_forecast.ensembles import load_methods
 from zl_forecast.errors import TournamentError
 from zl_forecast.families import load_families
+from zl_forecast.store import fingerprint
 
 
 def _family(module):

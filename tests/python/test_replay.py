@@ -354,7 +354,7 @@ def test_a_real_replay_forecasts_each_step_from_its_own_day_and_repeats_nothing(
     done = subprocess.run(command, **settings, text=True, capture_output=True, timeout=900)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "data" / "replay" / "2023-04-17_2023-05-05_week_crush"
-    ledger = read(folder / "warehouse.duckdb", "from forecasts.zl_forecast_ledger order by all").to_pandas()
+    ledger = read(folder / "warehouse.duckdb", "from state.forecasts.zl_forecast_ledger order by all").to_pandas()
     assert ledger.groupby("as_of_date").size().to_dict() == dict.fromkeys(days, 4)
     bars = read_table("bars_daily", LandingFolder(landing, "simulated")).to_pandas()
     close = bars[bars["symbol"] == "ZL"].set_index("as_of_date")["close"]

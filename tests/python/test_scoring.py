@@ -1,9 +1,9 @@
 """The losses, and the test that says skill or no skill."""
 
-import re
 from pathlib import Path
 
 import duckdb
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,8 +39,9 @@ def test_pinball_is_least_at_the_true_quantiles():
 
 
 def test_pinball_agrees_with_the_macro_that_scores_in_the_warehouse():
-    macro = (Path(__file__).parents[2] / "macros" / "forecast_criteria.sql").read_text()
-    row_scores = re.search(r"macro row_scores\(\) -%}(.*?){%- endmacro", macro, re.DOTALL).group(1)
+    macros = Path(__file__).parents[2] / "macros"
+    source = "".join((macros / f"{name}.sql").read_text() for name in ("pinball", "row_scores"))
+    row_scores = jinja2.Template(source + "{{ row_scores() }}").render()
     rng = np.random.default_rng(2)
     z, quantiles = rng.standard_normal(50), np.sort(rng.standard_normal((50, 3)), axis=1)
     rows = pd.DataFrame(quantiles, columns=list(settings.SCORED_COLUMNS)).assign(z=z, scale=0.25, is_matured=True)

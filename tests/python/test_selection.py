@@ -31,7 +31,7 @@ def test_a_build_of_one_bucket_has_one_specialist_and_still_publishes(run_dbt, d
 
 def test_make_tournament_neither_publishes_nor_writes_to_the_ledger(run_dbt, data_dir, pytestconfig):
     makefile = (pytestconfig.rootpath / "Makefile").read_text()
-    selection = re.search(r"^tournament:.*?(--select [^-]*?) --vars", makefile, re.DOTALL | re.MULTILINE).group(1)
-    models = listed(run_dbt, data_dir, *selection.split())
+    recipe = re.search(r"^tournament:.*?--target (\w+) .*?(--select [^-]*?) --vars", makefile, re.DOTALL | re.MULTILINE)
+    models = listed(run_dbt, data_dir, "--target", recipe[1], *recipe[2].split())
     assert {"specialist_crush", "leaderboard", "feature_attributions", "forecast_explanations"} <= models
     assert not {name for name in models if name.startswith(("zl_", "published_", "ensemble_", "int_ensemble__"))}

@@ -1,8 +1,5 @@
 -- How far a bucket's features have moved: mean of the last 63 sessions minus mean of all sessions before, in standard deviations of
 -- those. One row a bucket and session; the feature that moved most, and the share that moved by more than two.
-{% set recent = 63 %}
-{% set min_before = 252 %}
-{% set bound = 2 %}
 with
 features as (
     {% for bucket in var('buckets') -%}
@@ -28,8 +25,8 @@ windows as (
         count(feature_value) over before as n_before
     from features
     window
-        recent as (partition by bucket, feature order by as_of_date rows between {{ recent - 1 }} preceding and current row),
-        before as (partition by bucket, feature order by as_of_date rows between unbounded preceding and {{ recent }} preceding)
+        recent as (partition by bucket, feature order by as_of_date rows between {{ threshold('drift_window_sessions') }}::integer - 1 preceding and current row),
+        before as (partition by bucket, feature order by as_of_date rows between unbounded preceding and {{ threshold('drift_window_sessions') }}::integer preceding)
 ),
 
 shifts as (
@@ -38,7 +35,7 @@ shifts as (
         as_of_date,
         feature,
         -- a feature that never moved before has no scale
-        case when n_before >= {{ min_before }} and before_sd > 1e-9 * greatest(1, abs(before_mean))
+        case when n_before >= {{ threshold('drift_min_sessions') }} and before_sd > 1e-9 * greatest(1, abs(before_mean))
             then (recent_mean - before_mean) / before_sd end as shift
     from windows
 ),
@@ -49,7 +46,7 @@ final as (
         as_of_date,
         arg_max(shift, (abs(shift), feature)) as largest_shift,
         arg_max(feature, (abs(shift), feature)) filter (where shift is not null) as largest_shift_feature,
-        avg((abs(shift) > {{ bound }})::int) as share_beyond
+        avg((abs(shift) > {{ threshold('drift_bound') }})::int) as share_beyond
     from shifts
     group by bucket, as_of_date
 )

@@ -12,8 +12,7 @@ forecasts as (
 ),
 
 choices as (
-    select * from {{ ref('int_tournament__choices') }}
-    where kind = 'oof'
+    select bucket, fold_id, horizon_days, family from {{ ref('int_tournament__choices') }}
 ),
 
 bucket_ledger as (
@@ -25,14 +24,15 @@ degradations as (
     select * from {{ ref('degradations') }}
 ),
 
-backtest as (
-    select * from {{ ref('zl_backtest') }}
+-- the history, and the sessions since its end on which no forecast was made
+published as (
+    select * from {{ ref('int_ensemble__published') }}
+    where is_matured
 ),
 
--- sessions since the history's end on which no forecast was made
-since as (
-    select * from {{ ref('int_ensemble__published') }}
-    where kind = 'live' and is_matured
+folds as (
+    select distinct horizon_days, fold_start, trained_until from {{ ref('int_ensemble__published') }}
+    where kind = 'oof'
 ),
 
 accuracy as (
@@ -43,164 +43,71 @@ ledger as (
     select * from {{ ref('zl_forecast_ledger') }}
 ),
 
--- what was forecast, with the outcome in the units that the forecast was made in
+-- what was forecast for buckets, with the outcome in the units that the forecast was made in
 made_for_buckets as (
     select
-        ledger.* exclude (target_date),
+        bucket_ledger.* exclude (target_date),
         targets.target_date,
-        targets.z * targets.scale / ledger.scale as z,
-        true as is_matured
-    from bucket_ledger as ledger
+        targets.z * targets.scale / bucket_ledger.scale as z,
+        targets.is_matured
+    from bucket_ledger
     inner join targets
-        on targets.as_of_date = ledger.as_of_date
-        and targets.horizon_days = ledger.horizon_days
-        and targets.data_source = ledger.data_source
+        using (as_of_date, horizon_days, data_source)
     where targets.is_matured
 ),
 
-scored_for_buckets as (
-    select *, {{ row_scores() }}
-    from made_for_buckets
+scored as (
+    select 'ledger' as source, *, {{ row_scores() }}, {{ row_scores('reference_') }} from made_for_buckets
+    union all by name
+    select 'backtest' as source, forecasts.*
+    from forecasts
+    inner join choices
+        using (bucket, fold_id, horizon_days, family)
 ),
 
-references_for_buckets as (
-    select as_of_date, bucket, horizon_days, data_source, {{ row_scores() }}
-    from (select * replace (reference_q10 as q10, reference_q50 as q50, reference_q90 as q90) from made_for_buckets)
-),
-
--- the ledger where forecasts were really made, the out-of-sample history elsewhere
 buckets as (
     select
-        own.bucket as subject,
-        own.horizon_days,
-        own.horizon_code,
-        own.as_of_date,
-        own.target_date,
-        own.fold_start,
-        own.trained_until,
-        own.family as champion,
-        own.pinball_pct,
-        reference.pinball_pct as reference_pinball_pct,
-        reference.width_pct as reference_width_pct,
-        own.is_inside_80,
-        'ledger' as source,
-        own.data_source
-    from scored_for_buckets as own
-    inner join references_for_buckets as reference
-        using (as_of_date, bucket, horizon_days, data_source)
-    union all
-    select
-        own.bucket as subject,
-        own.horizon_days,
-        own.horizon_code,
-        own.as_of_date,
-        own.target_date,
-        own.fold_start,
-        own.trained_until,
-        own.family as champion,
-        own.pinball_pct,
-        reference.pinball_pct as reference_pinball_pct,
-        reference.width_pct as reference_width_pct,
-        own.is_inside_80,
-        'backtest' as source,
-        own.data_source
-    from forecasts as own
-    inner join choices
-        on choices.bucket = own.bucket
-        and choices.fold_start = own.fold_start
-        and choices.horizon_days = own.horizon_days
-        and choices.family = own.family
-    -- the reference of the bucket's own tournament, which its promise was measured against
-    inner join forecasts as reference
-        on reference.bucket = own.bucket
-        and reference.family = 'reference'
-        and reference.fold_start = own.fold_start
-        and reference.as_of_date = own.as_of_date
-        and reference.horizon_days = own.horizon_days
-),
-
-blocks as (
-    select distinct horizon_days, fold_start, trained_until from backtest
+        bucket as subject, horizon_days, horizon_code, as_of_date, target_date, fold_start, trained_until, family as champion,
+        pinball_pct, reference_pinball_pct, reference_width_pct, is_inside_80, source, data_source
+    from scored
 ),
 
 -- the first version of a day is the one that was used; rows of another market (the sample's) are not this line's
 made as (
-    select
-        accuracy.*,
-        ledger.reference_p10,
-        ledger.reference_p90
+    select accuracy.*, ledger.reference_p10, ledger.reference_p90, 'ledger' as source
     from accuracy
     inner join ledger
-        on ledger.as_of_date = accuracy.as_of_date
-        and ledger.horizon_days = accuracy.horizon_days
-        and ledger.model_version = accuracy.model_version
-        and ledger.data_source = accuracy.data_source
-    inner join targets
-        on targets.as_of_date = accuracy.as_of_date
-        and targets.horizon_days = accuracy.horizon_days
-        and targets.data_source = accuracy.data_source
+        using (as_of_date, horizon_days, model_version, data_source)
+    semi join targets
+        using (as_of_date, horizon_days, data_source)
     qualify row_number() over (
-        partition by accuracy.as_of_date, accuracy.horizon_days order by accuracy.made_at, accuracy.model_version
+        partition by as_of_date, horizon_days order by accuracy.made_at, model_version
     ) = 1
 ),
 
 line as (
-    select
-        made.horizon_days, made.horizon_code, made.as_of_date, made.target_date, blocks.fold_start, blocks.trained_until,
-        made.ensemble_method, made.last_price, made.pinball_cents, made.reference_pinball_cents,
-        made.reference_p10, made.reference_p90, made.is_inside_80, 'ledger' as source, made.data_source
+    select made.*, folds.fold_start, folds.trained_until
     from made
-    asof left join blocks
-        on blocks.horizon_days = made.horizon_days
-        and made.as_of_date >= blocks.fold_start
-    union all
-    select
-        horizon_days, horizon_code, as_of_date, target_date, fold_start, trained_until,
-        ensemble_method, last_price, pinball_cents, reference_pinball_cents,
-        reference_p10, reference_p90, is_inside_80, 'backtest' as source, data_source
-    from backtest
-    where realised_price is not null
-    union all
-    select
-        horizon_days, horizon_code, as_of_date, target_date, fold_start, trained_until,
-        ensemble_method, last_price,
-        {{ price_pinball('p10', 'p50', 'p90') }}, {{ price_pinball('reference_p10', 'reference_p50', 'reference_p90') }},
-        reference_p10, reference_p90, is_inside_80, 'backtest' as source, data_source
-    from since
-),
-
-published as (
-    select
-        'published' as subject,
-        horizon_days,
-        horizon_code,
-        as_of_date,
-        target_date,
-        fold_start,
-        trained_until,
-        ensemble_method as champion,
-        100 * pinball_cents / last_price as pinball_pct,
-        100 * reference_pinball_cents / last_price as reference_pinball_pct,
-        100 * (reference_p90 - reference_p10) / last_price as reference_width_pct,
-        is_inside_80,
-        source,
-        data_source
-    from line
+    asof left join folds
+        on folds.horizon_days = made.horizon_days
+        and made.as_of_date >= folds.fold_start
+    union all by name
+    select *, 'backtest' as source from published
 ),
 
 subjects as (
-    select *
-    from (
-        select * from buckets
-        union all
-        select * from published
-    )
-    qualify row_number() over (
-        partition by subject, as_of_date, horizon_days order by source = 'backtest'
-    ) = 1
+    select * from buckets
+    union all
+    select
+        'published' as subject, horizon_days, horizon_code, as_of_date, target_date, fold_start, trained_until, ensemble_method as champion,
+        100 * pinball_cents / last_price as pinball_pct,
+        100 * reference_pinball_cents / last_price as reference_pinball_pct,
+        100 * (reference_p90 - reference_p10) / last_price as reference_width_pct,
+        is_inside_80, source, data_source
+    from line
 ),
 
--- where failing models were replaced, the history goes on with them: that says nothing about those
+-- the ledger before the history; and where failing models were replaced, the history goes on with them: that says nothing about those
 -- in force
 relevant_subjects as (
     select * from subjects
@@ -211,6 +118,9 @@ relevant_subjects as (
         and degradations.data_source = subjects.data_source
         and degradations.acted_on > subjects.fold_start
         and degradations.acted_on <= subjects.as_of_date
+    qualify row_number() over (
+        partition by subject, as_of_date, horizon_days order by source = 'backtest'
+    ) = 1
 ),
 
 -- Over the history, refitted once a year, the test begins anew each year. Over what was really forecast it runs on, from the year in which

@@ -2,61 +2,71 @@
 -- models that replaced failing ones (and each year of the history, see int_health__rows). The monthly refits in between have each their
 -- own promise and one test together: begun anew each month it would find nothing, each January little of what began in autumn.
 -- One row a subject, horizon and week in which forecasts matured.
-{% set min_weeks = 104 %}  {# of the promise's rows; with fewer its error is larger than the breaks looked for #}
 with
 rows as (
     select * from {{ ref('int_health__rows') }}
 ),
 
 promises as (
-    select * from {{ ref('int_health__promises') }}
+    select * exclude (n_rows) from {{ ref('int_health__promises') }}
 ),
 
-thresholds as (
+limits as (
     select * from {{ ref('health_thresholds') }}
 ),
 
 -- relative to the band known at the forecast, so that a wild month does not outweigh the others
 excess as (
     select
-        rows.subject,
-        rows.horizon_days,
-        rows.week_start,
-        rows.run_start,
-        rows.fold_start,
-        rows.champion,
+        subject,
+        horizon_days,
+        week_start,
+        run_start,
+        fold_start,
+        champion,
         promises.promised_gain,
         promises.weekly_spread,
         promises.n_weeks as n_promise_weeks,
         count(*) as n_rows,
         avg(
             (rows.pinball_pct - (1 - promises.promised_gain) * rows.reference_pinball_pct) / rows.reference_width_pct
-        ) as excess
+        ) as excess,
+        -- all that matured in the week
+        sum(count(*)) over week as n_matured,
+        sum(count(*) filter (where rows.source = 'ledger')) over week as n_ledger,
+        sum(count(*) filter (where rows.is_inside_80)) over week as n_inside_80,
+        sum(sum(rows.pinball_pct)) over week as pinball,
+        sum(sum(rows.reference_pinball_pct)) over week as reference_pinball
     from rows
     left join promises
         using (subject, horizon_days, fold_start, champion)
     group by
-        rows.subject, rows.horizon_days, rows.week_start, rows.run_start, rows.fold_start, rows.champion,
+        subject, horizon_days, week_start, run_start, fold_start, champion,
         promises.promised_gain, promises.weekly_spread, promises.n_weeks
-    -- where two blocks meet in a week, the newer one's rows
+    window week as (partition by subject, horizon_days, week_start)
+    -- where two folds meet in a week, the newer one's rows are tested
     qualify row_number() over (
-        partition by rows.subject, rows.horizon_days, rows.week_start order by max(rows.as_of_date) desc
+        partition by subject, horizon_days, week_start order by max(rows.as_of_date) desc
     ) = 1
 ),
 
 standardised as (
     select
         excess.*,
-        thresholds.allowance,
-        thresholds.watch_at,
-        thresholds.degraded_at,
-        case when n_promise_weeks >= {{ min_weeks }} then excess / greatest(weekly_spread, thresholds.spread_floor) end as x,
+        limits.allowance,
+        limits.watch_at,
+        limits.degraded_at,
+        -- with fewer weeks the promise's error is larger than the breaks looked for
+        coalesce(n_promise_weeks >= {{ threshold('min_promise_weeks') }}, false) as is_judged,
+        case when n_promise_weeks >= {{ threshold('min_promise_weeks') }}
+            then excess / greatest(weekly_spread, limits.spread_floor)
+        end as x,
         coalesce(
-            run_start is distinct from lag(run_start) over (partition by subject, excess.horizon_days order by week_start), true
+            run_start is distinct from lag(run_start) over (partition by subject, horizon_days order by week_start), true
         ) as is_new
     from excess
-    left join thresholds
-        on thresholds.horizon_days = excess.horizon_days
+    left join limits
+        using (horizon_days)
 ),
 
 runs as (
@@ -69,16 +79,15 @@ runs as (
 summed as (
     select
         *,
-        sum(coalesce(x - allowance, 0)) over (
-            partition by subject, horizon_days, run_number order by week_start
-        ) as total,
-        row_number() over (partition by subject, horizon_days, run_number order by week_start) as weeks_judged
+        sum(coalesce(x - allowance, 0)) over run as total,
+        row_number() over run as weeks_judged
     from runs
+    window run as (partition by subject, horizon_days, run_number order by week_start)
 ),
 
-judged as (
+tested as (
     select
-        *,
+        * exclude (is_new, total),
         -- C_t - min(0, C_1 ... C_t): what Page's recursion max(0, S + x - k) gives, without a recursion
         total - least(0, min(total) over (partition by subject, horizon_days, run_number order by week_start)) as statistic
     from summed
@@ -86,29 +95,12 @@ judged as (
 
 final as (
     select
-        subject,
-        horizon_days,
-        week_start,
-        run_start,
-        fold_start,
-        champion,
-        promised_gain,
-        n_promise_weeks,
-        weekly_spread,
-        n_rows,
-        excess,
-        x,
-        run_number,
-        weeks_judged,
-        statistic,
+        *,
         -- the week after the last in which there was no evidence: since then losses have piled up
         coalesce(
             max(case when statistic <= 0 then week_start end) over run + 7, min(week_start) over run
-        )::date as evidence_from,
-        allowance,
-        watch_at,
-        degraded_at
-    from judged
+        )::date as evidence_from
+    from tested
     window run as (partition by subject, horizon_days, run_number order by week_start)
 )
 

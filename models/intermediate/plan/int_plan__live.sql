@@ -3,13 +3,6 @@
 {% if tournament not in ['auto', 'always', 'never'] %}
     {{ exceptions.raise_compiler_error("var tournament is '" ~ tournament ~ "'. Use auto, always or never.") }}
 {% endif %}
-{# what was planned may not have been held: without training only what has forecast can go on #}
-{% if tournament == 'never' %}
-    {% set history = last_build('forecasts', 'bucket_forecast_ledger', ['bucket', 'fold_start', 'data_source']) %}
-{% else %}
-    {% set history = last_build('monitoring', 'run_history', ['bucket', 'live_from', 'data_source']) %}
-{% endif %}
-{% set live_from = 'fold_start' if tournament == 'never' else 'live_from' %}
 with
 newest as (
     select
@@ -38,18 +31,30 @@ buckets as (
     group by bucket
 ),
 
+run_history as (
+    select * from {{ source('state_monitoring', 'run_history') }}
+),
+
+ledger as (
+    select * from {{ source('state_forecasts', 'bucket_forecast_ledger') }}
+),
+
+begun as (
+    {% if tournament == 'never' -%}
+    -- what was planned may not have been held: without training only what has forecast can go on
+    select bucket, fold_start as live_from, data_source from ledger
+    {%- else -%}
+    select bucket, live_from, data_source from run_history
+    {%- endif %}
+),
+
 history as (
-    {% if history -%}
-    select bucket, max({{ live_from }})::date as live_from
-    from {{ history }}
+    select bucket, max(live_from) as live_from
+    from begun
     -- another market's history says nothing, nor does one that lies ahead of these data
     where data_source = (select data_source from newest)
-        and {{ live_from }} <= (select newest_session from newest)
+        and live_from <= (select newest_session from newest)
     group by bucket
-    {%- else -%}
-    select ''::varchar as bucket, null::date as live_from
-    where false
-    {%- endif %}
 ),
 
 degraded as (

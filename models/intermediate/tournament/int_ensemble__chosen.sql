@@ -1,31 +1,28 @@
--- The forecasts of the method that stood chosen in each block, in scaled units, as that method made them; today's are the reference's where
+-- The forecasts of the method that stood chosen in each fold, in scaled units, as that method made them; today's are the reference's where
 -- the calibration of that line has failed (int_ensemble__fallbacks). The history is of the methods: it says when they have recovered.
--- The history begins with the third block: one to fit on, one to choose on.
+-- The history begins with the third fold: one to fit on, one to choose on.
 with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}
 ),
 
 choices as (
-    select * from {{ ref('int_ensemble__choices') }}
+    select fold_id, kind, horizon_days, ensemble_method from {{ ref('int_ensemble__choices') }}
 ),
 
 fallbacks as (
-    select * from {{ ref('int_ensemble__fallbacks') }}
+    select 'live' as kind, horizon_days, 'reference_alone' as ensemble_method, reason
+    from {{ ref('int_ensemble__fallbacks') }}
     where is_fallback
 ),
 
 standing as (
     select
-        choices.kind,
-        choices.fold_start,
-        choices.horizon_days,
-        case when fallbacks.is_fallback then 'reference_alone' else choices.ensemble_method end as ensemble_method,
+        choices.* replace (coalesce(fallbacks.ensemble_method, choices.ensemble_method) as ensemble_method),
         fallbacks.reason as fallback_reason
     from choices
     left join fallbacks
-        on choices.kind = 'live'
-        and fallbacks.horizon_days = choices.horizon_days
+        using (kind, horizon_days)
 ),
 
 final as (
@@ -34,6 +31,7 @@ final as (
         forecasts.horizon_days,
         forecasts.horizon_code,
         forecasts.target_date,
+        forecasts.fold_id,
         forecasts.kind,
         forecasts.fold_start,
         forecasts.trained_until,
@@ -61,11 +59,8 @@ final as (
         forecasts.data_source
     from forecasts
     inner join standing
-        on standing.kind = forecasts.kind
-        and standing.fold_start = forecasts.fold_start
-        and standing.horizon_days = forecasts.horizon_days
-        and standing.ensemble_method = forecasts.ensemble_method
-    where forecasts.kind = 'live' or forecasts.block_number >= 3
+        using (fold_id, kind, horizon_days, ensemble_method)
+    where forecasts.kind = 'live' or forecasts.block_number >= {{ threshold('first_published_fold') }}
 )
 
 select * from final

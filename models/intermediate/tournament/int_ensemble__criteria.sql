@@ -1,4 +1,4 @@
--- What was known of each ensemble method when a block began: its criteria over the out-of-fold rows whose targets had matured by then,
+-- What was known of each ensemble method when a fold began: its criteria over the out-of-fold rows whose targets had matured by then,
 -- and the weighted score relative to the reference, which stands at zero (seeds/ensemble_score_weights.csv). Few samples make a
 -- winner by luck, so the score is drawn towards what was believed before (prior_score in seeds/ensemble_methods.csv).
 with
@@ -7,7 +7,7 @@ forecasts as (
 ),
 
 methods as (
-    select * from {{ ref('ensemble_methods') }}
+    select ensemble_method, prior_score, cost from {{ ref('ensemble_methods') }}
 ),
 
 weights as (
@@ -15,84 +15,41 @@ weights as (
 ),
 
 evidence as (
-    select
-        * replace (fold_start::date as fold_start)
+    select * exclude (fold_start), {{ fold_id() }} as fold_id
     from {{ ref('ensemble_evidence') }}
 ),
 
-blocks as (
-    select distinct kind, fold_start, trained_until, horizon_days, horizon_code, block_number
+folds as (
+    select distinct fold_id, kind, fold_start, trained_until, horizon_days, horizon_code, block_number
     from forecasts
 ),
 
--- A choice is made for a block of the history before its first session and knows that session's forecasts at most: who fails
--- later was chosen all the same. The live block's choice is made anew every day, for the newest session.
-present as (
-    select kind, fold_start, horizon_days, ensemble_method
-    from forecasts
-    window block as (
-        partition by kind, fold_start, horizon_days
-    )
-    qualify status = 'ok'
-        and as_of_date = case kind
-            when 'live' then max(as_of_date) over block
-            else min(as_of_date) over block
-        end
-),
-
-past as (
-    select
-        blocks.kind,
-        blocks.fold_start,
-        blocks.horizon_days,
-        rows.ensemble_method,
-        rows.pinball_pct,
-        rows.error_pct,
-        rows.is_inside_50,
-        rows.is_inside_80,
-        rows.is_inside_90,
-        rows.width_pct,
-        rows.fit_seconds,
-        rows.score_seconds,
-        -- on the method's own rows: one that failed in a bad year must not look good for it
-        reference.pinball_pct as reference_pinball_pct,
-        reference.is_inside_50 as reference_is_inside_50,
-        reference.is_inside_80 as reference_is_inside_80,
-        reference.is_inside_90 as reference_is_inside_90,
-        reference.width_pct as reference_width_pct
-    from blocks
-    inner join forecasts as rows
-        on rows.kind = 'oof'
-        and rows.horizon_days = blocks.horizon_days
-        and rows.is_matured
-        and rows.status = 'ok'
-        and rows.block_number >= 2  -- the first block has no matured rows to fit on
-        and rows.fold_start < blocks.fold_start
-        and rows.target_date < blocks.trained_until
-    inner join forecasts as reference
-        on reference.kind = rows.kind
-        and reference.fold_start = rows.fold_start
-        and reference.as_of_date = rows.as_of_date
-        and reference.horizon_days = rows.horizon_days
-        and reference.ensemble_method = 'reference_alone'
-),
+{{ competing_at_the_choice('ensemble_method') }},
 
 averages as (
     select
-        kind,
-        fold_start,
-        horizon_days,
-        ensemble_method,
-        {{ forecast_criteria('past') }},
-        avg(is_inside_50::int) as coverage_50,
-        avg(is_inside_90::int) as coverage_90,
-        avg(reference_pinball_pct) as reference_pinball_pct,
-        avg(reference_width_pct) as reference_width_80_pct,
-        avg(reference_is_inside_50::int) as reference_coverage_50,
-        avg(reference_is_inside_80::int) as reference_coverage_80,
-        avg(reference_is_inside_90::int) as reference_coverage_90
-    from past
-    group by kind, fold_start, horizon_days, ensemble_method
+        folds.fold_id,
+        folds.horizon_days,
+        rows.ensemble_method,
+        {{ forecast_criteria('rows') }},
+        avg(rows.is_inside_50::int) as coverage_50,
+        avg(rows.is_inside_90::int) as coverage_90,
+        -- on the method's own rows: one that failed in a bad year must not look good for it
+        avg(rows.reference_pinball_pct) as reference_pinball_pct,
+        avg(rows.reference_width_pct) as reference_width_80_pct,
+        avg(rows.reference_is_inside_50::int) as reference_coverage_50,
+        avg(rows.reference_is_inside_80::int) as reference_coverage_80,
+        avg(rows.reference_is_inside_90::int) as reference_coverage_90
+    from folds
+    inner join forecasts as rows
+        on rows.kind = 'oof'
+        and rows.horizon_days = folds.horizon_days
+        and rows.is_matured
+        and rows.status = 'ok'
+        and rows.block_number >= {{ threshold('first_scored_fold') }}
+        and rows.fold_start < folds.fold_start
+        and rows.target_date < folds.trained_until
+    group by folds.fold_id, folds.horizon_days, rows.ensemble_method
 ),
 
 criteria as (
@@ -109,91 +66,53 @@ criteria as (
 ),
 
 scores as (
-    select kind, fold_start, horizon_days, ensemble_method, sum(weights.weight * long.value) as score
-    from (
-        unpivot criteria on pinball_gain, coverage_gain, sharpness_gain
-        into name criterion value value
-    ) as long
-    inner join weights
-        on weights.criterion = long.criterion
-    group by all
+    {{ weighted_scores('criteria', ['fold_id', 'horizon_days', 'ensemble_method'],
+                       ['pinball_gain', 'coverage_gain', 'sharpness_gain']) }}
+),
+
+entrants as (
+    select * from folds
+    cross join methods
+),
+
+compared as (
+    select distinct fold_id, horizon_days, true as is_any_compared from evidence
 ),
 
 final as (
     select
         ---------- key
-        blocks.kind,
-        blocks.fold_start,
-        blocks.trained_until,
-        blocks.horizon_days,
-        blocks.horizon_code,
-        blocks.block_number,
-        methods.ensemble_method,
+        entrants.* exclude (prior_score, cost),
 
-        ---------- raw criteria; empty where nothing has matured
-        coalesce(criteria.n_rows, 0) as n_rows,
-        criteria.pinball_pct,
-        criteria.rmse_pct,
-        criteria.coverage_50,
-        criteria.coverage_80,
-        criteria.coverage_90,
-        criteria.width_80_pct,
-        criteria.fit_seconds,
-        criteria.score_seconds,
-        criteria.reference_pinball_pct,
-        criteria.reference_width_80_pct,
-
-        ---------- relative to the reference
-        criteria.pinball_gain,
-        criteria.coverage_gain,
-        criteria.sharpness_gain,
+        ---------- raw criteria, and relative to the reference; empty where nothing has matured
+        criteria.* exclude (fold_id, horizon_days, ensemble_method) replace (coalesce(criteria.n_rows, 0) as n_rows),
 
         ---------- score: the samples that do not overlap against those of the prior
         scores.score as raw_score,
-        methods.prior_score,
-        coalesce(criteria.n_rows, 0) / blocks.horizon_days as n_independent,
+        entrants.prior_score,
+        coalesce(criteria.n_rows, 0) / entrants.horizon_days as n_independent,
         (
-            n_independent * coalesce(scores.score, 0) + {{ var('ensemble_prior_samples') }} * methods.prior_score
-        ) / (n_independent + {{ var('ensemble_prior_samples') }}) as score,
+            n_independent * coalesce(scores.score, 0) + {{ threshold('ensemble_prior_samples') }} * entrants.prior_score
+        ) / (n_independent + {{ threshold('ensemble_prior_samples') }}) as score,
 
         ---------- may it be published
-        methods.cost,
+        entrants.cost,
         evidence.n_compared,
         evidence.mcs_p_value,
         -- where nothing could be compared nothing is ruled out, nor what is new; a method that failed too often to be compared is
         coalesce(
-            evidence.is_in_confidence_set, criteria.n_rows is null or was_compared.horizon_days is null
+            evidence.is_in_confidence_set, criteria.n_rows is null or compared.is_any_compared is null
         ) as is_in_confidence_set,
         evidence.dm_statistic,
         evidence.dm_p_value,
-        present.ensemble_method is not null as has_forecasts,
-        coalesce(criteria.fit_seconds, 0) <= 60 and coalesce(criteria.score_seconds, 0) <= 60 as is_within_limits
-    from blocks
-    cross join methods
-    left join criteria
-        on criteria.kind = blocks.kind
-        and criteria.fold_start = blocks.fold_start
-        and criteria.horizon_days = blocks.horizon_days
-        and criteria.ensemble_method = methods.ensemble_method
-    left join scores
-        on scores.kind = blocks.kind
-        and scores.fold_start = blocks.fold_start
-        and scores.horizon_days = blocks.horizon_days
-        and scores.ensemble_method = methods.ensemble_method
-    left join evidence
-        on evidence.kind = blocks.kind
-        and evidence.fold_start = blocks.fold_start
-        and evidence.horizon_days = blocks.horizon_days
-        and evidence.ensemble_method = methods.ensemble_method
-    left join (select distinct kind, fold_start, horizon_days from evidence) as was_compared
-        on was_compared.kind = blocks.kind
-        and was_compared.fold_start = blocks.fold_start
-        and was_compared.horizon_days = blocks.horizon_days
-    left join present
-        on present.kind = blocks.kind
-        and present.fold_start = blocks.fold_start
-        and present.horizon_days = blocks.horizon_days
-        and present.ensemble_method = methods.ensemble_method
+        coalesce(competing.has_forecasts, false) as has_forecasts,
+        coalesce(greatest(criteria.fit_seconds, criteria.score_seconds), 0) <= {{ threshold('max_ensemble_seconds') }} as is_within_limits
+    from entrants
+    left join criteria using (fold_id, horizon_days, ensemble_method)
+    left join scores using (fold_id, horizon_days, ensemble_method)
+    left join evidence using (fold_id, horizon_days, ensemble_method)
+    left join compared using (fold_id, horizon_days)
+    left join competing using (fold_id, horizon_days, ensemble_method)
 )
 
 select * from final

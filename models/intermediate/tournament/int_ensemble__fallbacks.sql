@@ -4,7 +4,8 @@
 with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}
-    where (kind = 'live' or block_number >= 3) and is_matured  -- what int_ensemble__chosen has, but for fallbacks
+    -- what int_ensemble__chosen has, but for fallbacks
+    where is_matured and (kind = 'live' or block_number >= {{ threshold('first_published_fold') }})
 ),
 
 choices as (
@@ -26,19 +27,14 @@ in_force as (
 ),
 
 newest as (
-    select
-        forecasts.*,
-        forecasts.z between forecasts.reference_q10 and forecasts.reference_q90 as reference_is_inside_80
+    select forecasts.*
     from forecasts
     inner join choices
-        on choices.kind = forecasts.kind
-        and choices.fold_start = forecasts.fold_start
-        and choices.horizon_days = forecasts.horizon_days
-        and choices.ensemble_method = forecasts.ensemble_method
+        using (fold_id, horizon_days, ensemble_method)
     inner join floors
-        on floors.horizon_days = forecasts.horizon_days
+        using (horizon_days)
     qualify row_number() over (
-        partition by forecasts.horizon_days order by forecasts.as_of_date desc
+        partition by horizon_days order by forecasts.as_of_date desc
     ) <= floors.window_sessions
 ),
 
@@ -68,36 +64,32 @@ judged as (
         floors.margin
     from horizons
     left join floors
-        on floors.horizon_days = horizons.horizon_days
+        using (horizon_days)
     left join covered
-        on covered.horizon_days = horizons.horizon_days
+        using (horizon_days)
     left join in_force
-        on in_force.horizon_days = horizons.horizon_days
+        using (horizon_days)
 ),
 
 final as (
     select
-        horizon_days,
-        horizon_code,
-        ensemble_method,
-        n_rows,
-        coverage_80,
-        reference_coverage_80,
-        coverage_floor,
-        window_sessions,
+        * exclude (has_failed, is_reference_nearer, margin),
         coalesce(has_failed and is_reference_nearer and ensemble_method <> 'reference_alone', false) as is_fallback,
-        case
-            when n_rows < window_sessions then format('not judged: {} of {} outcomes are known', n_rows, window_sessions)
-            else format(
-                'the 80 % band covered {:.1f} % of the last {} outcomes, the floor is {:.0f} %; the reference covered {:.1f} %',
-                100 * coverage_80, n_rows, 100 * coverage_floor, 100 * reference_coverage_80
-            )
-            || case
-                when has_failed and ensemble_method = 'reference_alone' then ', and stands chosen'
-                when has_failed and not is_reference_nearer then format(', not {:.0f} points nearer to 80 %', 100 * margin)
-                else ''
-            end
-        end as reason
+        case when n_rows < window_sessions then 'calibration_not_judged' else 'calibration_covered' end as reason_code,
+        {{ reason_text(
+            [
+                'reason_code',
+                "case
+                    when n_rows < window_sessions then null
+                    when has_failed and ensemble_method = 'reference_alone' then 'calibration_and_reference_chosen'
+                    when has_failed and not is_reference_nearer then 'calibration_and_reference_no_nearer'
+                end"
+            ],
+            numbers={
+                'n_rows': 'n_rows', 'window_sessions': 'window_sessions', 'coverage': '100 * coverage_80', 'floor': '100 * coverage_floor',
+                'reference_coverage': '100 * reference_coverage_80', 'margin': '100 * margin'
+            }
+        ) }} as reason
     from judged
 )
 

@@ -6,18 +6,14 @@ forecasts as (
 ),
 
 choices as (
-    select * from {{ ref('int_tournament__choices') }}
+    select bucket, fold_id, horizon_days, family from {{ ref('int_tournament__choices') }}
 ),
 
 winners as (
     select forecasts.*, forecasts.bucket as input
     from forecasts
     inner join choices
-        on choices.bucket = forecasts.bucket
-        and choices.kind = forecasts.kind
-        and choices.fold_start = forecasts.fold_start
-        and choices.horizon_days = forecasts.horizon_days
-        and choices.family = forecasts.family
+        using (bucket, fold_id, horizon_days, family)
 ),
 
 core as (

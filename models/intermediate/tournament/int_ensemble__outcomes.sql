@@ -36,8 +36,8 @@ subjects as (
     select * from published
 ),
 
-breaks as (
-    select * from {{ ref('int_regimes__breaks') }}
+regimes as (
+    select * from {{ ref('int_regimes__daily') }}
 ),
 
 final as (
@@ -50,8 +50,8 @@ final as (
         ---------- when
         subjects.horizon_code,
         subjects.target_date,
-        breaks.regime,
-        breaks.is_after_break,
+        regimes.regime,
+        regimes.is_after_break,
 
         ---------- where the outcome fell: an outcome equal to a quantile is at or below it
         1
@@ -68,8 +68,8 @@ final as (
         subjects.width_80_pct,
         subjects.data_source
     from subjects
-    left join breaks
-        on breaks.as_of_date = subjects.as_of_date
+    left join regimes
+        on regimes.as_of_date = subjects.as_of_date
 )
 
 select * from final

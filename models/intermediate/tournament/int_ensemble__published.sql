@@ -12,28 +12,23 @@ coherent as (
     from {{ ref('coherent_zl') }}
 ),
 
-scored as (
-    select *, {{ row_scores() }}
-    from coherent
-),
-
 priced as (
     select
         *,
-        {% for level in ['05', '10', '25', '50', '75', '90', '95'] -%}
-        last_price * exp(q{{ level }} * scale) as p{{ level }},
+        {{ row_scores(bands=[80, 90]) }},
+        {% for quantile in ['05', '10', '25', '50', '75', '90', '95'] -%}
+        last_price * exp(q{{ quantile }} * scale) as p{{ quantile }},
         {% endfor -%}
-        {% for level in ['10', '50', '90'] -%}
-        last_price * exp(reference_q{{ level }} * scale) as reference_p{{ level }}{{ "," if not loop.last }}
+        {% for quantile in ['10', '50', '90'] -%}
+        last_price * exp(reference_q{{ quantile }} * scale) as reference_p{{ quantile }}{{ "," if not loop.last }}
         {% endfor -%}
-    from scored
+    from coherent
 ),
 
 -- what the forecast of a day is: another choice of methods, a fallback, or another number at one horizon, is another version of all four
 versions as (
     select
-        kind,
-        fold_start,
+        fold_id,
         as_of_date,
         md5(string_agg(
             concat_ws(
@@ -42,42 +37,45 @@ versions as (
             ), '|' order by horizon_days
         )) as model_version
     from priced
-    group by kind, fold_start, as_of_date
+    group by fold_id, as_of_date
 ),
 
 final as (
     select
-        priced.as_of_date,
-        priced.horizon_days,
-        priced.horizon_code,
-        priced.target_date,
-        priced.kind,
-        priced.fold_start,
-        priced.trained_until,
-        priced.ensemble_method,
-        priced.fallback_reason,
-        priced.last_price,
-        priced.p05, priced.p10, priced.p25, priced.p50, priced.p75, priced.p90, priced.p95,
-        priced.reference_p10,
-        priced.reference_p50,
-        priced.reference_p90,
-        priced.prob_up,
-        priced.realised_price,
-        priced.is_matured,
-        priced.pinball_pct,
-        priced.reference_pinball_pct,
-        priced.is_inside_80,
-        priced.share,
-        priced.is_widened,
-        priced.inputs,
-        priced.fingerprint,
-        versions.model_version,
-        priced.data_source
+        as_of_date,
+        horizon_days,
+        horizon_code,
+        target_date,
+        kind,
+        fold_start,
+        trained_until,
+        ensemble_method,
+        fallback_reason,
+        last_price,
+        p05, p10, p25, p50, p75, p90, p95,
+        reference_p10,
+        reference_p50,
+        reference_p90,
+        prob_up,
+        realised_price,
+        is_matured,
+        case when is_matured then {{ pinball('realised_price', 'p10', 'p50', 'p90') }} end as pinball_cents,
+        case when is_matured
+            then {{ pinball('realised_price', 'reference_p10', 'reference_p50', 'reference_p90') }}
+        end as reference_pinball_cents,
+        pinball_pct,
+        reference_pinball_pct,
+        is_inside_80,
+        is_inside_90,
+        share,
+        is_widened,
+        inputs,
+        fingerprint,
+        model_version,
+        data_source
     from priced
     inner join versions
-        on versions.kind = priced.kind
-        and versions.fold_start = priced.fold_start
-        and versions.as_of_date = priced.as_of_date
+        using (fold_id, as_of_date)
 )
 
 select * from final

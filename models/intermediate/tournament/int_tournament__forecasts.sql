@@ -1,7 +1,7 @@
--- Every forecast of every family in every bucket and of the core, out of fold and live, with its target and its scores.
--- A family that failed on a block is here with its status and reason, and without quantiles.
+-- Every forecast of every family in every bucket and of the core, out of fold and live, scored, with the reference of the same row.
+-- A family that failed on a fold is here with its status and reason, and without quantiles.
 with
-forecasts as (
+tournaments as (
     select * from {{ ref('core_zl') }}
     {% for bucket in var('buckets') -%}
     union all by name
@@ -9,6 +9,11 @@ forecasts as (
     {% endfor %}
 ),
 
-{{ scored_forecasts() }}
+forecasts as (
+    select subject as bucket, competitor as family, fold_type as kind, * exclude (subject, competitor, fold_type)
+    from tournaments
+),
+
+{{ scored_forecasts('family', reference='reference', by=['bucket']) }}
 
 select * from scored

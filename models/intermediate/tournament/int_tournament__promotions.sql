@@ -1,8 +1,6 @@
 -- Whether the best score of the live block replaces the champion: only if it loses no more than the champion on the out-of-fold rows that
 -- both have forecast. Champion is the family that stood for the bucket in the live block before, or in the newest block of the history
 -- where there was none. One row a bucket and horizon.
-{% set columns = ['bucket', 'family', 'fold_start', 'data_source', 'is_hindsight'] %}
-{% set ledger = last_build('forecasts', 'bucket_forecast_ledger', columns) %}
 with
 challengers as (
     select * from {{ ref('int_tournament__challengers') }}
@@ -27,16 +25,11 @@ evidence as (
 ),
 
 ledger as (
-    {% if ledger -%}
     -- where a setting was changed within a block, the family of its last day
     select bucket, horizon_days, fold_start, arg_max(family, as_of_date) as family
-    from {{ ledger }}
+    from {{ source('state_forecasts', 'bucket_forecast_ledger') }}
     where data_source = (select any_value(data_source) from forecasts) and not is_hindsight
     group by bucket, horizon_days, fold_start
-    {%- else -%}
-    select ''::varchar as bucket, 0 as horizon_days, null::date as fold_start, '' as family
-    where false
-    {%- endif %}
 ),
 
 live as (
@@ -72,11 +65,9 @@ compared as (
         avg(challenger.pinball_pct) as challenger_pinball_pct
     from live
     inner join champions
-        on champions.bucket = live.bucket
-        and champions.horizon_days = live.horizon_days
+        using (bucket, horizon_days)
     left join evidence
-        on evidence.bucket = live.bucket
-        and evidence.horizon_days = live.horizon_days
+        using (bucket, horizon_days)
     inner join matured as champion
         on champion.bucket = live.bucket
         and champion.horizon_days = live.horizon_days
@@ -88,7 +79,7 @@ compared as (
         on challenger.bucket = champion.bucket
         and challenger.horizon_days = champion.horizon_days
         and challenger.family = live.family
-        and challenger.fold_start = champion.fold_start
+        and challenger.fold_id = champion.fold_id
         and challenger.as_of_date = champion.as_of_date
     group by live.bucket, live.horizon_days
 ),
@@ -107,11 +98,9 @@ decided as (
         or compared.challenger_pinball_pct <= compared.champion_pinball_pct as is_promoted
     from live
     left join champions
-        on champions.bucket = live.bucket
-        and champions.horizon_days = live.horizon_days
+        using (bucket, horizon_days)
     left join compared
-        on compared.bucket = live.bucket
-        and compared.horizon_days = live.horizon_days
+        using (bucket, horizon_days)
     left join criteria as own
         on own.bucket = live.bucket
         and own.horizon_days = live.horizon_days
@@ -131,19 +120,20 @@ final as (
         challenger_pinball_pct,
         coalesce(is_promoted, true) as is_promoted,
         case
-            when champion is null then format('{} is the first to stand for the bucket', family)
-            when champion = family then format('{} stays: it has the best score', champion)
-            when n_common_rows is null then format('{} replaces {}: nothing that both have forecast has matured', family, champion)
-            when not champion_competes then format('{} replaces {}, which has no forecasts now or takes too long', family, champion)
-            when is_promoted then format(
-                '{} replaces {}: loss {:.4f} against {:.4f} % of price on {} common rows', family, champion,
-                challenger_pinball_pct, champion_pinball_pct, n_common_rows
-            )
-            else format(
-                '{} stays: {} has the better score but the greater loss, {:.4f} against {:.4f} % of price on {} common rows',
-                champion, family, challenger_pinball_pct, champion_pinball_pct, n_common_rows
-            )
-        end as reason
+            when champion is null then 'champion_first'
+            when champion = family then 'champion_best'
+            when n_common_rows is null then 'champion_not_compared'
+            when not champion_competes then 'champion_absent'
+            when is_promoted then 'champion_replaced'
+            else 'champion_kept'
+        end as reason_code,
+        {{ reason_text(
+            ['reason_code'],
+            numbers={
+                'n_common_rows': 'n_common_rows', 'champion_loss': 'champion_pinball_pct', 'challenger_loss': 'challenger_pinball_pct'
+            },
+            texts={'champion': 'champion', 'challenger': 'family'}
+        ) }} as reason
     from decided
 )
 

@@ -5,7 +5,7 @@ forecasts as (
 ),
 
 choices as (
-    select * from {{ ref('int_tournament__choices') }}
+    select bucket, fold_id, horizon_days, family from {{ ref('int_tournament__choices') }}
 ),
 
 final as (
@@ -33,8 +33,7 @@ final as (
     from forecasts
     left join choices
         on choices.bucket = forecasts.bucket
-        and choices.kind = forecasts.kind
-        and choices.fold_start = forecasts.fold_start
+        and choices.fold_id = forecasts.fold_id
         and choices.horizon_days = forecasts.horizon_days
 )
 

@@ -13,7 +13,7 @@ in_force as (
 ),
 
 seen as (
-    {{ newest_seen(ref('int_targets__daily')) }}
+    select * from {{ ref('int_calendar__newest_seen') }}
 ),
 
 final as (

@@ -20,7 +20,7 @@ horizons as (
 final as (
     select
         choices.bucket,
-        choices.horizon_days,
+        horizon_days,
         horizons.horizon_code,
         choices.family as winner,
         choices.runner_up,
@@ -40,7 +40,7 @@ final as (
         choices.trained_until
     from choices
     inner join horizons
-        on horizons.horizon_days = choices.horizon_days
+        using (horizon_days)
     left join verdicts
         on verdicts.subject = choices.bucket
         and verdicts.horizon_days = choices.horizon_days

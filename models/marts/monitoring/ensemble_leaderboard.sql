@@ -8,18 +8,18 @@ criteria as (
 ),
 
 choices as (
-    select * from {{ ref('int_ensemble__choices') }}
+    select horizon_days, ensemble_method as chosen_method from {{ ref('int_ensemble__choices') }}
     where kind = 'live'
     qualify fold_start = max(fold_start) over ()
 ),
 
 fallbacks as (
-    select * from {{ ref('int_ensemble__fallbacks') }}
+    select horizon_days, reason as fallback_reason from {{ ref('int_ensemble__fallbacks') }}
     where is_fallback
 ),
 
 methods as (
-    select * from {{ ref('ensemble_methods') }}
+    select ensemble_method, label from {{ ref('ensemble_methods') }}
 ),
 
 newest as (
@@ -43,28 +43,46 @@ judged as (
         newest.reason,
         newest.share,
         newest.data_source,
-        choices.ensemble_method as chosen_method,
-        criteria.ensemble_method = choices.ensemble_method as is_chosen,
-        fallbacks.reason as fallback_reason,
+        choices.chosen_method,
+        criteria.ensemble_method = choices.chosen_method as is_chosen,
+        fallbacks.fallback_reason,
         case when fallback_reason is null then is_chosen else criteria.ensemble_method = 'reference_alone' end as is_published,
         case
             when criteria.ensemble_method = 'reference_alone' then 'reference'
             when not criteria.has_forecasts then 'no_forecast'
             when not criteria.is_within_limits then 'too_slow'
             when not criteria.is_in_confidence_set then 'ruled_out'
-            when criteria.score <= {{ var('ensemble_min_gain') }} then 'not_better'
+            when criteria.score <= {{ threshold('ensemble_min_gain') }} then 'not_better'
             else 'candidate'
         end as standing
     from criteria
     inner join choices
-        on choices.horizon_days = criteria.horizon_days
+        using (horizon_days)
     left join fallbacks
-        on fallbacks.horizon_days = criteria.horizon_days
+        using (horizon_days)
     inner join methods
-        on methods.ensemble_method = criteria.ensemble_method
+        using (ensemble_method)
     left join newest
-        on newest.ensemble_method = criteria.ensemble_method
-        and newest.horizon_days = criteria.horizon_days
+        using (ensemble_method, horizon_days)
+),
+
+with_codes as (
+    select
+        *,
+        case
+            when is_published and fallback_reason is not null then 'method_fallback'
+            when is_chosen and fallback_reason is not null then 'method_suspended'
+            when is_published and standing = 'reference' then 'method_none_better'
+            when is_published then 'method_published'
+            when standing = 'candidate' then 'method_candidate'
+            when standing = 'reference' then 'method_reference'
+            when standing = 'not_better' then 'method_not_better'
+            when standing = 'too_slow' then 'method_too_slow'
+            when standing = 'ruled_out' then case when mcs_p_value is null then 'method_not_compared' else 'method_ruled_out' end
+            when reason is not null then 'method_failed'
+            else 'method_no_forecast'
+        end as reason_code
+    from judged
 ),
 
 final as (
@@ -100,25 +118,14 @@ final as (
         is_in_confidence_set,
         dm_p_value,
         share,
-        case
-            when is_published and fallback_reason is not null then format('fallback: {} stands above it, but {}', chosen_method, fallback_reason)
-            when is_chosen and fallback_reason is not null then format(
-                'score {:+.4f}, chosen, but the reference is published until its calibration recovers', score
-            )
-            when is_published and standing = 'reference' then 'published: no combination in the confidence set stands above it'
-            when is_published then format(
-                'published: the least costly of those in the confidence set above the reference, score {:+.4f}', score
-            )
-            when standing = 'candidate' then format('score {:+.4f}, but {} has less to learn or scores higher', score, chosen_method)
-            when standing = 'reference' then format('{} stands above it', chosen_method)
-            when standing = 'not_better' then format('score {:+.4f} is not above {{ var("ensemble_min_gain") }}', score)
-            when standing = 'ruled_out' then
-                coalesce(format('out of the confidence set, p {:.2f}', mcs_p_value), 'too few rows to compare: it failed too often')
-            when standing = 'too_slow' then 'takes more than a minute a block'
-            else coalesce(status || ': ' || reason, 'no forecast in the newest block')
-        end as why,
+        reason_code,
+        {{ reason_text(
+            ['reason_code'],
+            numbers={'score': 'score', 'p_value': 'mcs_p_value', 'min_gain': threshold('ensemble_min_gain')},
+            texts={'chosen_method': 'chosen_method', 'fallback_reason': 'fallback_reason', 'status': 'status', 'lost_reason': 'reason'}
+        ) }} as why,
         data_source
-    from judged
+    from with_codes
 )
 
 select * from final

@@ -6,18 +6,18 @@ forecasts as (
 ),
 
 choices as (
-    select * from {{ ref('int_ensemble__choices') }}
-    where kind = 'oof'
+    select fold_id, horizon_days, ensemble_method as chosen_method from {{ ref('int_ensemble__choices') }}
 ),
 
 final as (
     select
         forecasts.ensemble_method,
-        forecasts.horizon_days,
+        horizon_days,
         forecasts.horizon_code,
         forecasts.fold_start,
         forecasts.trained_until,
-        forecasts.ensemble_method = any_value(choices.ensemble_method) and any_value(forecasts.block_number) >= 3 as is_published,
+        forecasts.ensemble_method = any_value(choices.chosen_method)
+        and any_value(forecasts.block_number) >= {{ threshold('first_published_fold') }} as is_published,
         any_value(forecasts.status) as status,
         any_value(forecasts.reason) as reason,
         {{ forecast_criteria('forecasts') }},
@@ -30,10 +30,9 @@ final as (
         any_value(forecasts.data_source) as data_source
     from forecasts
     left join choices
-        on choices.fold_start = forecasts.fold_start
-        and choices.horizon_days = forecasts.horizon_days
+        using (fold_id, horizon_days)
     group by
-        forecasts.ensemble_method, forecasts.horizon_days, forecasts.horizon_code, forecasts.fold_start, forecasts.trained_until
+        forecasts.ensemble_method, horizon_days, forecasts.horizon_code, forecasts.fold_start, forecasts.trained_until
 )
 
 select * from final

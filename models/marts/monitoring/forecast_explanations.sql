@@ -1,5 +1,6 @@
 -- Why the newest forecast of each bucket is what it is: the five features that moved its winner's forecast most, in cents/lb and
 -- in words. One row a bucket, horizon and place.
+{% set least = threshold('least_told_cents') %}
 with
 attributions as (
     select * from {{ ref('feature_attributions') }}
@@ -55,25 +56,7 @@ effects as (
     inner join targets
         on targets.as_of_date = placed.as_of_date
         and targets.horizon_days = placed.horizon_days
-    where placed.place_now <= 5
-),
-
-worded as (
-    select
-        *,
-        feature || coalesce(format(' at {:.2f}', feature_value), '') as feature_in_words,
-        case
-            when abs(median_cents) < 0.005 then 'hardly moves the median'
-            when median_cents > 0 then format('lifts the median by {:.2f} cents/lb', median_cents)
-            else format('lowers the median by {:.2f} cents/lb', -median_cents)
-        end as median_in_words,
-        case
-            when width_cents is null then ''
-            when abs(width_cents) < 0.005 then ' and leaves the width of the 80 % band'
-            when width_cents > 0 then format(' and widens the 80 % band by {:.2f}', width_cents)
-            else format(' and narrows the 80 % band by {:.2f}', -width_cents)
-        end as width_in_words
-    from effects
+    where placed.place_now <= {{ threshold('n_explained_features') }}
 ),
 
 final as (
@@ -99,10 +82,26 @@ final as (
         width_latest as width_effect,
         median_cents as median_effect_cents,
         width_cents as width_effect_cents,
-        feature_in_words || ' ' || median_in_words || width_in_words as explanation,
+        {{ reason_text(
+            [
+                "case when feature_value is null then 'feature_without_value' else 'feature_at_value' end",
+                "case
+                    when abs(median_cents) < " ~ least ~ " then 'median_unmoved'
+                    when median_cents > 0 then 'median_lifted'
+                    else 'median_lowered'
+                end",
+                "case
+                    when abs(width_cents) < " ~ least ~ " then 'width_unmoved'
+                    when width_cents > 0 then 'width_widened'
+                    when width_cents <= 0 then 'width_narrowed'
+                end"
+            ],
+            numbers={'feature_value': 'feature_value', 'median_cents': 'abs(median_cents)', 'width_cents': 'abs(width_cents)'},
+            texts={'feature': 'feature'}
+        ) }} as explanation,
         artifact_id,
         data_source
-    from worded
+    from effects
 )
 
 select * from final

@@ -1,3 +1,3 @@
 -- Which files made this build, and what became of every file in the landing folder.
-select * from {{ ref('stg_landing__files') }}
+select * from {{ source('landing', 'files') }}
 order by file_name

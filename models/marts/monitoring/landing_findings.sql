@@ -1,3 +1,3 @@
 -- What the landing check found in the files of this build: symbols in quarantine, rows and files left out, names that no feature reads.
-select * from {{ ref('stg_landing__findings') }}
+select * from {{ source('landing', 'findings') }}
 order by all

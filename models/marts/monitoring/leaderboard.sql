@@ -7,31 +7,29 @@ forecasts as (
 ),
 
 criteria as (
-    select * from {{ ref('int_tournament__criteria') }}
+    select
+        * exclude (fold_id, kind, fold_start, trained_until, fit_seconds, score_seconds, interpretability),
+        is_within_limits and has_forecasts as is_ranked
+    from {{ ref('int_tournament__criteria') }}
     where kind = 'live'
 ),
 
 choices as (
-    select * from {{ ref('int_tournament__choices') }}
+    select bucket, horizon_days, family as chosen, runner_up, kept_because from {{ ref('int_tournament__choices') }}
     where kind = 'live'
 ),
 
 verdicts as (
-    select * from {{ ref('family_verdicts') }}
+    select bucket, horizon_days, family, p_value, p_value_holm, verdict from {{ ref('family_verdicts') }}
 ),
 
 families as (
-    select * from {{ ref('families') }}
+    select family, label, interpretability from {{ ref('families') }}
 ),
 
-blocks as (
+folds as (
     select
-        bucket,
-        horizon_days,
-        horizon_code,
-        family,
-        kind,
-        fold_start,
+        bucket, horizon_days, horizon_code, family, kind, fold_start,
         any_value(status) as status,
         any_value(reason) as reason,
         any_value(fit_seconds) as fit_seconds,
@@ -44,11 +42,8 @@ blocks as (
 
 entrants as (
     select
-        bucket,
-        horizon_days,
-        horizon_code,
-        family,
-        -- the worst of all blocks; waiting for a first block to learn from is no fault
+        bucket, horizon_days, horizon_code, family,
+        -- the worst of all folds; waiting for a first fold to learn from is no fault
         case
             when bool_or(status = 'failed') then 'failed'
             when bool_or(status = 'timed_out') then 'timed_out'
@@ -65,37 +60,26 @@ entrants as (
         avg(score_seconds) as score_seconds,
         avg(validation_loss) as validation_loss,
         any_value(data_source) as data_source
-    from blocks
+    from folds
     group by bucket, horizon_days, horizon_code, family
 ),
 
 joined as (
     select
-        entrants.*,
-        families.label,
-        families.interpretability,
-        coalesce(entrants.family = choices.family, false) as is_winner,
-        coalesce(entrants.family = choices.runner_up, false) as is_runner_up,
-        choices.kept_because,
-        criteria.* exclude (bucket, horizon_days, family, kind, fold_start, trained_until, fit_seconds, score_seconds, interpretability),
-        coalesce(criteria.is_within_limits and criteria.has_forecasts, false) as is_ranked,
-        verdicts.p_value,
-        verdicts.p_value_holm,
-        case when entrants.family <> 'reference' then coalesce(verdicts.verdict, 'no_skill') end as verdict
+        * replace (
+            coalesce(is_ranked, false) as is_ranked,
+            case when family <> 'reference' then coalesce(verdict, 'no_skill') end as verdict
+        ),
+        coalesce(family = chosen, false) as is_winner, coalesce(family = runner_up, false) as is_runner_up
     from entrants
     inner join families
-        on families.family = entrants.family
+        using (family)
     left join choices
-        on choices.bucket = entrants.bucket
-        and choices.horizon_days = entrants.horizon_days
+        using (bucket, horizon_days)
     left join criteria
-        on criteria.bucket = entrants.bucket
-        and criteria.horizon_days = entrants.horizon_days
-        and criteria.family = entrants.family
+        using (bucket, horizon_days, family)
     left join verdicts
-        on verdicts.bucket = entrants.bucket
-        and verdicts.horizon_days = entrants.horizon_days
-        and verdicts.family = entrants.family
+        using (bucket, horizon_days, family)
 ),
 
 placed as (
@@ -113,83 +97,53 @@ placed as (
     )
 ),
 
-explained as (
+with_codes as (
     select
         *,
         case
-            when n_blocks_ok = 0 then format('{} in all {} blocks: {}', status, n_blocks, coalesce(reason, 'no reason given'))
-            when is_winner and score is null then 'stands without evidence: nothing has matured to choose by'
-            when is_winner and kept_because is not null then kept_because
-            when is_winner and family = 'reference' then 'best score 0: no family does better than the reference'
-            when is_winner then format(
-                'best score {:.4f}: pinball {:.1f} % {} the reference, 80 % band covers {:.0f} %',
-                score, 100 * abs(pinball_gain), case when pinball_gain < 0 then 'above' else 'below' end, 100 * coverage_80
-            )
-            when not has_live_forecast then 'not ranked, no forecast now'
-            when score is null then 'not ranked, nothing has matured'
-            when not is_within_limits then 'not ranked, beyond the limits of 1800 s to train and 1 s to score'
-            when score > winner_score then format('{:.4f} before {}, which stays champion', score - winner_score, winner)
-            else format('{:.4f} behind {}', winner_score - score, winner)
-        end as verdict_in_words,
-        case when is_winner and next_family is not null and margin >= 0
-            then format(', margin {:.4f} over {}', margin, next_family) else '' end as margin_in_words,
-        case when is_winner and regime_weight > 0
-            then format('; regime {} counts for {:.0f} %', regime, 100 * regime_weight) else '' end as regime_in_words,
-        case when n_blocks_ok between 1 and n_blocks - 1
-            then format('; {} of {} blocks, the rest {}: {}', n_blocks_ok, n_blocks, lost_status, coalesce(reason, 'no reason given'))
-            else '' end as blocks_in_words
+            when n_blocks_ok = 0 then 'family_never_forecast'
+            when is_winner and score is null then 'family_stands_without_evidence'
+            when is_winner and kept_because is not null then 'family_kept'
+            when is_winner and family = 'reference' then 'family_none_better'
+            when is_winner then case when pinball_gain < 0 then 'family_best_above' else 'family_best_below' end
+            when not has_live_forecast then 'family_no_forecast_now'
+            when score is null then 'family_nothing_matured'
+            when not is_within_limits then 'family_too_slow'
+            when score > winner_score then 'family_before_champion'
+            else 'family_behind'
+        end as reason_code
     from placed
 ),
 
 final as (
     select
-        ---------- key
-        bucket,
-        horizon_days::integer as horizon_days,
-        horizon_code,
-        place::integer as place,
-        family,
-        label,
-        is_winner,
-        is_runner_up,
-
-        ---------- what became of it
-        status,
-        reason,
-        n_blocks,
-        n_blocks_ok,
-
-        ---------- the six criteria
-        n_rows,
-        pinball_pct,
-        pinball_gain,
-        rmse_pct,
-        coverage_80,
-        fit_seconds,
-        fit_seconds_total,
-        score_seconds,
-        interpretability::double as interpretability,
-        is_within_limits,
-        validation_loss,
-
-        ---------- score
-        regime,
-        regime_n_rows,
-        regime_weight,
-        score_all,
-        score_regime,
-        score,
-        margin,
-
-        ---------- skill
-        p_value,
-        p_value_holm,
-        verdict,
-
-        ---------- in words
-        verdict_in_words || margin_in_words || regime_in_words || blocks_in_words as why,
+        bucket, horizon_days, horizon_code, place::integer as place, family, label, is_winner, is_runner_up,
+        status, reason, n_blocks, n_blocks_ok,
+        n_rows, pinball_pct, pinball_gain, rmse_pct, coverage_80, fit_seconds, fit_seconds_total, score_seconds,
+        interpretability::double as interpretability, is_within_limits, validation_loss,
+        regime, regime_n_rows, regime_weight, score_all, score_regime, score, margin,
+        p_value, p_value_holm, verdict,
+        reason_code,
+        {{ reason_text(
+            [
+                'reason_code',
+                "case when is_winner and next_family is not null and margin >= 0 then 'family_and_margin' end",
+                "case when is_winner and regime_weight > 0 then 'family_and_regime' end",
+                "case when n_blocks_ok between 1 and n_blocks - 1 then 'family_and_lost_blocks' end"
+            ],
+            numbers={
+                'n_blocks': 'n_blocks', 'n_blocks_ok': 'n_blocks_ok', 'score': 'score', 'gain': '100 * abs(pinball_gain)',
+                'coverage': '100 * coverage_80', 'distance': 'abs(winner_score - score)', 'margin': 'margin',
+                'regime_weight': '100 * regime_weight', 'max_fit_seconds': threshold('max_fit_seconds'),
+                'max_score_seconds': threshold('max_score_seconds')
+            },
+            texts={
+                'status': 'status', 'lost_status': 'lost_status', 'lost_reason': "coalesce(reason, 'no reason given')",
+                'kept_because': 'kept_because', 'winner': 'winner', 'next_family': 'next_family', 'regime': 'regime'
+            }
+        ) }} as why,
         data_source
-    from explained
+    from with_codes
 )
 
 select * from final

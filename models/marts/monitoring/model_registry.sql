@@ -1,5 +1,5 @@
--- What the artifact folder holds and what each of it is now: one row an artifact (a family on a block of a bucket, a block of the core or
--- of the ensemble) and horizon. Only what stands here, with these digests and versions, is loaded.
+-- What the artifact folder holds and what each of it is now: one row per artifact (a competitor of a bucket, of the core or of the
+-- ensemble on one fold) and horizon. Only what stands here, with these digests and versions, is loaded.
 with
 stored as (
     select
@@ -51,8 +51,8 @@ final as (
         case
             when used.artifact_id is null then 'retired'
             when stored.kind = 'oof' then 'evidence'
-            when stored.bucket = 'core' or stored.family = choices.family then 'champion'
-            when list_contains(string_split(stored.family, ' '), published.ensemble_method) then 'champion'
+            when stored.family = choices.family or (stored.bucket = 'core' and stored.family <> 'reference') then 'champion'
+            when stored.family = published.ensemble_method then 'champion'
             else 'challenger'
         end as status,
         case when stored.kind = 'live' and stored.bucket not in ('core', 'ensemble') then stored.trained_until + {{ var('model_expiry_days') }} end as expires_at,

@@ -15,7 +15,6 @@ counted as (
         count(*) as n_fits,
         count(*) filter (where not is_fitted) as n_to_train,
         bool_and(is_remembered) as is_remembered,
-        any_value(table_ids) as table_ids,
         max(trained_until) filter (where kind = 'live')::date as trained_until,
         arg_min(cause, cause_rank) filter (where not is_fitted) as cause,
         arg_min(details, cause_rank) filter (where not is_fitted) as details
@@ -29,7 +28,6 @@ decided as (
         coalesce(counted.n_fits, 0) as n_fits,
         coalesce(counted.n_to_train, 0) as n_to_train,
         counted.trained_until,
-        counted.table_ids,
         coalesce(counted.is_remembered, false) as is_remembered,
         counted.cause,
         counted.details,
@@ -82,7 +80,6 @@ final as (
         live_from,
         trained_until,
         may_train,
-        table_ids,
 
         ---------- as of
         newest_session as as_of_date,

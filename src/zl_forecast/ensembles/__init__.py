@@ -1,32 +1,12 @@
 """The ensemble methods: one module each, with a constant METHOD. The registry is seeds/ensemble_methods.csv, whose rows name the modules."""
 
-from dataclasses import dataclass
-
 import pandas as pd
 
-from zl_forecast.ensembles.base import EnsembleMethod, Rows
+from zl_forecast.ensembles.base import EnsembleMethod, Registered, Rows
 from zl_forecast.errors import TournamentError
 from zl_forecast.registry import load_constant
 
 FALLBACK = "reference_alone"  # what is published where nothing stands above it, and what every test is against
-
-
-@dataclass(frozen=True)
-class Registered:
-    """One row of the registry.
-
-    Attributes
-    ----------
-    method : subclass of EnsembleMethod
-    module : str
-        Where the seed says that it is.
-    over : str, optional
-        The method on whose finished forecasts it works; None where it combines the inputs.
-    """
-
-    method: type[EnsembleMethod]
-    module: str
-    over: str | None
 
 
 def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:

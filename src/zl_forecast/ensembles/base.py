@@ -1,8 +1,10 @@
 """What an ensemble method is, and the rows that it sees."""
 
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -12,6 +14,7 @@ from zl_forecast import settings
 from zl_forecast.distribution import mixture_quantiles
 
 REFERENCE = "reference"
+FITTED = "fitted.pkl"
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,33 @@ class EnsembleMethod(ABC):
     def weights(self, rows: Rows) -> np.ndarray | None:
         """What each row's combination rests on, array of shape (n, n_inputs), where it can be said in weights."""
         return None
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted method into an empty folder."""
+        (folder / FITTED).write_bytes(pickle.dumps(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The fitted method that `save` has written."""
+        return pickle.loads((folder / FITTED).read_bytes())
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One row of the registry, seeds/ensemble_methods.csv.
+
+    Attributes
+    ----------
+    method : subclass of EnsembleMethod
+    module : str
+        Where the seed says that it is.
+    over : str, optional
+        The method on whose finished forecasts it works; None where it combines the inputs.
+    """
+
+    method: type[EnsembleMethod]
+    module: str
+    over: str | None
 
 
 class WeightedMethod(EnsembleMethod):

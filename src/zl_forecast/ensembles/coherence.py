@@ -5,12 +5,14 @@ import pandas as pd
 
 from zl_forecast import settings
 from zl_forecast.distribution import probabilities
+from zl_forecast.store import stored
 
 QUANTILES = list(settings.QUANTILE_COLUMNS)
 MEDIAN = settings.QUANTILE_LEVELS.index(0.5)
 ORIGIN = ["kind", "fold_start", "as_of_date"]
 
 
+@stored
 def coherent(chosen: pd.DataFrame) -> pd.DataFrame:
     """Move quantiles out where a longer horizon promises to know more than a shorter one.
 

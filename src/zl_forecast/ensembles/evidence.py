@@ -5,8 +5,9 @@ import pandas as pd
 
 from zl_forecast import settings
 from zl_forecast.ensembles import FALLBACK
-from zl_forecast.late_import import late_import
+from zl_forecast.imports import ONE_IMPORT_AT_A_TIME
 from zl_forecast.scoring import diebold_mariano
+from zl_forecast.store import stored
 
 FIRST_BLOCK = 2  # the first block has no matured rows to fit on
 LEAST_SAMPLES = 10  # independent ones below which nothing is ruled out
@@ -28,6 +29,7 @@ COLUMNS = {
 }
 
 
+@stored
 def ensemble_evidence(forecasts: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
     """What had been shown of each method when a block began.
 
@@ -110,7 +112,9 @@ def confidence_set(losses: pd.DataFrame, horizon: int) -> pd.Series:
     distinct = losses[list(dict.fromkeys(twins.values()))]
     if distinct.shape[1] == 1:
         return pd.Series(1.0, index=losses.columns)
-    test = late_import("arch.bootstrap").MCS(
+    with ONE_IMPORT_AT_A_TIME:
+        from arch.bootstrap import MCS
+    test = MCS(
         distinct, size=1 - CONFIDENCE, reps=REPETITIONS, block_size=2 * horizon, method="R",
         bootstrap="stationary", seed=settings.SEED,
     )  # fmt: skip

@@ -4,7 +4,10 @@ Source: Wolpert (1992), Neural Networks 5, 241-259. The learners are as strongly
 horizons together, since long horizons alone hold few independent samples.
 """
 
+import json
+import shutil
 import tempfile
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -13,8 +16,9 @@ import pandas as pd
 from zl_forecast import settings
 from zl_forecast.ensembles.base import EnsembleMethod, Rows
 from zl_forecast.families import catboost, lightgbm
-from zl_forecast.tournament.fit import without_drift
+from zl_forecast.tournament.splits import without_drift
 
+PREDICTOR, MODELS = "predictor", "models.json"
 LEARNERS = {"lightgbm": lightgbm.FAMILY, "catboost": catboost.FAMILY}
 
 
@@ -57,6 +61,23 @@ class Stacking(EnsembleMethod):
         )
         self._models = [refitted[name] for name in LEARNERS]
         return self
+
+    def save(self, folder: Path) -> None:
+        if not hasattr(self, "_predictor"):  # no horizon had rows to fit on
+            return
+        self._predictor.save_space()  # without the training rows
+        shutil.copytree(self._folder.name, folder / PREDICTOR)
+        (folder / MODELS).write_text(json.dumps(self._models))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        from autogluon.tabular import TabularPredictor
+
+        method = cls()
+        if (folder / PREDICTOR).exists():
+            method._predictor = TabularPredictor.load(str(folder / PREDICTOR), verbosity=0)
+            method._models = json.loads((folder / MODELS).read_text())
+        return method
 
     def predict(self, rows: Rows) -> np.ndarray:
         data = rows.frame(settings.SCORED_LEVELS)

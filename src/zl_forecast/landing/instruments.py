@@ -11,6 +11,8 @@ from difflib import get_close_matches
 import duckdb
 import pandas as pd
 
+from zl_forecast.thresholds import threshold
+
 ZL_STALE_DAYS = 10  # how far ZL's last bar may lie behind the newest bar of any other symbol
 RANGE_STEP = 1.5  # times the largest step: how far high and low may lie from the close (WTI 0.70 on 2020-04-21)
 TOLERANCE_TICKS = 10  # a settlement is set apart from trades, and may lie outside of the day's range
@@ -18,7 +20,6 @@ MAX_ODD_DISTANCE = 0.02  # of the price, by which a close may lie outside of low
 MAX_OFF_SESSIONS = 2  # on weekdays; more, and more than that share, are another calendar
 DENSE_SHARE = 0.95  # of the sessions: the real has 0.93, all others 0.99
 MIN_PRESENT_SHARE = 0.5  # of the sessions from a symbol's first bar on
-STALE_DAYS = 14  # as var max_stale_days: from then on features are missing
 CONSTANT_SESSIONS = 200  # no contract is in front for so long
 MAX_ROLL_SHARE = 0.6  # of the bars; federal funds by volume have 0.5
 MAX_OUTSIDE = 3  # closes outside of the plausible range, such as WTI below zero on 2020-04-20
@@ -472,7 +473,7 @@ def _stale(con: duckdb.DuckDBPyConnection) -> list[Finding]:
         for symbol, last, newest in con.execute(
             f"""
             select symbol, max(as_of_date) as last_bar, (select max(as_of_date) from bars) as newest
-            from bars group by symbol having newest - last_bar > {STALE_DAYS} order by symbol
+            from bars group by symbol having newest - last_bar > {threshold("max_stale_days")} order by symbol
             """
         ).fetchall()
     ]

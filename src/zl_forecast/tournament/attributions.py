@@ -2,22 +2,22 @@
 
 import pandas as pd
 
-from zl_forecast import artifacts
-from zl_forecast.tournament.fit import ATTRIBUTIONS
+from zl_forecast.store import artifacts
+from zl_forecast.tournament.bucket import ATTRIBUTIONS
 
 COLUMNS = {
-    "bucket": "object",
-    "family": "object",
+    "bucket": "string",
+    "family": "string",
     "horizon_days": "int32",
-    "method": "object",
-    "feature": "object",
+    "method": "string",
+    "feature": "string",
     "median_importance": "float64",
     "width_importance": "float64",
     "median_latest": "float64",
     "width_latest": "float64",
     "feature_value": "float64",
     "as_of_date": "datetime64[us]",
-    "fingerprint": "object",
+    "fingerprint": "string",
 }
 
 

@@ -1,5 +1,7 @@
 """What moved the forecasts of a fitted family, as one long table, by the method that the family can answer for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from autogluon.core.models import AbstractModel
@@ -60,6 +62,20 @@ def attributions(family: Family, model: AbstractModel, key: pd.DataFrame, X: pd.
     table = pd.concat(frames, ignore_index=True)
     idle = (table["method"] == "permutation") & (table["median_importance"] == 0) & (table["width_importance"] == 0)
     return table[~idle].reset_index(drop=True)
+
+
+def explain_newest(
+    label: str, family: Family, model: AbstractModel, key: pd.DataFrame, X: pd.DataFrame
+) -> pd.DataFrame:
+    """`attributions`, by permutation where the family's own explanation fails: its forecasts stand all the same."""
+    try:
+        return attributions(family, model, key, X)
+    except Exception as error:
+        print(
+            f"{label}: explained by permutation, its own explanation failed. {type(error).__name__}: {error}",
+            flush=True,
+        )
+        return attributions(replace(family, explain=None), model, key, X)
 
 
 def permutation(model: AbstractModel, X: pd.DataFrame) -> Explanation:

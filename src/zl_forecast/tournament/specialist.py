@@ -1,49 +1,26 @@
 """A bucket's specialist: its tournament over all families and folds, as one table of out-of-fold and live forecasts."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Self
 
+import duckdb
 import pandas as pd
 
-from zl_forecast import artifacts, fingerprint, settings, workers
+from zl_forecast import settings
 from zl_forecast.errors import TournamentError
 from zl_forecast.families import Family, load_families
 from zl_forecast.families.lookback import lookback_columns
-from zl_forecast.fingerprint import with_row_hash
-from zl_forecast.tournament.fit import (
-    KEY,
-    Block,
-    Task,
-    finished,
-    fit_and_score,
-    give_up,
-    needs_training,
-    without_forecasts,
-)
+from zl_forecast.store import fingerprint, read_table, write_table
+from zl_forecast.store.fingerprint import with_row_hash
+from zl_forecast.tournament.bucket import BucketContest, code_fingerprint
+from zl_forecast.tournament.contest import KEY
+from zl_forecast.tournament.runner import COLUMNS, NOT_ALLOWED, run
 from zl_forecast.tournament.splits import walk_forward
-from zl_forecast.tournament.stacking import second_level_block
+from zl_forecast.tournament.stacking import second_level
 
 PRESETS = ("quick", "standard", "full")
-NOTHING_MATURED = "no out-of-fold forecasts had matured before this block"
 NOT_FEATURES = ("as_of_date", "latest_input_on")
-COLUMNS = {
-    "bucket": "object",
-    "family": "object",
-    "kind": "object",
-    "fold_start": "datetime64[us]",
-    "trained_until": "datetime64[us]",
-    "as_of_date": "datetime64[us]",
-    "horizon_days": "int32",
-    **dict.fromkeys(settings.QUANTILE_COLUMNS, "float64"),
-    "train_rows": "float64",
-    "fit_seconds": "float64",
-    "score_seconds": "float64",
-    "validation_loss": "float64",
-    "status": "object",
-    "reason": "object",
-    "fingerprint": "object",
-}
+TRIED_AGAIN = ("failed", "timed_out")
 
 
 @dataclass(frozen=True)
@@ -55,35 +32,21 @@ class Plan:
     action : str
         retournament, score, nothing, wait, expire or quarantine.
     live_from : Timestamp, optional
-        Start of the live block; None: the newest session's month.
+        Start of the live fold; None: the newest session's month.
     may_train : bool
         Whether what is not in the store may be fitted.
-    table_ids : tuple of str
-        Names in the store of the bucket's tables of the history and of the live block.
     """
 
     action: str = "retournament"
     reason: str = ""
     live_from: pd.Timestamp | None = None
     may_train: bool = True
-    table_ids: tuple[str, ...] = ()
-
-    def forbids(self, task: Task, is_finished: bool) -> str | None:
-        """Why a task has no forecasts under this plan; None where it may have."""
-        if self.action == "expire" and task.block.fold.kind == "live":
-            return self.reason
-        if self.may_train or is_finished or not needs_training(task, artifacts.look_up(task.fingerprint)):
-            return None
-        return "not in the store, and var tournament is never"
 
 
 def plan_of(bucket: str, run_plan: pd.DataFrame) -> Plan:
     """What monitoring.run_plan says of a bucket."""
     row = run_plan.set_index("bucket").loc[bucket]
-    live_from = pd.Timestamp(row["live_from"])
-    return Plan(
-        row["action"], row["reason"], live_from, bool(row["may_train"]), tuple((row["table_ids"] or "").split())
-    )
+    return Plan(row["action"], row["reason"], pd.Timestamp(row["live_from"]), bool(row["may_train"]))
 
 
 def enrolled_families(bucket: str, preset: str, buckets: pd.DataFrame, families: pd.DataFrame) -> dict[str, Family]:
@@ -120,172 +83,154 @@ def enrolled_families(bucket: str, preset: str, buckets: pd.DataFrame, families:
     return load_families(families[families["family"].isin(names)])
 
 
-def run_specialist(
-    bucket: str,
-    *,
-    mart: pd.DataFrame,
-    targets: pd.DataFrame,
-    zl: pd.DataFrame,
-    buckets: pd.DataFrame,
-    families: pd.DataFrame,
-    preset: str,
-    plan: Plan = Plan(),
-    executor: str = "local",
-) -> pd.DataFrame:
-    """Hold one bucket's tournament. Finished fits are read back from the artifact folder.
+@dataclass(frozen=True)
+class Inputs:
+    """What a bucket's tournament reads, as DuckDB relations: read into data frames only where something is computed.
 
-    Parameters
+    Attributes
     ----------
-    mart : DataFrame
-        The bucket's features, one row a session.
-    targets : DataFrame
+    mart : relation
+        The bucket's features, one row per session.
+    targets : relation
         int_targets__daily: as_of_date, horizon_days, target_date, z, is_matured.
-    zl : DataFrame
+    zl : relation
         int_volatility__zl: as_of_date, log_return, sigma.
-    buckets, families : DataFrame
+    buckets, families : relation
         The seeds of these names.
     preset : str
         See `enrolled_families`.
+    """
+
+    bucket: str
+    mart: duckdb.DuckDBPyRelation
+    targets: duckdb.DuckDBPyRelation
+    zl: duckdb.DuckDBPyRelation
+    buckets: duckdb.DuckDBPyRelation
+    families: duckdb.DuckDBPyRelation
+    preset: str
+
+    def enrolled(self) -> dict[str, Family]:
+        """The families that compete, by name."""
+        return enrolled_families(self.bucket, self.preset, self.buckets.df(), self.families.df())
+
+    def key(self, live_from: pd.Timestamp | None) -> str:
+        """Of all that the bucket's whole table depends on."""
+        own = self.buckets.df().query("bucket == @self.bucket")
+        enrolled = self.enrolled()
+        limits = self.families.df().set_index("family")["time_limit_seconds"]
+        return fingerprint.combine(
+            "specialist",
+            self.bucket,
+            live_from,
+            own["channels"].tolist(),
+            [(name, code_fingerprint(family), limits[name]) for name, family in enrolled.items()],
+            [fingerprint.of_relation(relation) for relation in (self.mart, self.targets, self.zl)],
+            fingerprint.of_code(__name__),
+            fingerprint.library_versions(),
+        )
+
+
+def run_specialist(inputs: Inputs, plan: Plan = Plan(), executor: str = "local") -> pd.DataFrame:
+    """Run one bucket's tournament. What is in the store is not computed again.
+
+    Parameters
+    ----------
+    plan : Plan
+        The bucket's row of monitoring.run_plan: a quarantined bucket has no rows, and the forecast goes on without it; an expired
+        one is not forecast live.
     executor : str
         See `workers.run`.
-    plan : Plan
-        The bucket's row of monitoring.run_plan. Without a tournament nothing is fitted, and what is not in the store has rows
-        with the reason; a quarantined bucket has no rows at all, and the forecast goes on without it.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`; quantiles in units of the volatility known at as_of_date.
+        Columns `runner.COLUMNS`; quantiles in units of the volatility known at as_of_date.
     """
     if plan.action == "quarantine":
-        print(f"{bucket}: {plan.reason}", flush=True)
+        print(f"{inputs.bucket}: {plan.reason}", flush=True)
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
-    if plan.action == "nothing":
-        known = [artifacts.remembered(table_id) for table_id in plan.table_ids]
-        if all(part is not None for part in known):
-            return pd.concat(known, ignore_index=True)
-    enrolled = enrolled_families(bucket, preset, buckets, families)
-    tournament = Tournament.of(bucket, mart, targets, zl, buckets, families, enrolled, plan.live_from)
-    history, live = tournament.parts()
-    past = _held(history, plan, executor)
-    return pd.concat([past, _held(live, plan, executor, past)], ignore_index=True)
+    expired = plan.reason if plan.action == "expire" else ""
+    key = inputs.key(plan.live_from)
+    if not expired and (table := read_table(key)) is not None:
+        return table
+    tournament = Tournament.of(inputs, plan.live_from)
+    history, live = tournament.contests[:-1], replace(tournament.contests[-1], skipped=expired)
+    past = _with_second_level(tournament, history, plan, executor)
+    table = pd.concat([past, _with_second_level(tournament, [live], plan, executor, past)], ignore_index=True)
+    if not expired and not table["status"].isin(TRIED_AGAIN).any() and not table["reason"].eq(NOT_ALLOWED).any():
+        write_table(key, table)
+    return table
 
 
-def _held(part: "Tournament", plan: Plan, executor: str, past: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Forecasts of the history or of the live block, first level and second: read back whole, or fit by fit, or fitted.
+def _with_second_level(
+    tournament: "Tournament",
+    contests: list[BucketContest],
+    plan: Plan,
+    executor: str,
+    past: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Forecasts of the history or of the live fold by the families that read features, then by those that read these forecasts.
 
     Parameters
     ----------
     past : DataFrame, optional
-        Forecasts of the history, which the live block's second level learns from.
+        Forecasts of the history, which the live fold's second level learns from.
     """
-    if plan.action in ("score", "nothing") and (known := artifacts.remembered(part.fingerprint)) is not None:
-        return known
-    first = _hold(part.first_level(), plan, executor)
-    waiting, ready = part.second_level(first if past is None else pd.concat([past, first], ignore_index=True))
-    skipped = [_labelled(task, without_forecasts(task, "skipped", NOTHING_MATURED)) for task in waiting]
-    second = [_hold(ready, plan, executor)] if ready else []
-    table = pd.concat([first, *skipped, *second], ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
-    # what failed for want of means or was not allowed is tried again
-    if _is_complete(table) and (past is None or _is_complete(past)):
-        artifacts.remember(part.fingerprint, table)
-    return table
-
-
-def _is_complete(table: pd.DataFrame) -> bool:
-    return bool((table["status"].eq("ok") | table["reason"].eq(NOTHING_MATURED)).all())
+    first = run(contests, plan.may_train, executor)
+    if not tournament.second_level:
+        return first
+    known = first if past is None else pd.concat([past, first], ignore_index=True)
+    second = [second_level(own, tournament.second_level, known, tournament.rows) for own in contests]
+    return pd.concat([first, run(second, plan.may_train, executor)], ignore_index=True)
 
 
 @dataclass(frozen=True)
 class Tournament:
-    """Who competes in one bucket, and on which blocks of rows.
+    """Who competes in one bucket, and on which folds.
 
     Attributes
     ----------
     rows : DataFrame
-        Features and targets, one row a session and horizon, in order.
-    blocks : list of Block
-        Oldest first, the live one last.
-    seconds : dict
-        Limit of a fit, by family.
-    after : str
-        Fingerprint of the history that the second level of a live block learns from.
+        Features and targets, one row per session and horizon, in order.
+    contests : list of BucketContest
+        Of the families that read features; oldest fold first, the live one last.
+    second_level : dict
+        The families that read the forecasts of the others, by name.
     """
 
-    families: dict[str, Family]
     rows: pd.DataFrame
-    blocks: list[Block]
-    seconds: dict[str, float]
-    after: str = ""
+    contests: list[BucketContest]
+    second_level: dict[str, Family]
 
     @classmethod
-    def of(
-        cls,
-        bucket: str,
-        mart: pd.DataFrame,
-        targets: pd.DataFrame,
-        zl: pd.DataFrame,
-        buckets: pd.DataFrame,
-        families: pd.DataFrame,
-        enrolled: dict[str, Family],
-        live_from: pd.Timestamp | None = None,
-    ) -> Self:
-        """The tournament of a bucket's tables; parameters as in `run_specialist` and `walk_forward`."""
-        mart = mart.sort_values("as_of_date", ignore_index=True)
-        rows = _rows(mart, targets)
+    def of(cls, inputs: Inputs, live_from: pd.Timestamp | None = None) -> Self:
+        """The tournament of a bucket's tables; `live_from` as in `walk_forward`."""
+        enrolled = inputs.enrolled()
+        mart = inputs.mart.df().sort_values("as_of_date", ignore_index=True)
+        rows = _rows(mart, inputs.targets.df())
+        first = {name: family for name, family in enrolled.items() if not family.is_second_level}
         lookback = None
-        if any(family.reads_lookback for family in enrolled.values()):
-            channels = tuple(buckets.loc[buckets["bucket"] == bucket, "channels"].iloc[0].split())
-            unknown = sorted(set(channels) - set(mart.columns))
-            if unknown:
-                raise TournamentError(
-                    f"channels of bucket '{bucket}' in seeds/buckets.csv name {', '.join(unknown)}, which "
-                    f"mart_{bucket}__daily does not have. Name columns of the mart."
-                )
-            lookback = with_row_hash(lookback_columns(mart, zl.sort_values("as_of_date", ignore_index=True), channels))
-        limits = families.set_index("family")["time_limit_seconds"].astype(float)
-        return cls(enrolled, rows, _blocks(bucket, mart, rows, lookback, live_from), limits.to_dict())
+        if any(family.reads_lookback for family in first.values()):
+            lookback = _lookback(inputs, mart)
+        limits = inputs.families.df().set_index("family")["time_limit_seconds"].astype(float).to_dict()
+        contests = _contests(inputs.bucket, mart, rows, lookback, live_from, first, limits)
+        return cls(rows, contests, {name: family for name, family in enrolled.items() if name not in first})
 
-    def first_level(self) -> list[Task]:
-        """A task for every block and every family that reads features."""
-        return [
-            self._task(block, name)
-            for block in self.blocks
-            for name, family in self.families.items()
-            if not family.is_second_level
-        ]
 
-    def second_level(self, forecasts: pd.DataFrame) -> tuple[list[Task], list[Task]]:
-        """Tasks of the families that read the first level's forecasts: those still without rows to learn from, and the others."""
-        waiting, ready = [], []
-        for name in (name for name, family in self.families.items() if family.is_second_level):
-            for block in self.blocks:
-                second = second_level_block(block, forecasts, self.rows)
-                (waiting if second is None else ready).append(self._task(second or block, name))
-        return waiting, ready
-
-    def parts(self) -> tuple[Self, Self]:
-        """The history, which changes only with a re-tournament, and the live block, which changes by the day."""
-        history = replace(self, blocks=self.blocks[:-1])
-        return history, replace(self, blocks=self.blocks[-1:], after=history.fingerprint)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Of all that the forecasts of these blocks depend on."""
-        every = [self._task(block, name) for block in self.blocks for name in self.families]
-        return fingerprint.combine(
-            "tournament",
-            self.after,
-            [(task.fingerprint, task.rows_fingerprint, task.seconds) for task in every],
-            fingerprint.of_code(__name__),
+def _lookback(inputs: Inputs, mart: pd.DataFrame) -> pd.DataFrame:
+    """Look-back of every session with its hash."""
+    channels = tuple(inputs.buckets.df().set_index("bucket").at[inputs.bucket, "channels"].split())
+    if unknown := sorted(set(channels) - set(mart.columns)):
+        raise TournamentError(
+            f"channels of bucket '{inputs.bucket}' in seeds/buckets.csv name {', '.join(unknown)}, which "
+            f"mart_{inputs.bucket}__daily does not have. Name columns of the mart."
         )
-
-    def _task(self, block: Block, name: str) -> Task:
-        return Task(block, name, self.families[name], self.seconds[name])
+    zl = inputs.zl.df().sort_values("as_of_date", ignore_index=True)
+    return with_row_hash(lookback_columns(mart, zl, channels))
 
 
 def _rows(mart: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
-    """Features and targets, one row a session and horizon, in order."""
+    """Features and targets, one row per session and horizon, in order."""
     wanted = [*KEY, "target_date", "z", "is_matured"]
     rows = mart.merge(targets[wanted], on="as_of_date").sort_values(KEY, ignore_index=True)
     rows["horizon_days"] = rows["horizon_days"].astype("int64")
@@ -294,16 +239,18 @@ def _rows(mart: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
     return with_row_hash(rows, [*KEY, *features])
 
 
-def _blocks(
+def _contests(
     bucket: str,
     mart: pd.DataFrame,
     rows: pd.DataFrame,
     lookback: pd.DataFrame | None,
     live_from: pd.Timestamp | None,
-) -> list[Block]:
+    families: dict[str, Family],
+    limits: dict[str, float],
+) -> list[BucketContest]:
     features = tuple(column for column in mart.columns if column not in NOT_FEATURES)
     folds = walk_forward(pd.DatetimeIndex(mart["as_of_date"]), live_from)
-    blocks = []
+    contests = []
     for fold in folds:
         train, test = rows[fold.train_rows(rows)], rows[fold.test_rows(rows)]
         if len(train) < settings.MIN_TRAIN_ROWS:
@@ -311,33 +258,6 @@ def _blocks(
                 f"{bucket}: {len(train)} matured training rows before {fold.start:%Y-%m-%d}, {settings.MIN_TRAIN_ROWS} are needed."
             )
         seen = None if lookback is None else lookback[lookback["as_of_date"] < fold.end]
-        keep = fold in folds[-2:]  # the live block grows by the day, the newest year's with every re-tournament
-        blocks.append(Block(bucket, fold, features, train, test, seen, keep))
-    return blocks
-
-
-def _hold(tasks: list[Task], plan: Plan, executor: str) -> pd.DataFrame:
-    """Forecasts of all tasks: read back where finished, else fitted by the workers, if the plan lets them be."""
-    done = {id(task): finished(task) for task in tasks}
-    for task in tasks:
-        if reason := plan.forbids(task, is_finished=done[id(task)] is not None):
-            done[id(task)] = without_forecasts(task, "skipped", reason)
-    to_fit = [task for task in tasks if done[id(task)] is None]
-    for task, forecasts in workers.run(fit_and_score, to_fit, lambda task: task.seconds, executor):
-        if isinstance(forecasts, workers.Lost):
-            if forecasts.status == "timed_out":
-                give_up(task, forecasts.reason)
-            forecasts = without_forecasts(task, forecasts.status, forecasts.reason)
-        done[id(task)] = forecasts
-    return pd.concat([_labelled(task, done[id(task)]) for task in tasks], ignore_index=True)
-
-
-def _labelled(task: Task, forecasts: pd.DataFrame) -> pd.DataFrame:
-    fold = task.block.fold
-    return forecasts.assign(
-        bucket=task.block.bucket,
-        kind=fold.kind,
-        fold_start=fold.start,
-        trained_until=fold.train_until,
-        fingerprint=task.fingerprint,
-    )
+        keep = fold in folds[-2:]  # the live fold grows by the day, the newest year's with every re-tournament
+        contests.append(BucketContest(bucket, fold, features, train, test, seen, keep, families, limits))
+    return contests

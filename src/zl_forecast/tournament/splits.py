@@ -80,6 +80,11 @@ def inner_split(train: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return train[train["target_date"] < cut], train[train["as_of_date"] >= cut]
 
 
+def without_drift(train: pd.DataFrame) -> pd.DataFrame:
+    """Training rows with each horizon's median taken out of z: a family must earn every move away from the last price."""
+    return train.assign(z=train["z"] - train.groupby("horizon_days")["z"].transform("median"))
+
+
 def _embargo(sessions: pd.DatetimeIndex, start: pd.Timestamp) -> pd.Timestamp:
     before = sessions[sessions < start]
     return before[-settings.EMBARGO_SESSIONS] if len(before) >= settings.EMBARGO_SESSIONS else start

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from zl_forecast import fingerprint
 from zl_forecast.paths import data_docs_dir
+from zl_forecast.store import fingerprint
 from zl_forecast.validation.suites import great_expectations, load_suite, suites_dir
 from zl_forecast.workers import run_aside
 

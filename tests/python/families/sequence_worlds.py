@@ -64,10 +64,10 @@ def with_features_only(rows: pd.DataFrame) -> pd.DataFrame:
 def noise_world(market_rows, seed: int) -> World:
     """Returns of changing volatility that nothing forecasts; some features wander, which invites a fit."""
     rng = np.random.default_rng(seed)
-    n = 1400
+    n = 1150
     steps = rng.standard_normal((n, 8))
     features = pd.DataFrame(
         np.where(np.arange(8) % 2, steps, steps.cumsum(axis=0)), columns=[f"f{k}" for k in range(8)]
     )
     returns = 0.01 * np.exp(0.3 * np.sin(np.arange(n) / 80)) * rng.standard_normal(n)
-    return World(*tournament.split(market_rows(returns, features, ("f0", "f1"), (5, 20, 60, 120)), 950))
+    return World(*tournament.split(market_rows(returns, features, ("f0", "f1"), (5, 20, 60, 120)), 700))

@@ -174,15 +174,21 @@ def _model_of_two_epochs(name, world):
 
 
 @pytest.fixture(scope="module")
-def model(name, small):
-    return _model_of_two_epochs(name, small)
+def models(small):
+    """By name."""
+    return {name: _model_of_two_epochs(name, small) for name in FAMILIES}
+
+
+@pytest.fixture
+def model(name, models):
+    return models[name]
 
 
 def test_untrained_it_is_the_reference_to_the_last_bit(name, small, tmp_path):
     fitted = _fit(name, small, tmp_path, epochs=0)
     assert not fitted.model.run(tournament.shown(small.test))[0].any()
     reference = tournament.reference_forecast(small.train, small.test)
-    np.testing.assert_array_equal(fitted.forecast(small.test), reference.astype(np.float32))  # as AutoGluon hands it on
+    np.testing.assert_array_equal(fitted.forecast(small.test), reference.astype(np.float32))
 
 
 def test_a_second_fit_is_identical_and_the_seed_matters(name, model, small):
@@ -229,14 +235,11 @@ def test_on_noise_it_costs_less_than_a_hundredth(name, market_rows, tmp_path):
     assert loss.mean() <= 1.01 * world.reference_loss.mean()
 
 
-def test_a_fresh_process_forecasts_the_same(small, tmp_path):
+def test_a_fresh_process_forecasts_the_same(models, small, tmp_path):
     rows = tournament.shown(small.test).head(200)
     rows.to_pickle(tmp_path / "rows.pkl")
-    forecasts = {}
-    for name in FAMILIES:
-        model = _model_of_two_epochs(name, small)
+    for name, model in models.items():
         pd.to_pickle(model, tmp_path / f"{name}.pkl")
-        forecasts[name] = model.predict_proba(rows)
     code = (
         "import sys, numpy as np, pandas as pd\n"
         "rows = pd.read_pickle('rows.pkl')\n"
@@ -244,5 +247,5 @@ def test_a_fresh_process_forecasts_the_same(small, tmp_path):
         "    np.save(name, pd.read_pickle(name + '.pkl').predict_proba(rows))\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
-    for name, forecast in forecasts.items():
-        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), forecast)
+    for name, model in models.items():
+        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.predict_proba(rows))

@@ -1,16 +1,18 @@
-"""Stacking: the three best families' forecasts of earlier blocks, weighed on their losses."""
+"""Stacking: the three best families' forecasts of earlier folds, weighed on their losses."""
 
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from zl_forecast import settings
-from zl_forecast.families.stacking import StackingModel, column, stacking_weights
-from zl_forecast.tournament.fit import Block
+from zl_forecast.families.stacking import FAMILY, StackingModel, column, stacking_weights
+from zl_forecast.store.fingerprint import with_row_hash
+from zl_forecast.tournament.bucket import BucketContest
 from zl_forecast.tournament.splits import Fold
-from zl_forecast.tournament.stacking import second_level_block
+from zl_forecast.tournament.stacking import NOTHING_MATURED, second_level
 
 LEVELS = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of a standard normal
 
@@ -39,7 +41,7 @@ def test_few_independent_samples_leave_nearly_equal_weights():
     assert few["good"] == pytest.approx(1 / 3, abs=0.07)
 
 
-def test_a_family_that_failed_in_a_block_is_not_chosen():
+def test_a_family_that_failed_in_a_fold_is_not_chosen():
     members, z = _members(400, good=0.1, fair=1.0, poor=2.0, bad=3.0)
     members["good"][:50] = np.nan
     assert set(stacking_weights(members, z, overlap=5)) == {"fair", "poor", "bad"}
@@ -72,33 +74,54 @@ def test_a_family_that_fails_in_a_row_leaves_its_weight_to_the_others():
 
 @pytest.fixture(scope="module")
 def history():
-    """Two blocks of one family's forecasts, with targets that reach ten sessions ahead."""
+    """Two folds of one family's forecasts, with targets that reach ten sessions ahead."""
     days = pd.bdate_range("2019-01-01", "2020-12-31")
     rows = pd.DataFrame(
         {"as_of_date": days, "horizon_days": 10, "z": np.arange(len(days), dtype=float), "is_matured": True}
     )
     rows["target_date"] = rows["as_of_date"] + pd.offsets.BDay(10)
+    rows = with_row_hash(rows)
     folds = [
         Fold(pd.Timestamp(y, 1, 1), pd.Timestamp(y + 1, 1, 1), "oof", pd.Timestamp(y - 1, 12, 24)) for y in (2019, 2020)
     ]
     forecasts = rows[["as_of_date", "horizon_days"]].assign(
-        family="a", kind="oof", **dict.fromkeys(settings.QUANTILE_COLUMNS, 0.5)
+        competitor="a", fold_type="oof", **dict.fromkeys(settings.QUANTILE_COLUMNS, 0.5)
     )
     forecasts["fold_start"] = pd.to_datetime(forecasts["as_of_date"].dt.year.astype(str) + "-01-01")
-    blocks = [Block("crush", f, (), rows[:0], rows[f.test_rows(rows)], None, keep_models=False) for f in folds]
-    return blocks, forecasts, rows
+    contests = [
+        BucketContest("crush", fold, (), rows[:0], rows[fold.test_rows(rows)], None, False, {}, {}) for fold in folds
+    ]
+    return contests, forecasts, rows
 
 
-def test_the_first_block_has_nothing_to_learn_from(history):
-    blocks, forecasts, rows = history
-    assert second_level_block(blocks[0], forecasts, rows) is None
+FAMILIES = {"stacking": FAMILY}
 
 
-def test_training_rows_are_forecasts_of_earlier_blocks_whose_targets_matured_before_the_embargo(history):
-    blocks, forecasts, rows = history
-    second = second_level_block(blocks[1], forecasts, rows)
-    assert second.train["as_of_date"].max() < blocks[1].fold.start
-    assert second.train["target_date"].max() < blocks[1].fold.train_until
-    assert len(second.train) == (rows["target_date"] < blocks[1].fold.train_until).sum()
+def test_the_first_fold_has_nothing_to_learn_from(history):
+    contests, forecasts, rows = history
+    second = second_level(replace(contests[0], limits={"stacking": 60.0}), FAMILIES, forecasts, rows)
+    assert [(own.name, own.skipped) for own in second.competitors()] == [("stacking", NOTHING_MATURED)]
+
+
+def test_training_rows_are_forecasts_of_earlier_folds_whose_targets_matured_before_the_embargo(history):
+    (_, contest), forecasts, rows = history
+    second = second_level(contest, FAMILIES, forecasts, rows)
+    assert second.train_part["as_of_date"].max() < contest.fold.start
+    assert second.train_part["target_date"].max() < contest.fold.train_until
+    assert second.train_rows == (rows["target_date"] < contest.fold.train_until).sum()
     assert second.features == tuple(column("a", q) for q in settings.QUANTILE_COLUMNS)
-    assert second.test["as_of_date"].tolist() == blocks[1].test["as_of_date"].tolist()
+    assert second.rows["as_of_date"].tolist() == contest.rows["as_of_date"].tolist()
+    assert second.skipped == ""
+
+
+def test_rows_that_were_read_back_from_the_warehouse_have_the_same_fingerprint(history):
+    (_, contest), forecasts, rows = history
+    day = forecasts["as_of_date"]
+    other_types = forecasts.assign(as_of_date=day.astype(f"datetime64[{'us' if day.dt.unit == 'ns' else 'ns'}]"))
+    other_types = other_types.astype({"horizon_days": "int32"})
+    contest = replace(contest, limits={"stacking": 60.0})
+    (own,), (again,) = (
+        second_level(contest, FAMILIES, table, rows).competitors() for table in (forecasts, other_types)
+    )
+    assert own.key == again.key
+    np.testing.assert_array_equal(own.row_hashes, again.row_hashes)

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import through_autogluon as tournament
-from threadpoolctl import threadpool_limits
 
 from zl_forecast.families import garch, prophet, sarimax
 
@@ -29,11 +29,22 @@ def rows(market_rows):
     return market_rows(returns, features, channels=("drive", "late"))
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def fitted(request, rows, tmp_path_factory):
-    train, test = tournament.split(rows, SESSIONS)
-    folder = tmp_path_factory.mktemp(request.param)
-    return tournament.fit(FAMILIES[request.param], train, folder), train, test
+@pytest.fixture(scope="module")
+def parts(rows):
+    """To train on and to test on."""
+    return tournament.split(rows, SESSIONS)
+
+
+@pytest.fixture(scope="module")
+def fits(parts, tmp_path_factory):
+    """By family, and the folder in which each has its own."""
+    folder = tmp_path_factory.mktemp("fits")
+    return {name: tournament.fit(family, parts[0], folder / name) for name, family in FAMILIES.items()}, folder
+
+
+@pytest.fixture(params=FAMILIES)
+def fitted(request, fits, parts):
+    return fits[0][request.param], *parts
 
 
 def test_quantiles_are_finite_and_ascend_in_every_row_of_the_first_fold_and_none_explodes(fitted):
@@ -55,51 +66,50 @@ def test_a_forecast_is_a_function_of_its_own_row(fitted):
         np.testing.assert_array_equal(model.forecast(test.iloc[[row]])[0], quantiles[row])
 
 
-def test_the_same_rows_make_the_same_model_in_a_fresh_process(fitted, tmp_path):
-    """The second fit, from the stored rows, and the stored model, read back: both in a process of their own."""
-    model, train, test = fitted
-    train.to_pickle(tmp_path / "train.pkl")
-    test.to_pickle(tmp_path / "test.pkl")
-    name = next(name for name, family in FAMILIES.items() if isinstance(model.model, family.model))
+@pytest.fixture(scope="module")
+def elsewhere(fits, parts, tmp_path_factory):
+    """Forecasts by family from a fresh process: of a second fit, from the stored rows, and of the stored model, read back."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    pd.to_pickle(parts, folder / "parts.pkl")
     code = (
-        "import sys, importlib, pathlib, numpy as np, pandas as pd\n"
-        "name, tests, folder, stored, refitted = sys.argv[1:]\n"
+        "import sys, importlib, pathlib, pandas as pd\n"
+        "tests, folder, stored, *names = sys.argv[1:]\n"
         "sys.path.insert(0, tests)\n"
         "import through_autogluon as tournament\n"
-        "train, test = (pd.read_pickle(f'{folder}/{part}.pkl') for part in ('train', 'test'))\n"
-        "loaded = tournament.Fitted(tournament.TabularPredictor.load(stored, verbosity=0), refitted)\n"
-        "family = importlib.import_module(f'zl_forecast.families.{name}').FAMILY\n"
-        "again = tournament.fit(family, train, pathlib.Path(folder) / 'again')\n"
-        "np.savez(f'{folder}/out.npz', loaded=loaded.forecast(test), again=again.forecast(test))\n"
+        "folder, stored = pathlib.Path(folder), pathlib.Path(stored)\n"
+        "train, test = pd.read_pickle(folder / 'parts.pkl')\n"
+        "out = {}\n"
+        "for name in names:\n"
+        "    family = importlib.import_module(f'zl_forecast.families.{name}').FAMILY\n"
+        "    again = tournament.fit(family, train, folder / name)\n"
+        "    out[name] = again.forecast(test), tournament.load(family, stored / name).forecast(test)\n"
+        "pd.to_pickle(out, folder / 'out.pkl')\n"
     )
-    here = str(__file__).rsplit("/", 1)[0]
-    command = [sys.executable, "-W", "ignore", "-c", code, name, here, str(tmp_path), model.predictor.path, model.name]
-    subprocess.run(command, check=True)
-    out = np.load(tmp_path / "out.npz")
-    quantiles = model.forecast(test)
-    np.testing.assert_array_equal(out["loaded"], quantiles)
-    np.testing.assert_array_equal(out["again"], quantiles)
+    command = [sys.executable, "-W", "ignore", "-c", code, str(Path(__file__).parent), str(folder), str(fits[1])]
+    subprocess.run([*command, *FAMILIES], check=True)
+    return pd.read_pickle(folder / "out.pkl")
 
 
-def test_fitting_leaves_the_global_random_state_as_it_was(fitted, tmp_path):
-    model, train, _ = fitted
-    name = next(name for name, family in FAMILIES.items() if isinstance(model.model, family.model))
-    family = FAMILIES[name]
-    direct = family.model(path=str(tmp_path), name=name, problem_type="quantile")
-    direct.quantile_levels = model.model.quantile_levels
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_same_rows_make_the_same_model_in_a_fresh_process(fits, parts, elsewhere, name):
+    quantiles = fits[0][name].forecast(parts[1])
+    for forecast in elsewhere[name]:
+        np.testing.assert_array_equal(forecast, quantiles)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_fitting_leaves_the_global_random_state_as_it_was(parts, tmp_path, name):
     np.random.seed(5)
     expected = np.random.RandomState(5).random_sample(3)
-    with threadpool_limits(1):
-        direct._fit(tournament.shown(train), train["z"])
+    tournament.fit(FAMILIES[name], parts[0], tmp_path)
     np.testing.assert_array_equal(np.random.random_sample(3), expected)
 
 
-@pytest.mark.parametrize("fitted", ["sarimax", "prophet"], indirect=True)
-def test_contributions_add_up_to_the_median(fitted):
-    model, _, test = fitted
-    own = model.model
-    X = tournament.shown(test)
-    (explanation,) = FAMILIES[own.name.lower().removesuffix("_full")].explain(own, X)
+@pytest.mark.parametrize("name", ["sarimax", "prophet"])
+def test_contributions_add_up_to_the_median(fits, parts, name):
+    own = fits[0][name].model
+    X = tournament.shown(parts[1])
+    (explanation,) = FAMILIES[name].explain(own, X)
     assert explanation.method == "coefficients"
     assert explanation.median.index.equals(X.index)
     np.testing.assert_allclose(explanation.median.sum(axis=1), own._predict_proba(X)[:, 3], atol=1e-12)

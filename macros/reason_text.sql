@@ -1,0 +1,26 @@
+{#
+  The sentence for reason codes: their templates in seeds/reasons.csv, one after another, filled with named values. `codes` are SQL
+  expressions, of which null says nothing and an unknown one is an error; `numbers` and `texts` map the names in the templates to SQL expressions.
+#}
+{% macro reason_text(codes, numbers={}, texts={}) -%}
+    {%- set templates = "(select map(list(reason_code), list(template)) from " ~ ref('reasons') ~ ")" -%}
+    {%- set parts, arguments = [], [] -%}
+    {%- for code in codes -%}
+        {%- set unknown = "case when (" ~ code ~ ") is not null then error('seeds/reasons.csv has no ' || (" ~ code ~ ")) end" -%}
+        {%- do parts.append("coalesce(" ~ templates ~ "[" ~ code ~ "], " ~ unknown ~ ")") -%}
+    {%- endfor -%}
+    {%- set filled = namespace(template="concat(" ~ parts | join(", ") ~ ")") -%}
+    {%- for name, expression in numbers.items() -%}
+        {%- do arguments.append([name, "coalesce(" ~ expression ~ ", 0)::double"]) -%}
+    {%- endfor -%}
+    {%- for name, expression in texts.items() -%}
+        {%- do arguments.append([name, "coalesce((" ~ expression ~ ")::varchar, '')"]) -%}
+    {%- endfor -%}
+    {%- for name, _ in arguments -%}
+        {%- set number = loop.index0 -%}
+        {%- for end in [":", "}"] -%}
+            {%- set filled.template = "replace(" ~ filled.template ~ ", '{" ~ name ~ end ~ "', '{" ~ number ~ end ~ "')" -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    format({{ filled.template }}, {{ arguments | map('last') | join(', ') }})
+{%- endmacro %}

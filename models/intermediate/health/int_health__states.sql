@@ -1,0 +1,146 @@
+-- The state of every bucket and of the published line, week by week, from matured out-of-sample forecasts: is the loss what the tournament
+-- had promised? A row sees nothing after its week. One row a subject, horizon and week since its first forecast matured.
+with
+tests as (
+    select * from {{ ref('int_health__weeks') }}
+),
+
+drift as (
+    select bucket as subject, as_of_date as week_ending, * exclude (bucket, as_of_date) from {{ ref('int_health__drift') }}
+),
+
+renewals as (
+    select bucket as subject, horizon_days, acted_on, data_source from {{ ref('degradations') }}
+),
+
+horizons as (
+    select horizon_days, horizon_code from {{ ref('horizons') }}
+),
+
+weeks as (
+    select
+        date_trunc('week', as_of_date)::date as week_start,
+        max(as_of_date) as week_ending,
+        max(as_of_date) = max(max(as_of_date)) over () as is_newest,
+        any_value(data_source) as data_source
+    from {{ ref('int_targets__daily') }}
+    group by date_trunc('week', as_of_date)
+),
+
+-- the models in force; a bucket without a forecast for the newest session has none
+live as (
+    select bucket as subject, horizon_days, max(trained_until) as live_trained_until, max(as_of_date) as live_as_of_date
+    from {{ ref('int_tournament__forecasts') }}
+    semi join {{ ref('int_tournament__choices') }}
+        using (bucket, fold_id, horizon_days, family)
+    where kind = 'live' and status = 'ok'
+    group by bucket, horizon_days
+    union all
+    select 'published' as subject, horizon_days, max(trained_until), max(as_of_date)
+    from {{ ref('int_ensemble__published') }}
+    where kind = 'live' and p50 is not null
+    group by horizon_days
+),
+
+-- every week from the first on; the newest one also for a subject of which nothing has matured
+grid as (
+    select
+        subjects.subject,
+        horizons.*,
+        weeks.*,
+        live.live_trained_until,
+        is_newest and live.live_as_of_date is distinct from weeks.week_ending as is_without_forecast
+    from (select unnest({{ var('buckets') + ['published'] }}) as subject) as subjects
+    cross join horizons
+    cross join weeks
+    left join (select subject, horizon_days, min(week_start) as first_week from tests group by subject, horizon_days) as firsts
+        using (subject, horizon_days)
+    left join live
+        using (subject, horizon_days)
+    where weeks.week_start >= firsts.first_week or weeks.is_newest
+),
+
+windowed as (
+    select
+        grid.*,
+        coalesce(matured.n_matured, 0)::bigint as n_matured_in_week,
+        coalesce(sum(matured.n_matured) over trailing_weeks, 0)::bigint as n_matured,
+        coalesce(sum(matured.n_ledger) over trailing_weeks, 0)::bigint as n_ledger,
+        sum(matured.pinball) over trailing_weeks as pinball,
+        sum(matured.reference_pinball) over trailing_weeks as reference_pinball,
+        sum(matured.n_inside_80) over trailing_weeks as n_inside_80
+    from grid
+    left join tests as matured
+        using (subject, horizon_days, week_start)
+    window trailing_weeks as (
+        partition by subject, horizon_days order by week_start
+        range between to_days(7 * ({{ threshold('health_window_weeks') }}::integer - 1)) preceding and current row
+    )
+),
+
+-- asof: a week in which nothing matured keeps the statistic of the last one in which something did
+tested as (
+    select
+        windowed.* exclude (pinball, reference_pinball, n_inside_80),
+        windowed.pinball / windowed.n_matured as pinball_pct,
+        windowed.reference_pinball / windowed.n_matured as reference_pinball_pct,
+        1 - windowed.pinball / windowed.reference_pinball as pinball_gain,
+        windowed.n_inside_80 / windowed.n_matured as coverage_80,
+        tests.* exclude (subject, horizon_days, week_start, n_matured, n_ledger, n_inside_80, pinball, reference_pinball),
+        drift.* exclude (subject, week_ending),
+        -- chosen anew, and all that has matured since is of the models before
+        case when renewals.acted_on > tests.run_start then renewals.acted_on end as renewed_on,
+        windowed.week_ending - windowed.live_trained_until as age_days
+    from windowed
+    asof left join tests
+        on tests.subject = windowed.subject
+        and tests.horizon_days = windowed.horizon_days
+        and windowed.week_start >= tests.week_start
+    asof left join renewals
+        on renewals.subject = windowed.subject
+        and renewals.horizon_days = windowed.horizon_days
+        and renewals.data_source = windowed.data_source
+        and windowed.week_ending >= renewals.acted_on
+    left join drift
+        on drift.subject = windowed.subject
+        and drift.week_ending = windowed.week_ending
+),
+
+-- expiry is about the model in force, so only of weeks after it was trained: folds of the history are a year long by design
+judged as (
+    select
+        *,
+        case
+            when is_without_forecast then 'health_no_forecast'
+            when age_days > {{ var('model_expiry_days') }} then 'health_expired'
+            when renewed_on is not null then 'health_renewed'
+            when statistic >= degraded_at then 'health_degraded'
+            when statistic >= watch_at then 'health_watch'
+            when champion is null then 'health_nothing_matured'
+            when not is_judged then 'health_not_judged'
+            when promised_gain is null or pinball_gain is null then 'health_nothing_of_late'
+            else 'health_kept'
+        end as reason_code,
+        case
+            when reason_code in ('health_no_forecast', 'health_expired') then 'expired'
+            when reason_code = 'health_degraded' then 'degraded'
+            when reason_code in ('health_renewed', 'health_watch') then 'watch'
+            else 'healthy'
+        end as state,
+        case when reason_code in ('health_degraded', 'health_watch') then
+            case when pinball_gain >= promised_gain then 'health_and_recovering' when pinball_gain < promised_gain then 'health_and_gain' end
+        end as gain_code
+    from tested
+),
+
+turns as (
+    select
+        *,
+        state is distinct from lag(state) over (partition by subject, horizon_days order by week_start) as is_turn
+    from judged
+)
+
+select
+    * exclude (run_start, n_rows, excess, x, run_number, weekly_spread, weeks_judged, allowance, is_turn),
+    max(case when is_turn then week_ending end) over (partition by subject, horizon_days order by week_start) as state_since
+from turns

@@ -1,0 +1,76 @@
+-- Every forecast ever made, append-only: a row is written once, when it is made, and never changed. Scored in zl_forecast_accuracy.
+with
+published as (
+    select * from {{ ref('int_ensemble__published') }}
+    where kind = 'live'
+),
+
+verdicts as (
+    select * from {{ ref('verdicts') }}
+    where subject = 'published'
+),
+
+regimes as (
+    select * from {{ ref('int_regimes__daily') }}
+),
+
+seen as (
+    select * from {{ ref('int_calendar__newest_seen') }}
+),
+
+newest as (
+    select
+        published.*,
+        trim(regexp_replace(published.inputs, '\b(core|reference)\b ?', '', 'g')) as buckets,
+        verdicts.verdict,
+        verdicts.pinball_skill,
+        verdicts.coverage_80,
+        regimes.regime
+    from published
+    left join verdicts
+        on verdicts.horizon_days = published.horizon_days
+    left join regimes
+        on regimes.as_of_date = published.as_of_date
+    where published.as_of_date = (select max(as_of_date) from published)
+),
+
+final as (
+    select
+        ---------- key
+        as_of_date,
+        horizon_days,
+        model_version,
+        data_source,
+
+        ---------- what is forecast
+        horizon_code,
+        target_date,
+        last_price,
+
+        ---------- forecast, cents/lb
+        p05, p10, p25, p50, p75, p90, p95,
+        prob_up,
+
+        ---------- how it came about, and how far to trust it
+        ensemble_method,
+        fallback_reason,
+        share as combination_share,
+        case when ensemble_method = 'reference_alone' or share = 0 then '' else buckets end as buckets_used,
+        buckets as buckets_offered,  -- fewer than eight in a build of some (var buckets), or where one is quarantined
+        -- without a matured history nothing has been shown, and the reference has no skill over itself
+        case when ensemble_method = 'reference_alone' then 'no_skill' else coalesce(verdict, 'no_skill') end as verdict,
+        pinball_skill as backtest_pinball_skill,
+        coverage_80 as backtest_coverage_80,
+        reference_p10,
+        reference_p50,
+        reference_p90,
+        regime,
+
+        ---------- when it was made
+        as_of_date < (select newest_seen_on from seen) as is_hindsight,
+        timezone('UTC', now())::timestamp as made_at
+    from newest
+)
+
+select * from final
+{{ append_once(['as_of_date', 'horizon_days', 'model_version', 'data_source']) }}

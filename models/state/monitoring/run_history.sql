@@ -1,0 +1,25 @@
+-- Every re-tournament that was ever planned, append-only: written before it is held, so that a build that is killed goes on with it.
+with
+plan as (
+    select * from {{ ref('run_plan') }}
+    where action = 'retournament'
+),
+
+final as (
+    select
+        bucket,
+        live_from,
+        action,
+        trigger,
+        reason,
+        n_fits,
+        n_to_train,
+        trained_until,
+        as_of_date,
+        data_source,
+        timezone('UTC', now())::timestamp as planned_at
+    from plan
+)
+
+select * from final
+{{ append_once(['bucket', 'live_from', 'trigger', 'as_of_date', 'data_source']) }}

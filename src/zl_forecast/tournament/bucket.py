@@ -1,0 +1,185 @@
+"""The families of a bucket on one fold: what each sees, what its fit depends on, and how it is trained and forecasts."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from zl_forecast import settings
+from zl_forecast.errors import TournamentError
+from zl_forecast.families.base import Family
+from zl_forecast.store import fingerprint
+from zl_forecast.tournament.contest import KEY, QUANTILES, Competitor, Contest, Failure, Forecasts, Model
+from zl_forecast.tournament.explain import explain_newest
+from zl_forecast.tournament.predictor import FoldPredictor, fit_family, fitted_model, fold_predictor
+from zl_forecast.tournament.splits import Fold, inner_split, without_drift
+
+ATTRIBUTIONS = "attributions.parquet"
+
+
+@dataclass(frozen=True)
+class BucketContest(Contest):
+    """The families of one level on one fold of a bucket.
+
+    Attributes
+    ----------
+    features : tuple of str
+    train_part, test : DataFrame
+        Columns as_of_date, horizon_days, target_date, z, the features and `row_hash`, of key and features; in `test` z is only scored.
+    lookback : DataFrame, optional
+        families.lookback.lookback_columns of the fold's sessions and those before, with `row_hash`, for families that read it.
+    families : dict
+        Family by name.
+    limits : dict
+        Seconds that a family may train, by name.
+    skipped : str
+        Why nobody competes on this fold; empty where they do.
+    """
+
+    subject: str
+    fold: Fold
+    features: tuple[str, ...]
+    train_part: pd.DataFrame
+    test: pd.DataFrame
+    lookback: pd.DataFrame | None
+    keeps_models: bool
+    families: dict[str, Family]
+    limits: dict[str, float]
+    skipped: str = ""
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        return self.test[KEY]
+
+    @cached_property
+    def train_rows(self) -> int:
+        return len(self.train_part)
+
+    # ---------- what families see
+
+    def seen(self, part: pd.DataFrame, reads_lookback: bool) -> pd.DataFrame:
+        """What a family sees of `train` or `test`: horizon_days, features and, where it reads one, the look-back."""
+        own = part[["horizon_days", *self.features]]
+        if not reads_lookback or self.lookback is None:
+            return own
+        seen = self.lookback.set_index("as_of_date").drop(columns="row_hash").loc[part["as_of_date"]]
+        return pd.concat([own, seen.set_axis(part.index)], axis=1)
+
+    def inner_rows(self, reads_lookback: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What a family is fitted on, and the newest part of the training rows, purged, that it is validated on; with z."""
+        parts = inner_split(without_drift(self.train_part))
+        if parts[0].empty:
+            raise TournamentError("too few training rows to validate on some")
+        fit_rows, tuning_rows = (self.seen(part, reads_lookback).assign(z=part["z"]) for part in parts)
+        return fit_rows, tuning_rows
+
+    # ---------- what a fit depends on
+
+    @cached_property
+    def _session_hashes(self) -> pd.Series:
+        """Hash of each session's look-back, by as_of_date."""
+        return self.lookback.set_index("as_of_date")["row_hash"]
+
+    def row_hashes(self, family: Family) -> np.ndarray:
+        """Hash of all that a forecast of each test row depends on, array of shape (n_rows,)."""
+        hashes = self.test["row_hash"].to_numpy()
+        if family.reads_lookback:
+            hashes = hashes * np.uint64(31) + self._session_hashes[self.test["as_of_date"]].to_numpy()
+        return hashes
+
+    def data_fingerprint(self, family: Family) -> str:
+        """Of the rows that a family learns from."""
+        return self._train_hash + (self._train_lookback_hash if family.reads_lookback else "")
+
+    @cached_property
+    def _train_hash(self) -> str:
+        of_rows = fingerprint.of_frame(self.train_part[["row_hash", "target_date", "z"]])  # purged by target_date
+        return fingerprint.combine(of_rows, self.features)
+
+    @cached_property
+    def _train_lookback_hash(self) -> str:
+        used = self._session_hashes[self.train_part["as_of_date"].unique()]
+        return fingerprint.combine(used.to_numpy().tobytes(), tuple(self.lookback.columns))
+
+    def competitors(self) -> Sequence[Competitor]:
+        return self._competitors
+
+    @cached_property
+    def _competitors(self) -> tuple[Competitor, ...]:
+        return tuple(self._competitor(name, family) for name, family in self.families.items())
+
+    def _competitor(self, name: str, family: Family) -> Competitor:
+        data, code = self.data_fingerprint(family), code_fingerprint(family)
+        # in January the live fold starts with the year's
+        key = fingerprint.combine(
+            self.subject, self.fold.kind, self.fold.start, name, data, code, fingerprint.library_versions()
+        )
+        described = {
+            "bucket": self.subject,
+            "family": name,
+            "kind": self.fold.kind,
+            "fold_start": self.fold.start.date(),
+            "trained_until": self.fold.train_until.date(),
+            "data_fingerprint": data,
+            "code_fingerprint": code,
+        }
+        return Competitor(name, key, self.row_hashes(family), self.limits[name], self.skipped, described)
+
+    # ---------- in a process of the executor
+
+    def train(self, name: str, folder: Path) -> dict:
+        family = self.families[name]
+        return fit_family(family, *self.inner_rows(family.reads_lookback), folder)
+
+    def forecast(self, models: dict[str, Model]) -> Iterator[Forecasts]:
+        reads_lookback = any(self.families[name].reads_lookback for name in models)
+        stored = {name: (str(model.folder), model.facts) for name, model in models.items()}
+        with fold_predictor(self.families, stored, *self.inner_rows(reads_lookback)) as predictor:
+            losses = predictor.validation_losses()
+            for name, model in models.items():
+                try:
+                    yield self._forecasts(name, predictor, losses, model)
+                except Exception as error:  # one family less must not stop the bucket; its rows say why
+                    yield Forecasts(name, Failure.of(error))
+
+    def _forecasts(self, name: str, predictor: FoldPredictor, losses: pd.Series, model: Model) -> Forecasts:
+        if name in predictor.failures:
+            reason = predictor.failures[name]
+            return Forecasts(name, Failure.named([reason.partition(":")[0]], reason))
+        rows = self.seen(self.test, reads_lookback=True)
+        values = predictor.forecast(name, rows)
+        newest = rows[(self.test["as_of_date"] == self.test["as_of_date"].max()).to_numpy()]
+        started = time.perf_counter()
+        predictor.forecast(name, newest)  # which is what a day costs
+        table = pd.DataFrame(values, columns=QUANTILES).assign(
+            score_seconds=time.perf_counter() - started,
+            fit_seconds=sum(model.facts["fit_seconds"].values()),
+            validation_loss=losses[name],
+        )
+        is_explained = self.fold.kind == "live" and np.isfinite(values).all()
+        return Forecasts(name, table, {ATTRIBUTIONS: self._attributions(name, model)} if is_explained else {})
+
+    def _attributions(self, name: str, model: Model) -> pd.DataFrame:
+        """Over the newest sessions (settings.EXPLAINED_SESSIONS), training rows and the fold's, and for the newest session alone."""
+        family = self.families[name]
+        rows = pd.concat([self.train_part, self.test]).drop_duplicates(KEY).sort_values(KEY)
+        first = np.sort(rows["as_of_date"].unique())[-settings.EXPLAINED_SESSIONS :][0]
+        rows = rows[rows["as_of_date"] >= first].reset_index(drop=True)
+        fitted = fitted_model(family, model.folder, model.facts)
+        return explain_newest(f"{self} {name}", family, fitted, rows[KEY], self.seen(rows, family.reads_lookback))
+
+
+def code_fingerprint(family: Family) -> str:
+    """Of a family as it is registered and of the code that fits it."""
+    model, explain = family.model, family.explain
+    modules = {own.__module__ for own in (model, explain) if own is not None and not isinstance(own, str)}
+    return fingerprint.combine(
+        model if isinstance(model, str) else f"{model.__module__}.{model.__qualname__}",
+        family.hyperparameters,
+        explain and f"{explain.__module__}.{explain.__qualname__}",
+        fingerprint.of_code(__name__, *sorted(modules)),
+    )

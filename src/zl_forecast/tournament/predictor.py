@@ -1,0 +1,210 @@
+"""AutoGluon as the engine of a bucket's tournament: one `TabularPredictor` per bucket and fold with all of its families.
+
+Families are trained by `fit_family`, each in a process of its own that can be killed; `TabularPredictor.fit` then finds the fitted models in
+the store. So one that hangs dies alone, and a new family refits no other, while validation scores, leaderboard and WeightedEnsemble_L2 are
+AutoGluon's own. The predictor is derived from the models and lives in a temporary folder.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import autogluon.common.utils.utils as autogluon_utils
+import numpy as np
+import pandas as pd
+from autogluon.core.models import AbstractModel
+from autogluon.core.utils.exceptions import TimeLimitExceeded
+
+from zl_forecast import settings
+from zl_forecast.families.base import Family, QuantileModel
+
+FIT = "fit"  # on the fit part
+REFIT = "refit"  # on fit and tuning part together, with what was learnt from the tuning part
+TIMED_OUT = "timed out"
+RESOURCES = {"num_cpus": settings.THREADS_PER_FIT, "num_gpus": 0}
+
+# A predictor notes the versions of all installed packages whenever it is saved, and reads hundreds of files for it: 0.6 s a time.
+# They do not change while a process lives.
+autogluon_utils.get_package_versions = cache(autogluon_utils.get_package_versions)
+
+
+def fit_family(family: Family, fit_rows: pd.DataFrame, tuning_rows: pd.DataFrame, folder: Path) -> dict:
+    """Fit a family as AutoGluon does: on the fit part, validated on the tuning part, then refitted on both.
+
+    Parameters
+    ----------
+    fit_rows, tuning_rows : DataFrame
+        What the family sees, and its target in column z.
+    folder : Path
+        Where both models are saved, empty.
+
+    Returns
+    -------
+    dict
+        fit_seconds by model.
+    """
+    model = _model_class(family)(
+        path=str(folder),
+        name=FIT,
+        problem_type="quantile",
+        eval_metric="pinball_loss",
+        hyperparameters={**family.hyperparameters, "ag_args_fit": {"quantile_levels": list(settings.QUANTILE_LEVELS)}},
+    )
+    X, y = _split(fit_rows)
+    X_val, y_val = _split(tuning_rows)
+    seconds = {FIT: _fit(model, X=X, y=y, X_val=X_val, y_val=y_val)}
+    if model._get_tags()["can_refit_full"]:
+        refitted = model.convert_to_refit_full_template()
+        refitted.rename(REFIT)
+        both = pd.concat([fit_rows, tuning_rows], ignore_index=True)
+        X, y = _split(both)
+        seconds[REFIT] = _fit(refitted, X=X, y=y)
+    else:
+        refitted = model
+    return {"fit_seconds": seconds}
+
+
+def _fit(model: AbstractModel, **rows) -> float:
+    started = time.perf_counter()
+    model.fit(**rows, total_resources=dict(RESOURCES), verbosity=0)
+    seconds = time.perf_counter() - started
+    model.save()
+    return seconds
+
+
+def _split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    return rows.drop(columns="z"), rows["z"]
+
+
+def _model_class(family: Family) -> type[AbstractModel]:
+    if not isinstance(family.model, str):
+        return family.model
+    from autogluon.tabular.registry import ag_model_registry
+
+    return ag_model_registry.key_to_cls(family.model)
+
+
+class StoredModel(QuantileModel):
+    """AutoGluon model of a family that is already fitted: instead of training, `_fit` takes the fitted model from the store.
+
+    Hyperparameters: `folder` that `fit_family` has written, `fit_seconds` as it has returned them, `family` whose model it is; or `failure`, why
+    there is none. The model itself is not saved with the predictor.
+    """
+
+    ag_key = "STORED"
+    ag_name = "Stored"
+
+    def _fit(self, X: pd.DataFrame, y: pd.Series, X_val: pd.DataFrame | None = None, **kwargs) -> None:
+        params = self._get_model_params()
+        if params["failure"] is not None:
+            raise TimeLimitExceeded if params["failure"] == TIMED_OUT else RuntimeError(params["failure"])
+        seconds = params["fit_seconds"]
+        self.model = FIT if X_val is not None or REFIT not in seconds else REFIT
+        self.fit_time = seconds[self.model]
+
+    def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
+        params = self._get_model_params()
+        model = _load(_model_class(params["family"]), params["folder"], self.model)
+        return model.predict_proba(X[model.features])  # a look-back reaches only the families that read it
+
+
+def fitted_model(family: Family, folder: Path, facts: dict) -> AbstractModel:
+    """A family's own model, fitted on all rows: from the folder that `fit_family` has written, and what it has returned."""
+    return _load(_model_class(family), str(folder), REFIT if REFIT in facts["fit_seconds"] else FIT)
+
+
+@cache
+def _load(model_class: type[AbstractModel], folder: str, name: str) -> AbstractModel:
+    return model_class.load(path=f"{folder}/{name}", verbose=False)
+
+
+@dataclass(frozen=True)
+class FoldPredictor:
+    """An AutoGluon predictor with all families of a bucket on one fold.
+
+    Attributes
+    ----------
+    predictor : TabularPredictor
+    refitted : dict
+        Name of each family's model that is fitted on all rows.
+    failures : dict
+        What a family raised that could not be validated, by its name.
+    """
+
+    predictor: "TabularPredictor"  # noqa: F821  imported where it is needed: it takes two seconds
+    refitted: dict[str, str]
+    failures: dict[str, str]
+
+    def forecast(self, name: str, rows: pd.DataFrame) -> np.ndarray:
+        """Quantiles of a family, array of shape (n_rows, n_levels)."""
+        return self.predictor.predict(rows, model=self.refitted[name]).to_numpy(float)
+
+    def validation_losses(self) -> pd.Series:
+        """Mean pinball loss of each family on the tuning part, before the refit."""
+        return -self.predictor.leaderboard().set_index("model")["score_val"]
+
+    def leaderboard(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """AutoGluon's leaderboard on labelled rows, best first, with AutoGluon's own weighted ensemble of the families."""
+        board = self.predictor.leaderboard(rows)
+        return board[["model", "score_test", "score_val", "fit_time", "pred_time_test"]]
+
+
+@contextmanager
+def fold_predictor(
+    families: dict[str, Family],
+    models: dict[str, tuple[str, dict]],
+    fit_rows: pd.DataFrame,
+    tuning_rows: pd.DataFrame,
+) -> Iterator[FoldPredictor]:
+    """The predictor of fitted families, for as long as the context lasts.
+
+    Parameters
+    ----------
+    models : dict
+        By family: folder that `fit_family` has written, and what it has returned; or "" and its `failure`.
+    fit_rows, tuning_rows : DataFrame
+        What any of the families sees, and the target in column z.
+    """
+    from autogluon.features.generators import IdentityFeatureGenerator
+    from autogluon.tabular import TabularPredictor
+
+    with TemporaryDirectory(prefix="zl-predictor-") as path:
+        predictor = TabularPredictor(
+            label="z",
+            problem_type="quantile",
+            quantile_levels=list(settings.QUANTILE_LEVELS),
+            path=f"{path}/predictor",
+            verbosity=0,
+            log_to_file=False,
+        )
+        competitors = [
+            {
+                "failure": None,
+                "family": families[name],
+                "folder": folder,
+                **facts,
+                "ag_args": {"name": name, "name_suffix": ""},
+            }
+            for name, (folder, facts) in models.items()
+        ]
+        predictor.fit(
+            fit_rows,
+            tuning_data=tuning_rows,
+            hyperparameters={StoredModel: competitors},
+            feature_generator=IdentityFeatureGenerator(),  # SQL made the features: all are numbers, horizon_days stays as it is
+            **RESOURCES,
+            dynamic_stacking=False,
+            calibrate=False,
+            raise_on_no_models_fitted=False,
+        )
+        failed = predictor.model_failures()
+        failures = {row.model: f"{row.exc_type}: {row.exc_str}" for row in failed.itertuples()}
+        refitted = (
+            predictor.refit_full("all", set_best_to_refit_full=False, **RESOURCES) if predictor.model_names() else {}
+        )
+        yield FoldPredictor(predictor, refitted, failures)
+    _load.cache_clear()

@@ -1,0 +1,301 @@
+"""The one runner: competitors are trained on folds, forecast them, and whatever goes wrong costs the competitor alone.
+
+Bucket families, core models and ensemble methods are all competitors. A `Contest` is one subject (a bucket, 'core', 'ensemble') on one fold;
+`run` takes contests and returns one table:
+
+1. Forecasts that the store has under the competitor's key are read; a row is a cache hit while all that it depends on is the same.
+2. Competitors without a fitted model are trained, each in a process that is killed at its limit. The model goes into the store.
+3. One process per contest forecasts with the models of its competitors. If it dies, each competitor is tried alone.
+
+One policy for what is missing: a competitor that raises has `failed`, and so it stays until its key changes; one that exceeded its limit
+`timed_out`, until it is given more time; a process that was killed, or ran out of memory or disk, `failed` too, and the next build tries
+again. A forecast that is not finite fails in its own row alone.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from zl_forecast import workers
+from zl_forecast.store import artifacts, fingerprint, read_table, write_table
+from zl_forecast.tournament.contest import KEY, QUANTILES, Competitor, Contest, Failure, Forecasts, Model
+
+COLUMNS = {
+    "subject": "object",
+    "competitor": "object",
+    "fold_type": "object",
+    "fold_start": "datetime64[us]",
+    "trained_until": "datetime64[us]",
+    "as_of_date": "datetime64[us]",
+    "horizon_days": "int32",
+    **dict.fromkeys(QUANTILES, "float64"),
+    "train_rows": "float64",
+    "fit_seconds": "float64",
+    "score_seconds": "float64",
+    "validation_loss": "float64",
+    "status": "object",
+    "reason": "object",
+    "fingerprint": "object",
+}
+MODEL = "model"  # folder with whatever `Contest.train` has written
+FACTS = "facts.json"
+FORECASTS = "forecasts.parquet"
+FAILURE = "failure.json"
+NOT_ALLOWED = "not in the store, and var tournament is never"
+
+
+Result: TypeAlias = pd.DataFrame | Failure  # what has come of a competitor
+
+
+def run(contests: Sequence[Contest], may_train: bool = True, executor: str = "local") -> pd.DataFrame:
+    """Forecasts of all competitors on all folds.
+
+    Parameters
+    ----------
+    may_train : bool
+        Whether what is not in the store may be trained.
+    executor : str
+        See `workers.run`.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`, and those that the contests add: a row per competitor, fold, as_of_date and horizon_days. Quantiles are in
+        units of the volatility known at as_of_date, ascending; NaN where the status is not 'ok'.
+    """
+    if not contests:
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
+    key = key_of_run(contests)
+    if (table := read_table(key)) is not None:
+        return table
+    results = _results(contests, may_train, executor)
+    parts = [_labelled(contest, own, results[own.key]) for contest in contests for own in contest.competitors()]
+    table = pd.concat(parts, ignore_index=True).astype(COLUMNS)
+    table = table[[*COLUMNS, *table.columns.difference(COLUMNS, sort=False)]]
+    if all(result.is_final for result in results.values() if isinstance(result, Failure)):
+        write_table(key, table)
+    return table
+
+
+def _results(contests: Sequence[Contest], may_train: bool, executor: str) -> dict[str, Result]:
+    """What has come of each competitor, by its key."""
+    results: dict[str, Result] = {}
+    jobs = []
+    for contest in contests:
+        for own in contest.competitors():
+            found = _finished(own)
+            if found is None and not may_train and needs_training(own):
+                found = Failure("skipped", NOT_ALLOWED, is_final=False)
+            if found is not None:
+                results[own.key] = found
+        jobs.append(_Job(contest, tuple(own for own in contest.competitors() if own.key not in results)))
+
+    training = [_Job(job.contest, (own,)) for job in jobs for own in job.competitors if needs_training(own)]
+    for job, result in workers.run(_train, training, lambda job: job.time_limit, executor):
+        (own,) = job.competitors
+        if failure := _recorded(own, _failure_of_process(result) if isinstance(result, workers.Lost) else result):
+            results[own.key] = failure
+
+    jobs = [_Job(job.contest, tuple(own for own in job.competitors if own.key not in results)) for job in jobs]
+    jobs = [job for job in jobs if job.competitors]
+    while jobs:
+        alone = []
+        for job, result in workers.run(_forecast, jobs, lambda job: job.time_limit, executor):
+            if isinstance(result, dict):
+                results |= result
+            elif len(job.competitors) > 1:  # one of them costs no other: each is tried alone, but for what has finished
+                results |= {own.key: found for own in job.competitors if (found := _finished(own)) is not None}
+                left = [own for own in job.competitors if own.key not in results]
+                alone += [_Job(job.contest, (own,), is_alone=True) for own in left]
+            else:
+                failure = _failure_of_process(result) if isinstance(result, workers.Lost) else result
+                (own,) = job.competitors
+                results[own.key] = _forecast_failed(job.contest, own, failure)
+        jobs = alone
+    return results
+
+
+def key_of_run(contests: Sequence[Contest]) -> str:
+    """Fingerprint of all that the table of `run` depends on."""
+    every = [own for contest in contests for own in contest.competitors()]
+    return fingerprint.combine(
+        "run",
+        [(own.name, own.key, fingerprint.of_array(own.row_hashes), own.skipped, own.time_limit) for own in every],
+        fingerprint.of_code(__name__),
+    )
+
+
+def needs_training(own: Competitor, stored: artifacts.Stored | None = None) -> bool:
+    """Whether a model has to be fitted before a competitor can forecast all of its rows; `stored` saves the look-up."""
+    if own.skipped:
+        return False
+    folder = (stored or artifacts.look_up(own.key)).folder
+    if folder is None:
+        return True
+    if failure := _failure_in(folder, own):
+        return not failure.is_final
+    return not (folder / MODEL).exists() and not _has_all_rows(folder, own)
+
+
+def _has_all_rows(folder: Path, own: Competitor) -> bool:
+    if not (folder / FORECASTS).exists():
+        return False
+    known = pd.read_parquet(folder / FORECASTS, columns=["row"])["row"]
+    return bool(np.isin(own.row_hashes, known.to_numpy()).all())
+
+
+def _failure_in(folder: Path, own: Competitor) -> Failure | None:
+    """A failure on record; one for want of time is not final where there is more of it now."""
+    if not (folder / FAILURE).exists():
+        return None
+    record = json.loads((folder / FAILURE).read_text())
+    limit = record.pop("time_limit")
+    is_final = record["status"] != "timed_out" or own.time_limit is None or own.time_limit <= limit
+    return Failure(**record, is_final=is_final)
+
+
+def _finished(own: Competitor) -> Result | None:
+    """What the store has of a competitor, None where anything is to be done."""
+    if own.skipped:
+        return Failure("skipped", own.skipped)
+    folder = artifacts.find(own.key)
+    if folder is None:
+        return None
+    if failure := _failure_in(folder, own):
+        return failure if failure.is_final else None
+    if not _has_all_rows(folder, own):
+        return None
+    known = pd.read_parquet(folder / FORECASTS).drop_duplicates("row").set_index("row")
+    return known.loc[own.row_hashes].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Some competitors of a contest: one to be trained, or those that are to forecast.
+
+    Attributes
+    ----------
+    is_alone : bool
+        Whether no other competitor's model may be loaded beside.
+    """
+
+    contest: Contest
+    competitors: tuple[Competitor, ...]
+    is_alone: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.contest} {' '.join(own.name for own in self.competitors)}"
+
+    @property
+    def time_limit(self) -> float | None:
+        limits = [own.time_limit for own in self.competitors if own.time_limit is not None]
+        return sum(limits) if len(limits) == len(self.competitors) else None
+
+
+def _train(job: _Job) -> Failure | None:
+    """Fit a competitor and store its model, or say why there is none."""
+    (own,) = job.competitors
+
+    def fill(folder: Path) -> None:
+        (folder / MODEL).mkdir()
+        facts = job.contest.train(own.name, folder / MODEL)
+        (folder / FACTS).write_text(json.dumps(facts))
+
+    try:
+        artifacts.write(own.key, fill, **own.described)
+    except Exception as error:  # one competitor less must not stop the build; its rows say why
+        return Failure.of(error)
+    return None
+
+
+def _failure_of_process(lost: workers.Lost) -> Failure:
+    """A process that exceeded its limit would do so again; one that was killed may not."""
+    return Failure(lost.status, lost.reason, is_final=lost.status == "timed_out")
+
+
+def _recorded(own: Competitor, failure: Failure | None) -> Failure | None:
+    """The failure, kept in the store where it is final, so that not every build repeats it."""
+    if failure is not None and failure.is_final:
+        record = {"status": failure.status, "reason": failure.reason, "time_limit": own.time_limit}
+        text = json.dumps(record)
+        artifacts.write(own.key, lambda folder: (folder / FAILURE).write_text(text), **own.described)
+    return failure
+
+
+def _forecast(job: _Job) -> dict[str, Result] | Failure:
+    """Forecast with the models of a contest, and store what each competitor of the job forecasts; or say why that raised."""
+    wanted = {own.name: own for own in job.competitors}
+    models = {}
+    for own in job.competitors if job.is_alone else job.contest.competitors():
+        folder = None if own.skipped else artifacts.find(own.key)
+        if folder is not None and (folder / MODEL).exists():
+            models[own.name] = Model(folder / MODEL, json.loads((folder / FACTS).read_text()))
+    results: dict[str, Result] = {}
+    try:
+        for forecasts in job.contest.forecast(models):
+            if forecasts.name in wanted:
+                own = wanted[forecasts.name]
+                results[own.key] = _kept(job.contest, own, forecasts, models[own.name])
+    except Exception as error:  # memory or disk, while there was work for all of them
+        return Failure.of(error)
+    lost = Failure("failed", "its model is not in the store", is_final=False)
+    return {own.key: results.get(own.key, lost) for own in job.competitors}
+
+
+def _kept(contest: Contest, own: Competitor, forecasts: Forecasts, model: Model) -> Result:
+    """What a competitor forecasts, kept in the store; its model only where more rows of the fold are to come."""
+    if isinstance(forecasts.table, Failure):
+        return _forecast_failed(contest, own, forecasts.table)
+    table = contest.rows[KEY].reset_index(drop=True).join(_checked(forecasts.table.reset_index(drop=True)))
+
+    def fill(folder: Path) -> None:
+        table.assign(row=own.row_hashes).to_parquet(folder / FORECASTS)
+        for name, extra in forecasts.files.items():
+            extra.to_parquet(folder / name)
+        if contest.keeps_models:
+            shutil.copytree(model.folder, folder / MODEL)
+            (folder / FACTS).write_text(json.dumps(model.facts))
+
+    artifacts.write(own.key, fill, **own.described)
+    return table
+
+
+def _forecast_failed(contest: Contest, own: Competitor, failure: Failure) -> Failure:
+    """The failure; a model that is kept for rows to come stays in its place, and is tried again on them."""
+    if not contest.keeps_models:
+        _recorded(own, failure)
+    return failure
+
+
+def _checked(table: pd.DataFrame) -> pd.DataFrame:
+    """Quantiles ascend, as models with a booster per level may not let them; a row that is not finite has failed."""
+    table = table.assign(**{name: table.get(name, default) for name, default in (("status", "ok"), ("reason", ""))})
+    values = np.sort(table[QUANTILES].to_numpy(float), axis=1)
+    is_lost = ~np.isfinite(values).all(axis=1) & (table["status"] == "ok").to_numpy()
+    values[is_lost] = np.nan
+    table[QUANTILES] = values
+    table.loc[is_lost, ["status", "reason"]] = ["failed", "its forecast is not finite"]
+    return table
+
+
+def _labelled(contest: Contest, own: Competitor, result: Result) -> pd.DataFrame:
+    """The rows of a competitor in the columns of the table; without forecasts where it failed, with why."""
+    table = result
+    if isinstance(result, Failure):
+        table = contest.rows[KEY].reset_index(drop=True).assign(status=result.status, reason=result.reason)
+    fold = contest.fold
+    return table.reindex(columns=list(dict.fromkeys([*COLUMNS, *table.columns]))).assign(
+        subject=contest.subject,
+        competitor=own.name,
+        fold_type=fold.kind,
+        fold_start=fold.start,
+        trained_until=fold.train_until,
+        train_rows=contest.train_rows,
+        fingerprint=own.key,
+    )

@@ -1,0 +1,15 @@
+"""A family that is fitted and cannot forecast."""
+
+from outside.toy import ToyModel
+
+from zl_forecast.families import Family
+
+
+class PickyModel(ToyModel):
+    ag_key, ag_name = "PICKY", "Picky"
+
+    def _predict_proba(self, X, **kwargs):
+        raise ValueError("these rows do not suit me")
+
+
+FAMILY = Family(PickyModel)
