@@ -622,7 +622,9 @@ def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, 
     source = tmp_path / "source"
     source.mkdir()
     monkeypatch.syspath_prepend(source)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file of the same size and second would be read from its cache
+    monkeypatch.setattr(
+        sys, "dont_write_bytecode", True
+    )  # a file of the same size and second would be read from its cache
     (source / "factory_of_methods.py").write_text(FACTORY)
     registry = pd.concat(
         [

@@ -45,7 +45,9 @@ def store(monkeypatch, tmp_path):
 def work(monkeypatch, tmp_path):
     """A function that writes the module `work_on_tables` with some source and imports it, as a new process would."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file of the same size and second would be read from its cache
+    monkeypatch.setattr(
+        sys, "dont_write_bytecode", True
+    )  # a file of the same size and second would be read from its cache
 
     def write(source: str = SOURCE):
         (tmp_path / "work_on_tables.py").write_text(source)
