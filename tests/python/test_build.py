@@ -136,7 +136,7 @@ def test_champions_in_the_registry_are_what_the_forecast_rests_on(serving):
     champions = query(
         serving, "select bucket, family, horizon_days from monitoring.model_registry where status = 'champion'"
     )
-    winners = query(serving, "select bucket, family, horizon_days from monitoring.bucket_winners")
+    winners = query(serving, "select bucket, winner as family, horizon_days from monitoring.bucket_winners")
     forecast = query(
         serving, "select 'ensemble' as bucket, ensemble_method as family, horizon_days from forecasts.zl_forecast"
     )
