@@ -53,28 +53,30 @@ def results(con: duckdb.DuckDBPyConnection, database: str, table: str, renamed: 
 def difference(old: pd.DataFrame, new: pd.DataFrame) -> str:
     """What differs between two tables, in words; empty where nothing does. Rows are matched by their exact columns, then by their order."""
     lost, added = sorted(set(old) - set(new)), sorted(set(new) - set(old))
-    told = [f"without {', '.join(lost)}"] if lost else []
-    told += [f"with {', '.join(added)}"] if added else []
+    differences = [f"without {', '.join(lost)}"] if lost else []
+    differences += [f"with {', '.join(added)}"] if added else []
     shared = [name for name in old if name in set(new)]
     exact = [name for name in shared if not pd.api.types.is_float_dtype(old[name])]
     numbers = [name for name in shared if name not in exact]
     old, new = (frame.sort_values([*exact, *numbers], ignore_index=True) for frame in (old, new))
     if len(old) != len(new):
-        return "; ".join([*told, f"{len(old)} rows, now {len(new)}"])
+        return "; ".join([*differences, f"{len(old)} rows, now {len(new)}"])
     for name in exact:
         differs = ~(old[name].astype("string").fillna("") == new[name].astype("string").fillna(""))
         if differs.any():
             row = differs.idxmax()
-            told.append(f"{name}: {differs.sum()} of {len(old)} rows, first {old[name][row]!r}, now {new[name][row]!r}")
+            differences.append(
+                f"{name}: {differs.sum()} of {len(old)} rows, first {old[name][row]!r}, now {new[name][row]!r}"
+            )
     for name in numbers:
         a, b = (frame[name].to_numpy(float, na_value=np.nan) for frame in (old, new))
         close = np.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
         if not close.all():
             row = int((~close).argmax())
-            told.append(
+            differences.append(
                 f"{name}: {(~close).sum()} of {len(a)} rows, largest {np.nanmax(np.abs(a - b)):.3g}, first {a[row]!r}, now {b[row]!r}"
             )
-    return "; ".join(told)
+    return "; ".join(differences)
 
 
 def main() -> int:
@@ -97,9 +99,9 @@ def compare(old: duckdb.DuckDBPyConnection, new: duckdb.DuckDBPyConnection, rena
             print(f"{table}: gone")
             continue
         first, second = results(old, before[table], table, renamed), results(new, after[now], now, {})
-        told = difference(first, second)
-        print(f"{table}: {told or f'same, {len(first)} rows, {first.shape[1]} columns'}")
-        is_same &= not told
+        differences = difference(first, second)
+        print(f"{table}: {differences or f'same, {len(first)} rows, {first.shape[1]} columns'}")
+        is_same &= not differences
     for table in sorted(after.keys() - set(names.values())):
         print(f"{table}: new")
     print("Everything is the same." if is_same else "Something differs.")

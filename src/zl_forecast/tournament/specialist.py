@@ -12,6 +12,7 @@ from zl_forecast.families import Family, load_families
 from zl_forecast.families.lookback import lookback_columns
 from zl_forecast.store import fingerprint, read_table, write_table
 from zl_forecast.store.fingerprint import with_row_hash
+from zl_forecast.store.tables import TRIED_AGAIN
 from zl_forecast.tournament.bucket import BucketContest, code_fingerprint
 from zl_forecast.tournament.contest import KEY
 from zl_forecast.tournament.runner import COLUMNS, NOT_ALLOWED, run
@@ -20,7 +21,6 @@ from zl_forecast.tournament.stacking import second_level
 
 PRESETS = ("quick", "standard", "full")
 NOT_FEATURES = ("as_of_date", "latest_input_on")
-TRIED_AGAIN = ("failed", "timed_out")
 
 
 @dataclass(frozen=True)
