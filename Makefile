@@ -52,18 +52,18 @@ replay: $(VENV)/.installed  ## the past as if live: make replay FROM=2019-01-01 
 health: $(VENV)/.installed  ## weekly health of every bucket and of the forecast, as of the last build
 	@$(BIN)/zl health
 
-test: $(VENV)/.installed-test  ## every check in its short form: pytest, dbt data tests, dbt unit tests
-	$(BIN)/pytest -m "not full"
+test: lint  ## every check in its short form: ruff, mypy, pytest, dbt data tests, dbt unit tests
+	$(BIN)/pytest -n 2 -m "not full"
 
-test-full: $(VENV)/.installed-test  ## every check in full, with whole builds on real data where it is present
+test-full: lint  ## every check in full, with whole builds on real data where it is present
 	$(BIN)/pytest
 
 docs: $(VENV)/.installed  ## dbt docs with the lineage, as one static page
 	$(BIN)/dbt docs generate --static
 	@echo "Open target/static_index.html; the graph button at the bottom right shows landing source to zl_forecast."
 
-lint: $(VENV)/.installed-test  ## ruff
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(VENV)/.installed-test  ## ruff, and mypy over src
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:  ## remove the environment and dbt's own output; data/ with the ledger stays
 	rm -rf $(VENV) target logs

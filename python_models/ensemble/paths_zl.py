@@ -1,8 +1,11 @@
 """Monte Carlo paths through the newest forecast's distributions. The work is in zl_forecast.risk."""
 
-from zl_forecast.risk import sample_paths
+from zl_forecast.risk import ORIGIN_COLUMNS, PRICE_COLUMNS, sample_paths
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return sample_paths(dbt.ref("zl_forecast"))
+    live = dbt.ref("int_ensemble__published").filter("kind = 'live'")
+    (newest,) = live.max("as_of_date").fetchone()
+    forecast = live.filter(f"as_of_date = date '{newest}'")
+    return sample_paths(forecast.select(", ".join([*ORIGIN_COLUMNS, *PRICE_COLUMNS])))

@@ -1,17 +1,7 @@
 """Tournament of the china bucket. The work is in zl_forecast.tournament."""
 
-from zl_forecast.tournament import Inputs, plan_of, run_specialist
+from zl_forecast.tournament import run_bucket
 
 
 def model(dbt, session):
-    dbt.config(materialized="table")
-    inputs = Inputs(
-        "china",
-        mart=dbt.ref("mart_china__daily"),
-        targets=dbt.ref("int_targets__daily"),
-        zl=dbt.ref("int_volatility__zl"),
-        buckets=dbt.ref("buckets"),
-        families=dbt.ref("families"),
-        preset=dbt.config.meta_get("preset"),
-    )
-    return run_specialist(inputs, plan_of("china", dbt.ref("run_plan").df()), dbt.config.meta_get("executor"))
+    return run_bucket("china", dbt.ref("mart_china__daily"), dbt.ref, dbt.config.meta_get("settings"))

@@ -1,17 +1,7 @@
 """Tournament of the crush bucket. The work is in zl_forecast.tournament."""
 
-from zl_forecast.tournament import Inputs, plan_of, run_specialist
+from zl_forecast.tournament import run_bucket
 
 
 def model(dbt, session):
-    dbt.config(materialized="table")
-    inputs = Inputs(
-        "crush",
-        mart=dbt.ref("mart_crush__daily"),
-        targets=dbt.ref("int_targets__daily"),
-        zl=dbt.ref("int_volatility__zl"),
-        buckets=dbt.ref("buckets"),
-        families=dbt.ref("families"),
-        preset=dbt.config.meta_get("preset"),
-    )
-    return run_specialist(inputs, plan_of("crush", dbt.ref("run_plan").df()), dbt.config.meta_get("executor"))
+    return run_bucket("crush", dbt.ref("mart_crush__daily"), dbt.ref, dbt.config.meta_get("settings"))

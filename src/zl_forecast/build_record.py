@@ -20,8 +20,17 @@ from pathlib import Path
 
 from zl_forecast.paths import artifacts_dir, data_dir, data_docs_dir, serving_dir, state_beside, warehouse
 
-PROJECT = ("dbt_project.yml", "expectations", "macros", "models", "profiles", "python_models", "seeds", "src")
-PROJECT += ("tests/dbt",)
+PROJECT = (
+    "dbt_project.yml",
+    "expectations",
+    "macros",
+    "models",
+    "profiles",
+    "python_models",
+    "seeds",
+    "src",
+    "tests/dbt",
+)
 RECORD = ".last_build.json"
 
 # by path or name, what differs when the content differs; None where a path cannot be read

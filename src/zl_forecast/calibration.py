@@ -102,18 +102,17 @@ def subsample_p_values(inside: np.ndarray, nominal: float, overlap: int) -> dict
         'coverage' (Kupiec), 'independence' and 'conditional_coverage' (Christoffersen).
     """
     rounds = -(-len(inside) // overlap)
-    padded = np.zeros(rounds * overlap, dtype=int)
-    padded[: len(inside)] = inside
-    exists = np.arange(rounds * overlap) < len(inside)
-    padded, exists = padded.reshape(rounds, overlap), exists.reshape(rounds, overlap)  # a subsample is a column
+    padded = np.zeros((rounds, overlap), dtype=int)  # a subsample is a column
+    padded.flat[: len(inside)] = inside
+    exists = np.arange(padded.size).reshape(padded.shape) < len(inside)
     before, after, pairs = padded[:-1], padded[1:], exists[1:]
-    transitions = [
+    n00, n01, n10, n11 = (
         ((before == was) & (after == came) & pairs).sum(axis=0) for was in (0, 1) for came in (0, 1)
-    ]  # n00, n01, n10, n11, each of shape (overlap,)
+    )  # each of shape (overlap,)
     statistics = {
         "coverage": kupiec(padded.sum(axis=0), exists.sum(axis=0), nominal),
-        "independence": independence(*transitions),
-        "conditional_coverage": conditional_coverage(*transitions, nominal),
+        "independence": independence(n00, n01, n10, n11),
+        "conditional_coverage": conditional_coverage(n00, n01, n10, n11, nominal),
     }
     return {test: chi2.sf(value, DEGREES_OF_FREEDOM[test]) for test, value in statistics.items()}
 

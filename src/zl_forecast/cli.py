@@ -19,6 +19,7 @@ from zl_forecast.health import print_health, told
 from zl_forecast.landing.folder import landing_path, sample_landing
 from zl_forecast.landing.report import print_check
 from zl_forecast.paths import data_docs_dir, serving_dir, tournament_warehouse, warehouse
+from zl_forecast.queries import read_row, read_value
 from zl_forecast.report import fallbacks_in_force, missing_buckets
 from zl_forecast.run_plan import print_plan
 
@@ -169,7 +170,7 @@ def _notices(con: duckdb.DuckDBPyConnection) -> list[str]:
     """What a reader must know of the forecast's place in time, and of another market in the same data folder."""
     notices = []
     with suppress(duckdb.BinderException):  # published by an earlier version
-        as_of, seen = con.execute("select max(as_of_date), max(newest_seen_on) from forecasts.zl_forecast").fetchone()
+        as_of, seen = read_row(con, "select max(as_of_date), max(newest_seen_on) from forecasts.zl_forecast")
         if seen and seen > as_of:
             notices.append(
                 f"This forecast is of an earlier day than this data folder has seen ({seen}): the build was allowed to go back (var "
@@ -193,10 +194,11 @@ def _notices(con: duckdb.DuckDBPyConnection) -> list[str]:
 def _landing(con: duckdb.DuckDBPyConnection) -> str:
     """Which files made the snapshot, and whether there is anything to say of them."""
     try:
-        folder, files = con.execute(
-            "select any_value(folder), string_agg(file_name, ', ' order by file_name) from monitoring.landing_files where status = 'read'"
-        ).fetchone()
-        n_said = con.execute("select count(*) from monitoring.landing_findings where severity <> 'info'").fetchone()[0]
+        folder, files = read_row(
+            con,
+            "select any_value(folder), string_agg(file_name, ', ' order by file_name) from monitoring.landing_files where status = 'read'",
+        )
+        n_said = read_value(con, "select count(*) from monitoring.landing_findings where severity <> 'info'")
     except duckdb.CatalogException:  # published by an earlier version
         return "Landing: unknown; the next build says."
     said = f"; {n_said} findings in monitoring.landing_findings (`zl check` prints them)" if n_said else ""
@@ -216,9 +218,7 @@ def _ensemble_leaderboard() -> None:
             raise ZlForecastError(
                 "monitoring.ensemble_leaderboard is empty: no ensemble method competed. Run `make build`."
             )
-        as_of, source = con.execute(
-            "select any_value(as_of_date), any_value(data_source) from forecasts.zl_forecast"
-        ).fetchone()
+        as_of, source = read_row(con, "select any_value(as_of_date), any_value(data_source) from forecasts.zl_forecast")
         # the line as a user would have got it
         records = con.sql(
             """

@@ -50,3 +50,11 @@ class SuiteError(ZlForecastError):
 
 class TournamentError(ZlForecastError):
     """The tournament cannot be held as configured."""
+
+
+class CheckError(ZlForecastError):
+    """A family or an ensemble method does not do what every one owes, see `check_family` and `check_method`."""
+
+    def __init__(self, subject: str, check: str, problem: str):
+        self.subject, self.check, self.problem = subject, check, problem
+        super().__init__(f"{subject} fails check {check}: it {problem}")

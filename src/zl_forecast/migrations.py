@@ -5,7 +5,7 @@ made anew by every build; its migrations bring over the state that older version
 `migrations.applied`. To change a table of the state, append to `STATE_MIGRATIONS`; a migration that has been released is never changed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from zl_forecast.errors import ZlForecastError
+from zl_forecast.queries import read_row, read_value
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def move_state(con: duckdb.DuckDBPyConnection) -> None:
     with _transaction(cursor):
         for table in found:
             cursor.execute(f"insert into state.{table} by name from {table} as old where {_is_new(table)}")
-        if _exists(con, "monitoring", "model_health", {"is_newest", *HEALTH_COLUMNS}):
+        if _exists(con, "monitoring", "model_health", columns={"is_newest", *HEALTH_COLUMNS}):
             cursor.execute(
                 f"""
                 insert into state.monitoring.health_history by name
@@ -204,15 +205,16 @@ def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = 
     MigrationError
         The database was made by a newer version, or a migration failed.
     """
-    path, is_fresh = con.execute(
+    path, is_fresh = read_row(
+        con,
         """
         select
             any_value(coalesce(path, database_name)),
             (select count(*) from duckdb_tables() where database_name = current_database()) = 0
         from duckdb_databases()
         where database_name = current_database()
-        """
-    ).fetchone()
+        """,
+    )
     newest = migrations[-1].version
     version = _version(con)
     if version > newest:
@@ -249,7 +251,7 @@ def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 def _version(con: duckdb.DuckDBPyConnection) -> int:
     if not _exists(con, "migrations", "applied"):
         return 0
-    return con.execute("select coalesce(max(version), 0) from migrations.applied").fetchone()[0]
+    return read_value(con, "select coalesce(max(version), 0) from migrations.applied")
 
 
 def _record(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
@@ -261,7 +263,7 @@ def _record(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
     )
 
 
-def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str, columns: set[str] = frozenset()) -> bool:
+def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str, *, columns: Set[str] = frozenset()) -> bool:
     """Whether the database of the connection has the table, with these columns."""
     found = con.execute(
         """

@@ -29,6 +29,7 @@ import pandas as pd
 from zl_forecast import report
 from zl_forecast.errors import ZlForecastError
 from zl_forecast.paths import serving_dir
+from zl_forecast.queries import read_value
 from zl_forecast.store import fingerprint
 from zl_forecast.store.inventory import difference, inventory, is_digest, kind_of
 
@@ -126,9 +127,9 @@ def _facts(name: str, relation: duckdb.DuckDBPyRelation) -> dict:
         for column, kind in zip(relation.columns, relation.types, strict=True)
     ]
     # a sum, since it does not depend on the order of rows either
-    rows, content = relation.aggregate(
+    [(rows, content)] = relation.aggregate(
         f"count(*), coalesce(sum(hash({', '.join(columns)})::hugeint), 0)::varchar"
-    ).fetchone()
+    ).fetchall()
     shape = hashlib.sha256(repr((relation.columns, list(map(str, relation.types)))).encode()).hexdigest()[:8]
     return {"table_schema": schema, "table_name": table, "n_rows": rows, "content_hash": f"{rows}:{content}:{shape}"}
 
@@ -186,7 +187,7 @@ def _write(tables: dict[str, duckdb.DuckDBPyRelation], facts: pd.DataFrame, snap
                 target = f"{_quoted(fact.table_schema)}.{_quoted(fact.table_name)}"
                 file = temporary / "parquet" / f"{fact.table_schema}.{fact.table_name}.parquet"
                 for source in (target, f"'{_escaped(file)}'"):
-                    rows = check.execute(f"select count(*) from {source}").fetchone()[0]
+                    rows = read_value(check, f"select count(*) from {source}")
                     if rows != fact.n_rows:
                         raise ZlForecastError(
                             f"snapshot: {source} reads back {rows} rows of {fact.n_rows}. The disk may be full: free some "

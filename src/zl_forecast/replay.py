@@ -33,6 +33,7 @@ from zl_forecast.health import told
 from zl_forecast.landing import TABLES, Landing, find_landing
 from zl_forecast.landing.folder import SIMULATED_MARKER
 from zl_forecast.paths import data_dir, state_beside
+from zl_forecast.queries import read_value
 
 # what operating needs, with all it rests on; nothing of the page, the paths or the published snapshot
 SELECT = (
@@ -310,6 +311,7 @@ def run_dbt(command: str, work: Replay) -> None:
     }
     with _environment(environment), _output_to(work.log):
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # seconds: not for `zl summary`
+        from dbt.artifacts.schemas.run import RunExecutionResult
         from dbt.cli.main import dbtRunner
 
         ended = dbtRunner().invoke(arguments)
@@ -320,9 +322,10 @@ def run_dbt(command: str, work: Replay) -> None:
     if ended.exception:
         raise BuildFailed(_essence(str(ended.exception)))
     if not ended.success:
+        assert isinstance(ended.result, RunExecutionResult)
         failures = [result for result in ended.result.results if result.status in ("error", "fail", "runtime error")]
         others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        raise BuildFailed(f"{failures[0].node.name}: {_essence(failures[0].message)}{others}")
+        raise BuildFailed(f"{failures[0].node.name}: {_essence(failures[0].message or '')}{others}")
 
 
 def report(warehouse: Path, seconds: dict[date, float]) -> str:
@@ -553,7 +556,7 @@ def _table(frame: pd.DataFrame) -> str:
 
 def _source(con: duckdb.DuckDBPyConnection) -> str:
     """The market that the newest forecast is of: append-only tables keep what was made of another one before."""
-    return con.sql("select arg_max(data_source, made_at) from state.forecasts.zl_forecast_ledger").fetchone()[0]
+    return read_value(con, "select arg_max(data_source, made_at) from state.forecasts.zl_forecast_ledger")
 
 
 def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str, *values: str) -> pd.DataFrame:

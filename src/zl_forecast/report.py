@@ -6,11 +6,12 @@ import duckdb
 import pandas as pd
 
 from zl_forecast import report_calibration, report_ensemble, report_risk
+from zl_forecast.paths import seed
+from zl_forecast.queries import read_value
 from zl_forecast.report_parts import escape, number, shade, verdict
 
 WIDTH, HEIGHT, MARGIN = 900, 360, 48
 BANDS = (("p05", "p95", "#dbe9f6"), ("p10", "p90", "#b5d2ec"), ("p25", "p75", "#7fb0dc"))
-BUCKETS = 8  # of the design; a ledger that was once offered more counts those
 FULL_COLOUR = 0.05  # pinball gain from which the map has its full colour
 STATUS_MARKS = {"failed": "F", "timed_out": "T"}  # in some blocks
 
@@ -131,14 +132,15 @@ def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
     """A sentence for the reader where fewer buckets took part than there are; empty where all did."""
     rows = con.sql("select buckets_offered from forecasts.zl_forecast order by horizon_days").fetchall()
     fewest = min(((row[0] or "").split() for row in rows), key=len)
-    once = con.sql(
+    once = read_value(
+        con,
         """
         select max(len(string_split(buckets_offered, ' ')))
         from forecasts.zl_forecast_ledger
         where data_source in (select data_source from forecasts.zl_forecast)
-        """
-    ).fetchone()
-    all_ = max(BUCKETS, once[0] or 0)
+        """,
+    )
+    all_ = max(len(pd.read_csv(seed("buckets"))), once or 0)  # a ledger that was once offered more counts those
     if len(fewest) >= all_:
         return ""
     return (

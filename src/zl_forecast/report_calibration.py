@@ -128,7 +128,8 @@ def _over_time(code: str, quarters: pd.DataFrame) -> str:
     def x(quarter: int) -> float:
         return (quarter - first + 0.5) / (last - first + 1)
 
-    runs, told = [], []
+    runs: list[list[tuple[int, float]]] = []
+    told = []
     for row in quarters.itertuples():
         quarter = number[row.slice]
         if not runs or quarter != runs[-1][-1][0] + 1:

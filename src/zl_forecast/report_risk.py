@@ -2,6 +2,7 @@
 
 import duckdb
 
+from zl_forecast.queries import read_value
 from zl_forecast.report_parts import escape, number
 
 SIDES = {"buyer": "buyer, if the price rises", "holder": "holder, if the price falls"}
@@ -29,7 +30,7 @@ def risk_section(con: duckdb.DuckDBPyConnection) -> str:
     risk = con.sql("from forecasts.zl_risk").df()
     if risk.empty:
         return NOTHING
-    last = con.sql("select any_value(last_price) from forecasts.zl_forecast").fetchone()[0]
+    last = read_value(con, "select any_value(last_price) from forecasts.zl_forecast")
     horizons = risk[["horizon_days", "horizon_code"]].drop_duplicates().sort_values("horizon_days")
     codes = dict(horizons.itertuples(index=False, name=None))
     has_level = risk["level_cents"].notna()

@@ -26,7 +26,7 @@ def sample_paths(forecast: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     forecast : DataFrame
-        zl_forecast: one row a horizon, all from the same as_of_date.
+        Of int_ensemble__published: one row a horizon, all from the same as_of_date.
 
     Returns
     -------
@@ -182,15 +182,15 @@ def _check(forecast: pd.DataFrame) -> None:
     origins = forecast[["as_of_date", "last_price"]].drop_duplicates()
     if len(origins) != 1 or forecast["horizon_days"].duplicated().any():
         raise ZlForecastError(
-            f"zl_forecast has {len(forecast)} rows with {len(origins)} origins (as_of_date, last_price) and "
-            f"{forecast['horizon_days'].nunique()} horizons. Paths need one origin and one row a horizon: build zl_forecast again."
+            f"int_ensemble__published has {len(forecast)} rows with {len(origins)} origins (as_of_date, last_price) and "
+            f"{forecast['horizon_days'].nunique()} horizons. Paths need one origin and one row a horizon: build it again (dbt build -s int_ensemble__published)."
         )
     for row in forecast.itertuples():
         known = np.array([row.last_price, *(getattr(row, column) for column in PRICE_COLUMNS)])
         # written so that a NaN fails
         if not ((known > 0).all() and np.isfinite(known).all() and (np.diff(known[1:]) >= 0).all()):
             raise ZlForecastError(
-                f"zl_forecast has at horizon_days {row.horizon_days} the last price {known[0]:g} and the quantiles "
+                f"int_ensemble__published has at horizon_days {row.horizon_days} the last price {known[0]:g} and the quantiles "
                 f"{', '.join(f'{price:g}' for price in known[1:])}. They must be positive and ascend: correct the method that its "
                 "column ensemble_method names, or take its row out of seeds/ensemble_methods.csv."
             )

@@ -34,7 +34,7 @@ class Plugin(BasePlugin):
                 with open_database(Path(creds.path), read_only=False):
                     pass
             if self._copied_from:
-                self._copy()
+                self._copy(self._copied_from)
             _create(self._file)
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
@@ -42,15 +42,15 @@ class Plugin(BasePlugin):
             attach_state(conn, self._file)
             migrate(conn)
 
-    def _copy(self) -> None:
-        _create(self._copied_from)
-        warehouse = self._copied_from.with_name("warehouse.duckdb")
+    def _copy(self, original: Path) -> None:
+        _create(original)
+        warehouse = original.with_name("warehouse.duckdb")
         if warehouse.exists():  # of an older version it holds the state
             with open_database(warehouse, read_only=False) as con:
-                attach_state(con, self._copied_from)
+                attach_state(con, original)
                 migrate(con)
         self._file.with_name(f"{self._file.name}.wal").unlink(missing_ok=True)  # of a run that was killed
-        shutil.copyfile(self._copied_from, self._file)
+        shutil.copyfile(original, self._file)
 
 
 def _create(file: Path) -> None:

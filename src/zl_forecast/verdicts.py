@@ -103,7 +103,7 @@ def _holm(p_values: pd.Series) -> pd.Series:
     ordered = (
         p_values.dropna().sort_values()
     )  # statsmodels' multipletests runs a whole garbage collection at every call
-    adjusted = np.maximum.accumulate(ordered * np.arange(len(ordered), 0, -1)).clip(upper=1)
+    adjusted = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
     return adjusted.reindex(p_values.index)
 
 

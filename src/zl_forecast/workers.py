@@ -19,7 +19,7 @@ from importlib import import_module
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from tqdm import tqdm
@@ -29,6 +29,7 @@ from zl_forecast.errors import TournamentError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 POLL_SECONDS = 0.5
+IDLE_SECONDS = 60  # a process that has had nothing to do for so long ends: Great Expectations takes 370 MB, and its gates come first
 OOM_SCORE_OF_WORKERS = 500  # of 1,000: as if a fit used half of the memory more than it does
 ENVIRONMENT = {name: str(settings.THREADS_PER_FIT) for name in THREAD_VARIABLES} | {"CUDA_VISIBLE_DEVICES": ""}
 
@@ -59,6 +60,8 @@ def run(
 
     Parameters
     ----------
+    tasks : list
+        The caller may append more while it reads results.
     limit : callable
         Seconds that a task may run; it is then killed. None: no limit.
     executor : str
@@ -168,9 +171,15 @@ class _Pool:
                 threading.Thread(target=self._serve, name=f"fits-{self._slots}", daemon=True).start()
 
     def _serve(self) -> None:
-        worker = None
+        worker: _Worker | None = None
         while True:
-            job = self._jobs.get()
+            try:
+                job = self._jobs.get(timeout=None if worker is None else IDLE_SECONDS)
+            except Empty:  # its memory is of use to others
+                if worker is not None:
+                    worker.stop()
+                worker = None
+                continue
             if job.is_abandoned:
                 continue
             try:
@@ -264,6 +273,7 @@ class _Worker:
             has_begun = True
             return self._receive(job, job.seconds)
         except TimeoutError:
+            assert job.seconds is not None  # without a limit nothing times out
             raise _Stopped(timed_out(job.seconds), has_begun) from None
         except (EOFError, ConnectionError):
             self._process.join()
@@ -315,7 +325,9 @@ def _work(pipe: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    parent_process().join()
+    parent = parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
     os._exit(1)
 
 
@@ -329,13 +341,16 @@ def _sendable(error: Exception) -> Exception:
 
 
 def _in_pool(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple[Any, Any]]:
-    PROGRESS.expect(len(tasks))
-    jobs = [_Job(work, task, limit(task)) for task in tasks]
-    running = {job.result: job for job in jobs}
-    for job in jobs:
-        _POOL.submit(job)
+    given = 0
+    running: dict[Future, _Job] = {}
     try:
-        while running:
+        while running or given < len(tasks):
+            new = [_Job(work, task, limit(task)) for task in tasks[given:]]
+            given += len(new)
+            PROGRESS.expect(len(new))
+            for job in new:
+                running[job.result] = job
+                _POOL.submit(job)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 task, result = running.pop(future).task, future.result()
                 PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task))
@@ -360,13 +375,16 @@ def _on_ray(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple
     import ray
 
     slots = _ray_slots()
-    PROGRESS.expect(len(tasks))
     remote = ray.remote(num_cpus=settings.THREADS_PER_FIT, max_retries=0)(_prepared)
-    waiting, running = list(reversed(tasks)), {}
+    expected = given = 0
+    running: dict[Any, tuple[Any, float]] = {}
     try:
-        while waiting or running:
-            while waiting and slots.acquire(timeout=0 if running else None):
-                task = waiting.pop()
+        while running or given < len(tasks):
+            PROGRESS.expect(len(tasks) - expected)
+            expected = len(tasks)
+            while given < len(tasks) and slots.acquire(timeout=0 if running else None):
+                task = tasks[given]
+                given += 1
                 running[remote.remote(work, task)] = (task, time.monotonic())
             ended, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
             for reference in ended:

@@ -22,7 +22,7 @@ from zl_forecast.landing import TABLES, LandingFolder, read_table
 from zl_forecast.sample import simulate, write_landing
 
 PROJECT = Path(__file__).parents[2]
-BUCKETS = ("crush", "china", "fx", "fed", "tariff", "biofuel", "energy", "volatility")
+BUCKETS = tuple(pd.read_csv(PROJECT / "seeds" / "buckets.csv")["bucket"])
 MARTS = {bucket: f"features.mart_{bucket}__daily" for bucket in BUCKETS}
 TARGETS = "intermediate.int_targets__daily"
 FEATURES = ("build", "--resource-type", "model", "--resource-type", "seed")
@@ -33,6 +33,8 @@ FEATURES += (
 )  # what needs no training: about 10 s
 
 
+WHOLE = "whole build"
+WHOLE_BUILD = ("test_build", "test_publish", "test_operation", "test_crash")  # the modules that read or copy `built`
 START, END = "2018-01-02", "2023-05-30"  # of the small market: three test years and a live month
 
 
@@ -186,6 +188,13 @@ def listing(folder: Path) -> dict[str, tuple]:
 
 def _json(path: Path) -> dict:
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `pytest -n 2` a module is one process's, and those that need a whole build are one process's together, which begins with them."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(WHOLE if item.path.stem in WHOLE_BUILD else item.path.stem))
+    items.sort(key=lambda item: item.path.stem not in WHOLE_BUILD)
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def run_here(own: Inputs, folder: Path, plan: Plan = TRAIN) -> tuple[pd.DataFram
 
     def noting(work, tasks, limit, executor):
         for task in tasks:
-            seen["trained" if work is _train else "forecast"].append(str(task))
+            seen["trained" if task.step is _train else "forecast"].append(str(task))
             yield task, work(task)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -66,7 +66,7 @@ def in_this_process(folder):
 
     def here(work, tasks, limit, executor):
         for task in tasks:
-            jobs.append((work.__name__.strip("_"), str(task)))
+            jobs.append((task.step.__name__.strip("_"), str(task)))
             yield task, work(task)
 
     with pytest.MonkeyPatch.context() as patch:

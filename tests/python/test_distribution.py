@@ -1,11 +1,14 @@
 """A whole distribution from seven quantiles, against the normal distribution and against mixtures solved by another root finder."""
 
+import duckdb
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from scipy.optimize import brentq
 
 from zl_forecast import distribution, settings
+from zl_forecast.sql_functions import Plugin
 
 LEVELS = np.array(settings.QUANTILE_LEVELS)
 SKEWED = np.array([-4.0, -2.0, -0.5, 0.0, 1.0, 1.5, 3.0])
@@ -70,3 +73,14 @@ def test_mixture_quantiles_solve_the_mixture_and_are_not_the_mean_of_quantiles(w
     if weight == 0.3:
         mean = weight * components[0, 0] + (1 - weight) * components[0, 1]
         assert np.abs(found - mean).max() > 1
+
+
+def test_sql_has_the_same_distribution_function_and_null_stays_null():
+    rng = np.random.default_rng(4)
+    quantiles, x = np.sort(rng.standard_normal((3000, 7)), axis=1), rng.standard_normal(3000)
+    rows = pd.DataFrame({"q": list(quantiles), "x": x})
+    with duckdb.connect() as con:
+        Plugin("functions", {}).configure_connection(con.register("rows", rows))
+        found = con.execute("select probability_below(q, x) as p from rows").df()["p"]
+        assert con.execute("select probability_below(null::double[], 1.0)").fetchone() == (None,)
+    np.testing.assert_array_equal(found, distribution.probabilities(quantiles, x[:, None])[:, 0])

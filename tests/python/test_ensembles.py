@@ -20,10 +20,10 @@ from zl_forecast.ensembles.equal_weights import EqualWeights
 from zl_forecast.ensembles.reference_alone import ReferenceAlone
 from zl_forecast.ensembles.shrinkage import PRIOR_SHARE, share_of_combination
 from zl_forecast.ensembles.stacking import Stacking
-from zl_forecast.ensembles.tournament import KEY, QUANTILES, run_ensembles
+from zl_forecast.ensembles.tournament import KEY, QUANTILES, matured_losses, run_ensembles
 from zl_forecast.ensembles.weighted_ensemble import WeightedEnsemble
 from zl_forecast.errors import TournamentError
-from zl_forecast.scoring import pinball
+from zl_forecast.scoring import diebold_mariano, pinball
 from zl_forecast.store import fingerprint
 
 NORMAL = stats.norm.ppf(settings.QUANTILE_LEVELS)
@@ -31,6 +31,7 @@ SCORED = [settings.QUANTILE_LEVELS.index(level) for level in settings.SCORED_LEV
 HORIZONS = (5, 20)
 PROJECT = Path(__file__).parents[2]
 QUICK = ("reference_alone", "equal_weights", "weighted_ensemble", "dynamic_model_averaging", "conformal")
+THRESHOLDS = pd.read_csv(PROJECT / "seeds" / "thresholds.csv")
 FITTED_ONCE = ("reference_alone", "equal_weights", "weighted_ensemble")
 FITTED = ("weighted_ensemble", "dynamic_model_averaging")  # of these the ones that need matured rows
 
@@ -111,11 +112,6 @@ def test_weighted_ensemble_learns_each_horizon_by_itself():
     assert _weights(both, 20)["bad"] > 0.9
 
 
-def test_weighted_ensemble_works_with_the_reference_as_its_only_input():
-    rows = _rows(200, 7)
-    np.testing.assert_allclose(WeightedEnsemble().fit(rows).predict(rows), rows.input("reference"))
-
-
 def test_weighted_ensemble_can_use_more_inputs_than_two():
     thirds = {
         name: (lambda f, s, i=i: (3 if i == 0 else 0) * f + (3 if i == 1 else 0) * s) for i, name in enumerate("abc")
@@ -193,7 +189,9 @@ def _market(seed: int = 13) -> tuple[pd.DataFrame, pd.DataFrame]:
         frame = pd.DataFrame(
             {"as_of_date": days, "horizon_days": horizon, "target_date": beyond[horizon : horizon + len(days)]}
         )
-        targets.append(frame.assign(z=np.where(is_matured, signal + 0.5 * noise, np.nan), is_matured=is_matured))
+        targets.append(
+            frame.assign(z=np.where(is_matured, signal + 0.5 * noise, np.nan), is_matured=is_matured, scale=0.02)
+        )
         for start, end in zip(STARTS, [*STARTS[1:], pd.Timestamp("2020-01-01")], strict=True):
             kind, tested = "live" if start == STARTS[-1] else "oof", (days >= start) & (days < end)
             until = days[days < start][-settings.EMBARGO_SESSIONS]
@@ -312,7 +310,7 @@ def _registry(methods) -> pd.DataFrame:
 def _run(inputs, targets, folder, methods=QUICK) -> tuple[pd.DataFrame, Jobs]:
     registry = methods if isinstance(methods, pd.DataFrame) else _registry(methods)
     with in_this_process(folder) as jobs:
-        return run_ensembles(inputs, targets, registry), jobs
+        return run_ensembles(inputs, targets, registry, THRESHOLDS), jobs
 
 
 @pytest.fixture(scope="module")
@@ -342,14 +340,24 @@ def test_every_method_forecasts_every_row_of_every_fold_once(market, forecasts):
     assert (forecasts.groupby("competitor").size() == len(rows)).all()
 
 
-def test_final_quantiles_ascend_and_prob_up_is_what_they_say(forecasts):
+def test_final_quantiles_ascend(forecasts):
     done = forecasts[forecasts["status"] == "ok"]
     assert (np.diff(done[QUANTILES], axis=1) >= 0).all()
-    at_zero = done[done["q50"].abs() < 1e-12]
-    assert len(at_zero) > 100
-    assert at_zero["prob_up"].to_numpy() == pytest.approx(0.5)
-    assert (done.loc[done["q05"] > 0, "prob_up"] > 0.95).all()
-    assert (done.loc[done["q95"] < 0, "prob_up"] < 0.05).all()
+
+
+def test_beside_each_forecast_stands_what_its_method_had_shown_before_the_fold(market, forecasts):
+    _, targets = market
+    last = forecasts[(forecasts["fold_start"] == STARTS[-1]) & (forecasts["horizon_days"] == 5)]
+    until = last["trained_until"].iloc[0]
+    past = matured_losses(forecasts, targets, first_scored=2)
+    past = past[(past["horizon_days"] == 5) & (past["target_date"] < until)]
+    by_hand = past.pivot(index="as_of_date", columns="competitor", values="pinball_pct").dropna()
+    shown = last.drop_duplicates("competitor").set_index("competitor")
+    assert set(shown["n_compared"]) == {len(by_hand)} != {0}
+    for name in FITTED:
+        test = diebold_mariano(by_hand[name], by_hand["reference_alone"], overlap=5)
+        assert shown.loc[name, "dm_statistic"] == pytest.approx(test.statistic)
+    assert forecasts.loc[forecasts["fold_start"] <= STARTS[1], "n_compared"].isna().all()  # nothing had been shown
 
 
 def test_too_few_matured_rows_skip_a_method_in_the_first_fold_only(forecasts):
@@ -426,7 +434,7 @@ def test_no_forecast_of_any_method_depends_on_an_outcome_that_lay_ahead_of_its_o
         table[table["competitor"] == method].sort_values(["fold_type", *KEY], ignore_index=True)
         for table in before_and_after
     )
-    columns = ["fold_type", *KEY, *QUANTILES, "prob_up", "share", "weights", "status"]
+    columns = ["fold_type", *KEY, *QUANTILES, "share", "weights", "status", "n_compared", "dm_p_value"]
     # a live fold begins in June and may know all that came before it
     blind = (before["as_of_date"] < CUT) & (before["fold_type"] == "oof")
     pd.testing.assert_frame_equal(before.loc[blind, columns], after.loc[blind, columns], check_exact=True)
@@ -462,7 +470,8 @@ def test_the_newest_rows_that_had_matured_do_change_the_fold(market, fitted_once
 
 
 def _comparable(fold: pd.DataFrame) -> pd.DataFrame:
-    return fold.drop(columns=["fit_seconds", "score_seconds", "fingerprint"])
+    # a confidence set depends on who else takes part
+    return fold.drop(columns=["fit_seconds", "score_seconds", "fingerprint", "mcs_p_value", "is_in_confidence_set"])
 
 
 def test_a_second_call_does_nothing_and_says_the_same(market, forecasts, folder):
@@ -536,10 +545,10 @@ def test_a_forecast_that_is_not_finite_fails_in_its_own_row_alone(monkeypatch, m
     assert failed["as_of_date"].eq(GAP).all()
     assert sorted(failed["horizon_days"]) == list(HORIZONS)
     assert set(failed["reason"]) == {"its forecast is not finite"}
-    assert failed[[*QUANTILES, "prob_up"]].isna().all(axis=None)
+    assert failed[QUANTILES].isna().all(axis=None)
     rest = own.drop(failed.index)
     assert set(rest["status"]) == {"ok"}
-    assert rest[[*QUANTILES, "prob_up"]].notna().all(axis=None)
+    assert rest[QUANTILES].notna().all(axis=None)
 
 
 def test_what_failed_for_want_of_memory_is_tried_again(monkeypatch, market, tmp_path):

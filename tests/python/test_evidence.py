@@ -7,11 +7,8 @@ from arch.bootstrap import MCS
 
 from zl_forecast import settings
 from zl_forecast.ensembles import evidence
-from zl_forecast.ensembles.evidence import BLOCK, compared, confidence_set, ensemble_evidence
-
-
-def _evidence(table: pd.DataFrame) -> pd.DataFrame:
-    return ensemble_evidence(table, table[[*BLOCK, "horizon_days"]])
+from zl_forecast.ensembles.evidence import compared, confidence_set, ensemble_evidence
+from zl_forecast.ensembles.tournament import matured_losses
 
 
 def losses(n: int, seed: int, **means: float) -> pd.DataFrame:
@@ -105,99 +102,111 @@ def test_methods_that_failed_in_different_blocks_do_not_take_all_rows_from_the_o
     assert len(kept) >= 75
 
 
-# ---------- as of each block
+# ---------- as of each fold
+
+FOLD = ["fold_type", "fold_start", "trained_until"]
 
 
-def forecasts(n: int = 400, horizon: int = 5, gap: float = 0.6) -> pd.DataFrame:
-    """Three yearly blocks and a live one; 'bad' loses more in every row."""
+def forecasts(gap: float = 0.6) -> pd.DataFrame:
+    """Losses of the rows of three yearly folds and a live one; 'bad' loses more in every row."""
     days = pd.bdate_range("2017-01-02", "2019-12-31")
     table = losses(len(days), 4, reference_alone=3, good=2.7, bad=3 + gap)
     frames = []
     for name in table:
-        frame = pd.DataFrame({"as_of_date": days, "pinball_pct": table[name].to_numpy(), "ensemble_method": name})
+        frame = pd.DataFrame({"as_of_date": days, "loss": table[name].to_numpy(), "competitor": name})
         frame["fold_start"] = pd.to_datetime(days.year.astype(str) + "-01-01")
-        frame["block_number"] = days.year - 2016
-        frame["target_date"] = frame["as_of_date"] + pd.offsets.BDay(horizon)
-        frames.append(frame.assign(kind="oof", is_matured=True))
-        live = frame.tail(20).assign(
-            kind="live", fold_start=pd.Timestamp("2019-12-02"), block_number=1, is_matured=False
-        )
-        frames.append(live.assign(pinball_pct=np.nan))
-    result = pd.concat(frames, ignore_index=True).assign(status="ok", horizon_days=horizon)
+        frames.append(frame.assign(fold_type="oof"))
+        frames.append(frame.tail(20).assign(fold_type="live", fold_start=pd.Timestamp("2019-12-02")))
+    result = pd.concat(frames, ignore_index=True).assign(status="ok", is_matured=True)
+    result.loc[result["fold_type"] == "live", "is_matured"] = False
     return result.assign(trained_until=result["fold_start"] - pd.Timedelta(days=7))
 
 
-def test_a_block_is_judged_by_what_had_matured_before_it_from_the_second_block_on():
+def _evidence(table: pd.DataFrame, horizon: int = 5) -> pd.DataFrame:
+    """Of forecasts that lose as much: with all quantiles at one place, half of the distance of the outcome, zero, in percent of price."""
+    table = table.assign(horizon_days=horizon, **dict.fromkeys(settings.SCORED_COLUMNS, -2 * (table["loss"] + 10)))
+    days = table.groupby("as_of_date", as_index=False)["is_matured"].any()
+    targets = days.assign(
+        horizon_days=horizon, target_date=days["as_of_date"] + pd.offsets.BDay(horizon), z=0.0, scale=0.01
+    )
+    past = matured_losses(table.drop(columns="is_matured"), targets, first_scored=2)
+    return ensemble_evidence(past, table[[*FOLD, "horizon_days"]].drop_duplicates())
+
+
+def test_a_fold_is_judged_by_what_had_matured_before_it_from_the_second_fold_on():
     found = _evidence(forecasts())
-    assert set(zip(found["kind"], found["fold_start"].dt.strftime("%Y-%m"), strict=True)) == {
+    assert set(zip(found["fold_type"], found["fold_start"].dt.strftime("%Y-%m"), strict=True)) == {
         ("oof", "2019-01"),
         ("live", "2019-12"),
     }
-    third = found[found["kind"] == "oof"].set_index("ensemble_method")
-    until = pd.Timestamp("2018-12-25")
-    second_block = forecasts().query("ensemble_method == 'good' and fold_start == '2018-01-01'")
-    assert third.loc["good", "n_compared"] == (second_block["target_date"] < until).sum()
+    third = found[found["fold_type"] == "oof"].set_index("competitor")
+    second_fold = pd.bdate_range("2018-01-01", "2018-12-31")
+    assert third.loc["good", "n_compared"] == (second_fold + pd.offsets.BDay(5) < "2018-12-25").sum()
     assert not third.loc["bad", "is_in_confidence_set"]
     assert third.loc["good", "mcs_p_value"] == 1
     assert third.loc["good", "dm_p_value"] < 0.05 < third.loc["bad", "dm_p_value"]
     assert np.isnan(third.loc["reference_alone", "dm_p_value"])
-    assert not found.duplicated([*BLOCK, "horizon_days", "ensemble_method"]).any()
+    assert not found.duplicated([*FOLD, "horizon_days", "competitor"]).any()
+
+
+def test_losses_are_the_pinball_losses_of_the_forecasts_in_percent_of_price():
+    rows = pd.DataFrame(
+        {"competitor": ["a"], "fold_type": "oof", "fold_start": pd.Timestamp("2020-01-01"), "status": "ok",
+         "as_of_date": pd.Timestamp("2020-01-02"), "horizon_days": 5, "q10": [0.0], "q50": [2.0], "q90": [20.0]}
+    )  # fmt: skip
+    known = rows[["as_of_date", "horizon_days"]].assign(target_date=pd.Timestamp("2020-01-09"), is_matured=True)
+    found = matured_losses(rows, known.assign(z=10.0, scale=0.25), first_scored=1)
+    assert found["pinball_pct"].tolist() == [50]  # 0.1 * 10 + 0.5 * 8 + 0.1 * 10 = 6, over 3 levels 2, times 25 %
+    assert matured_losses(rows, known.assign(z=10.0, scale=0.25), first_scored=2).empty
 
 
 def test_the_set_holds_those_whose_p_value_is_a_quarter_or_more(monkeypatch):
     p_values = pd.Series({"reference_alone": 0.11, "good": 0.25, "bad": 0.2499})
     monkeypatch.setattr(evidence, "confidence_set", lambda losses, horizon: p_values)
-    found = _evidence(forecasts()).query("kind == 'oof'").set_index("ensemble_method")["is_in_confidence_set"]
+    found = _evidence(forecasts()).query("fold_type == 'oof'").set_index("competitor")["is_in_confidence_set"]
     assert found.to_dict() == {"reference_alone": False, "good": True, "bad": False}
+
+
+def _of_the_history(found: pd.DataFrame) -> pd.DataFrame:
+    return found[found["fold_type"] == "oof"].reset_index(drop=True)
 
 
 def test_live_rows_and_such_without_an_outcome_say_nothing():
     known = forecasts()
-    extra = known[(known["kind"] == "oof") & (known["fold_start"] == "2018-01-01")].tail(60)
-    live = extra.assign(kind="live", pinball_pct=99.0)
-    early = pd.Timestamp("2018-06-01")
-    unmatured = known.copy()
-    unmatured.loc[(unmatured["as_of_date"] == early) & (unmatured["kind"] == "oof"), "is_matured"] = False
-    wrong = unmatured.copy()
-    wrong.loc[(wrong["as_of_date"] == early) & (wrong["kind"] == "oof"), "pinball_pct"] = 1e6
-    block = lambda table: table[table["kind"] == "oof"].reset_index(drop=True)  # noqa: E731
-    clean = block(_evidence(known))
-    with_live = block(_evidence(pd.concat([known, live])))
+    extra = known[(known["fold_type"] == "oof") & (known["fold_start"] == "2018-01-01")].tail(60)
+    early = known["as_of_date"] == "2018-06-01"
+    unmatured = known.assign(is_matured=known["is_matured"] & ~early)
+    wrong = unmatured.assign(loss=known["loss"].where(~early, 1e6))
+    clean = _of_the_history(_evidence(known))
+    with_live = _of_the_history(_evidence(pd.concat([known, extra.assign(fold_type="live", loss=99.0)])))
     pd.testing.assert_frame_equal(with_live, clean)
-    pd.testing.assert_frame_equal(block(_evidence(wrong)), block(_evidence(unmatured)))
-    assert block(_evidence(unmatured))["n_compared"].iloc[0] == clean["n_compared"].iloc[0] - 1
+    pd.testing.assert_frame_equal(_of_the_history(_evidence(wrong)), _of_the_history(_evidence(unmatured)))
+    assert _of_the_history(_evidence(unmatured))["n_compared"].iloc[0] == clean["n_compared"].iloc[0] - 1
 
 
 def test_what_came_later_changes_nothing():
     known = forecasts()
-    shaken = known.copy()
-    late = shaken["target_date"] >= pd.Timestamp("2018-12-25")
-    rng = np.random.default_rng(5)
-    shaken.loc[late, "pinball_pct"] = 9 * rng.random(late.sum())
-    first, second = (_evidence(table) for table in (known, shaken))
-    block = lambda table: table[table["kind"] == "oof"].reset_index(drop=True)  # noqa: E731
-    pd.testing.assert_frame_equal(block(first), block(second))
-    assert not first[first["kind"] == "live"].equals(second[second["kind"] == "live"])
+    late = known["as_of_date"] + pd.offsets.BDay(5) >= pd.Timestamp("2018-12-25")
+    shaken = known.assign(loss=known["loss"].where(~late, 9 * np.random.default_rng(5).random(len(known))))
+    first, second = _evidence(known), _evidence(shaken)
+    pd.testing.assert_frame_equal(_of_the_history(first), _of_the_history(second))
+    assert not first[first["fold_type"] == "live"].equals(second[second["fold_type"] == "live"])
 
 
 def test_below_ten_separate_samples_nothing_is_ruled_out():
-    ten = _evidence(forecasts(horizon=23, gap=5)).query("kind == 'oof'")  # 233 rows of one year
-    nine = _evidence(forecasts(horizon=24, gap=5)).query("kind == 'oof'")
+    ten = _of_the_history(_evidence(forecasts(gap=5), horizon=23))  # 233 rows of one year
+    nine = _of_the_history(_evidence(forecasts(gap=5), horizon=24))
     assert ten["mcs_p_value"].notna().all()
     assert not ten["is_in_confidence_set"].all()
     assert nine["mcs_p_value"].isna().all()
     assert nine["is_in_confidence_set"].all()
 
 
-def test_a_method_that_failed_in_its_last_block_is_compared_on_the_rows_it_has():
+def test_a_method_that_failed_in_its_last_fold_is_compared_on_the_rows_it_has():
     table = forecasts()
-    table.loc[
-        (table["ensemble_method"] == "good")
-        & (table["as_of_date"] >= "2018-11-01")
-        & (table["as_of_date"] < "2019-01-01"),
-        "status",
-    ] = "failed"
-    third = _evidence(table).query("kind == 'oof'").set_index("ensemble_method")
+    is_late = table["as_of_date"].between("2018-11-01", "2018-12-31")
+    table.loc[(table["competitor"] == "good") & is_late, "status"] = "failed"
+    third = _of_the_history(_evidence(table))
     assert third["n_compared"].unique().tolist() == [len(pd.bdate_range("2018-01-01", "2018-10-31"))]
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ import yaml
 
 from zl_forecast.errors import GateError, SuiteError
 from zl_forecast.paths import data_docs_dir
-from zl_forecast.validation import check_mart, check_zl, is_quarantined
+from zl_forecast.validation import check_mart, check_marts, check_zl, is_quarantined
 from zl_forecast.validation.data_docs import index_page
 from zl_forecast.validation.suites import load_suite, named_columns
 
@@ -250,6 +251,16 @@ def test_a_quarantined_symbol_quarantines_the_buckets_that_read_it_and_no_other(
         assert "gate_quarantined_symbols 1" in reason
         assert "ZC closes outside 100 to 2000 US cents/bu" in reason
     assert is_quarantined(check_mart(mart("energy"), "energy", sessions, corn)) is None
+
+
+def test_each_mart_is_held_against_its_own_suite_after_zl_and_a_bad_one_is_quarantined_alone(mart, sessions):
+    marts = {"biofuel": heating_oil_in_cents(mart("biofuel")), "energy": mart("energy")}
+    zl = pd.DataFrame({"bucket": ["zl"], "suite": ["zl_base"], "severity": ["critical"], "is_success": [True]})
+    results = check_marts({name: duckdb.from_df(own) for name, own in marts.items()}, sessions, NO_QUARANTINES, zl)
+    suites = results[["bucket", "suite"]].drop_duplicates().to_numpy().tolist()
+    assert suites == [["zl", "zl_base"], *([name, f"mart_{name}__daily"] for name in marts)]
+    failed = results[~results["is_success"].astype(bool) & (results["severity"] == "critical")]
+    assert set(failed["bucket"]) == {"biofuel"}
 
 
 def test_odd_optional_series_warn_are_named_and_stop_nobody(mart, sessions):

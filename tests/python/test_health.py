@@ -1,9 +1,9 @@
 """Model health: the sequential test by hand, its stated rates and delays on simulated markets, and the SQL against NumPy."""
 
+import re
 from pathlib import Path
 
 import duckdb
-import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,21 +126,12 @@ OTHERS = {  # nothing but the bucket is forecast here
 }
 
 
-def sql(name: str) -> str:
-    """The model's SQL with tables in place of refs."""
-    path = next((PROJECT / "models").rglob(f"{name}.sql"))
-    variables = {"buckets": ["crush"], "model_expiry_days": 62}
-    macros = "".join(
-        (PROJECT / "macros" / f"{file}.sql").read_text()
-        for file in ("pinball", "row_scores", "threshold", "reason_text")
-    )
-    return (
-        jinja2.Environment(extensions=["jinja2.ext.do"])
-        .from_string(macros + path.read_text())
-        .render(
-            ref=lambda table: table, config=lambda **_: "", var=lambda key, default=None: variables.get(key, default)
-        )
-    )
+@pytest.fixture(scope="module")
+def compiled(run_dbt, tmp_path_factory) -> dict[str, str]:
+    """The models' SQL as dbt compiles it, with the names of tables in place of relations."""
+    command = ("compile", "--select", *MODELS, "--vars", "{buckets: [crush]}")
+    done = run_dbt(command, landing=None, data_dir=tmp_path_factory.mktemp("compiled"))
+    return {name: re.sub(r'(?:"\w+"\.){2}("\w+")', r"\1", sql) for name, _, sql in done.compiled}
 
 
 def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.DataFrame]:
@@ -198,7 +189,7 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
     }
 
 
-def built(frames: dict[str, pd.DataFrame]) -> duckdb.DuckDBPyConnection:
+def built(frames: dict[str, pd.DataFrame], compiled: dict[str, str]) -> duckdb.DuckDBPyConnection:
     """The models of MODELS over these tables."""
     con = duckdb.connect()
     for name, columns in OTHERS.items():
@@ -208,7 +199,7 @@ def built(frames: dict[str, pd.DataFrame]) -> duckdb.DuckDBPyConnection:
         con.register("frame", frame)
         con.execute(f"create table {name} as select * {f'replace ({dates})' if dates else ''} from frame")
     for name in MODELS:
-        con.execute(f"create table {name} as {sql(name)}")
+        con.execute(f"create table {name} as {compiled[name]}")
     return con
 
 
@@ -219,8 +210,8 @@ def history():
 
 
 @pytest.fixture(scope="module")
-def con(history):
-    with built(tables(history, until=bench.N_ROWS - 1)) as connection:
+def con(history, compiled):
+    with built(tables(history, until=bench.N_ROWS - 1), compiled) as connection:
         yield connection
 
 
@@ -267,7 +258,7 @@ def test_the_statistic_begins_anew_with_every_block(con):
     np.testing.assert_allclose(anew["statistic"], (anew["x"] - anew["allowance"]).clip(lower=0), atol=1e-12)
 
 
-def test_a_past_week_does_not_change_when_the_future_comes(con, history):
+def test_a_past_week_does_not_change_when_the_future_comes(con, compiled, history):
     cut = bench.BREAK_AT + 100 + 2  # a Wednesday: its week is not over, so all weeks before
     query = (
         "select * exclude (live_trained_until) from model_health "
@@ -278,7 +269,7 @@ def test_a_past_week_does_not_change_when_the_future_comes(con, history):
     for own in (frames, later):
         own["mart_crush__daily"] = own["mart_crush__daily"].drop(columns="stale")
         own["mart_crush__daily"]["wandering"] = np.sin(np.arange(len(own["mart_crush__daily"])) / 50)
-    with built(frames) as then, built(later) as now:
+    with built(frames, compiled) as then, built(later, compiled) as now:
         before, after = then.sql(query).df(), now.sql(query).df()
     assert len(before) > 400
     pd.testing.assert_frame_equal(before, after, check_exact=False, rtol=1e-9)

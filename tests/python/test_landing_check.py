@@ -400,6 +400,14 @@ def test_the_registry_names_the_symbols_that_each_mart_reads(sample_features):
         assert read_by_mart - {"ZL"} == set(symbols), bucket
 
 
+def test_the_registry_names_the_buckets_whose_events_each_mart_remembers(sample_features):
+    buckets = pd.read_csv(seed("buckets"), index_col="bucket")["events"].fillna("").str.split()
+    compiled = {name: sql for name, _, sql in sample_features.compiled}
+    for bucket, remembered in buckets.items():
+        read = re.findall(r"events\.bucket = '(\w+)'", compiled[f"mart_{bucket}__daily"])
+        assert set(read) == set(remembered), bucket
+
+
 def test_the_marts_know_the_symbols_of_the_registry(sample_features):
     with duckdb.connect(str(sample_features.warehouse), read_only=True) as con:
         columns = {row[0] for row in con.execute("describe intermediate.int_prices__wide").fetchall()}

@@ -1,6 +1,7 @@
 """The one policy of the runner: what goes wrong costs the competitor alone, and what is done twice is done for a reason."""
 
 import os
+import shutil
 import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -228,6 +229,44 @@ def test_what_may_not_be_trained_is_skipped_and_not_remembered(toy):
     assert (allowed.status, allowed.lines) == (OK, ["train c", "forecast a b c"])
 
 
+def test_a_fold_is_forecast_as_soon_as_its_last_fit_has_ended(toy, monkeypatch):
+    def newest_first(work, tasks, limit, executor):
+        done = set()
+        while left := set(range(len(tasks))) - done:
+            done.add(max(left))
+            yield tasks[max(left)], work(tasks[max(left)])
+
+    monkeypatch.setattr(workers, "run", newest_first)
+    table = run([toy, replace(toy, subject="other")])
+    assert toy.diary.read_text().splitlines() == [*TRAIN_ALL[::-1], "forecast a b c"] * 2
+    assert table["subject"].drop_duplicates().tolist() == ["toy", "other"]
+
+
+LIVE = replace(FOLD, kind="live")
+
+
+def test_the_history_is_read_as_one_table_on_a_new_day(toy):
+    table = run([toy, replace(toy, fold=LIVE)])
+    for own in toy.competitors():  # so that they could only be trained again
+        shutil.rmtree(artifacts.find(own.key))
+    toy.diary.write_text("")
+    grown = run([toy, replace(toy, fold=LIVE, n_rows=4)])
+    assert toy.diary.read_text().splitlines() == ["forecast a b c"]
+    assert grown.dtypes.equals(table.dtypes)
+    pd.testing.assert_frame_equal(grown[grown["fold_type"] == "oof"], table[table["fold_type"] == "oof"])
+    assert (grown["fold_type"] == "live").sum() == 12
+
+
+@pytest.mark.parametrize(("kind", "lines"), [("oof", [*TRAIN_ALL, "forecast a b c"]), ("live", [])])
+def test_the_table_of_the_history_is_kept_where_nothing_in_it_is_to_be_tried_again(toy, kind, lines):
+    run([replace(toy, fold=fold, trains={"b": Killed()} if fold.kind == kind else {}) for fold in (FOLD, LIVE)])
+    for own in toy.competitors():
+        shutil.rmtree(artifacts.artifacts_dir() / own.key, ignore_errors=True)
+    toy.diary.write_text("")
+    assert run([toy])["status"].eq("ok").all()
+    assert toy.diary.read_text().splitlines() == lines
+
+
 # ---------- a competitor that raises
 
 
@@ -374,8 +413,9 @@ def test_a_process_is_given_the_time_of_all_that_it_forecasts(toy, monkeypatch):
     limits = []
 
     def noting(work, tasks, limit, executor, original=workers.run):
-        limits.extend(map(limit, tasks))
-        return original(work, tasks, limit, executor)
+        for task, result in original(work, tasks, limit, executor):
+            limits.append(limit(task))
+            yield task, result
 
     monkeypatch.setattr(workers, "run", noting)
     _run(replace(toy, limit=4))

@@ -255,8 +255,8 @@ def test_the_years_fold_is_fitted_as_of_january_once_january_is_history(tmp_path
 # ---------- what the plan finds
 
 
-def _planned(mart, targets, families=COMPETE, refused=None) -> pd.DataFrame:
-    live = pd.DataFrame({"bucket": ["crush"], "live_from": [MARCH], "refused_by_gate": [refused]})
+def _planned(mart, targets, families=COMPETE, buckets=("crush",)) -> pd.DataFrame:
+    live = pd.DataFrame({"bucket": list(buckets), "live_from": MARCH})
     return planned_fits(live, {"crush": _inputs(mart, targets, families)})
 
 
@@ -277,7 +277,7 @@ def test_in_an_empty_store_every_fit_is_missing(monkeypatch, market, tmp_path):
     planned = _planned(*market)
     assert _causes(planned) == dict.fromkeys(ALL_FITS, "missing")
     assert not planned["is_remembered"].any()
-    assert _planned(*market, refused="ZM is in the wrong unit").empty
+    assert _planned(*market, buckets=()).empty  # as where the gate has refused all
 
 
 def test_what_has_been_fitted_is_found_and_new_rows_are_no_reason_to_train(here, market):

@@ -164,6 +164,28 @@ def test_a_task_over_its_limit_is_killed_and_the_others_are_done():
     assert all(isinstance(result, int) for result in results.values())
 
 
+def test_tasks_that_are_added_while_results_are_read_are_done_as_well():
+    tasks = [Task(0)]
+    done = []
+    for task, _ in workers.run(work, tasks):
+        done.append(task.number)
+        if len(tasks) < 4:
+            tasks.append(Task(len(tasks)))
+    assert done == [0, 1, 2, 3]
+
+
+def test_a_process_without_work_ends_and_another_does_the_next_task(monkeypatch):
+    monkeypatch.setattr(workers, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(workers, "_POOL", workers._Pool(1))
+    before = set(active_children())
+    first = _run([Task(0)])[0]
+    ends = time.monotonic() + 20
+    while set(active_children()) - before and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert set(active_children()) == before
+    assert _run([Task(0)])[0] != first
+
+
 def test_what_nobody_waits_for_is_given_up():
     for _ in workers.run(work, [Task(0), *(Task(i, seconds=60) for i in range(1, 4))]):
         break

@@ -90,7 +90,8 @@ tested as (
         drift.* exclude (subject, week_ending),
         -- chosen anew, and all that has matured since is of the models before
         case when renewals.acted_on > tests.run_start then renewals.acted_on end as renewed_on,
-        windowed.week_ending - windowed.live_trained_until as age_days
+        windowed.week_ending - windowed.live_trained_until as age_days,
+        age_days > {{ threshold('model_expiry_days') }} as is_too_old
     from windowed
     asof left join tests
         on tests.subject = windowed.subject
@@ -112,7 +113,7 @@ judged as (
         *,
         case
             when is_without_forecast then 'health_no_forecast'
-            when age_days > {{ var('model_expiry_days') }} then 'health_expired'
+            when is_too_old then 'health_expired'
             when renewed_on is not null then 'health_renewed'
             when statistic >= degraded_at then 'health_degraded'
             when statistic >= watch_at then 'health_watch'
@@ -141,6 +142,6 @@ turns as (
 )
 
 select
-    * exclude (run_start, n_rows, excess, x, run_number, weekly_spread, weeks_judged, allowance, is_turn),
+    * exclude (run_start, n_rows, excess, x, run_number, weekly_spread, weeks_judged, allowance, is_too_old, is_turn),
     max(case when is_turn then week_ending end) over (partition by subject, horizon_days order by week_start) as state_since
 from turns

@@ -12,23 +12,8 @@ newest as (
     from {{ ref('int_targets__daily') }}
 ),
 
-gates as (
-    {% for bucket in var('buckets') -%}
-    select * from {{ ref('gate_' ~ bucket) }}
-    {{ "union all by name" if not loop.last }}
-    {% endfor %}
-),
-
 buckets as (
-    select
-        bucket,
-        string_agg(
-            concat_ws(' ', column_name, details), '; '
-            -- what is wrong with an input comes before the features that show it
-            order by column_name <> 'gate_quarantined_symbols', column_name, details
-        ) filter (where not is_success and severity = 'critical') as refused_by_gate
-    from gates
-    group by bucket
+    select unnest({{ var('buckets') }}) as bucket
 ),
 
 run_history as (
@@ -65,43 +50,48 @@ degraded as (
     group by bucket
 ),
 
-final as (
+known as (
     select
         buckets.bucket,
         newest.newest_session,
+        newest.month_start,
         newest.data_source,
-        buckets.refused_by_gate,
         history.live_from as held_on,
-        case
-            {% if tournament == 'always' -%}
-            when true then 'forced'
-            {%- endif %}
-            when history.live_from is null then 'first_run'
-            {% if tournament != 'never' -%}
-            when degraded.horizons is not null then 'degraded'
-            when newest.month_start > history.live_from then 'new_month'
-            -- models are trained until some ten days before they forecast
-            when newest.newest_session > history.live_from + {{ var('model_expiry_days') - 14 }} then 'expired'
-            {%- endif %}
-        end as trigger,
-        case trigger
-            when 'forced' then 'var tournament is always'
-            when 'first_run' then 'no tournament of this bucket has been held on these data'
-            when 'degraded' then 'degraded at ' || degraded.horizons
-            when 'expired' then 'the models of ' || history.live_from || ' are about to expire'
-            when 'new_month' then 'the last tournament was that of ' || history.live_from
-        end as why,
-        case
-            when trigger in ('forced', 'degraded', 'expired') then newest.newest_session
-            when trigger in ('first_run', 'new_month') then newest.month_start
-            else history.live_from
-        end as live_from
+        degraded.horizons as degraded_horizons,
+        -- models are trained until some ten days before they forecast
+        newest.newest_session > history.live_from + {{ threshold('model_expiry_days') }}::integer - 14 as is_about_to_expire
     from buckets
     cross join newest
     left join history
         on history.bucket = buckets.bucket
     left join degraded
         on degraded.bucket = buckets.bucket
+),
+
+final as (
+    select
+        bucket,
+        newest_session,
+        data_source,
+        held_on,
+        degraded_horizons,
+        case
+            {% if tournament == 'always' -%}
+            when true then 'forced'
+            {%- endif %}
+            when held_on is null then 'first_run'
+            {% if tournament != 'never' -%}
+            when degraded_horizons is not null then 'degraded'
+            when month_start > held_on then 'new_month'
+            when is_about_to_expire then 'expired'
+            {%- endif %}
+        end as trigger,
+        case
+            when trigger in ('forced', 'degraded', 'expired') then newest_session
+            when trigger in ('first_run', 'new_month') then month_start
+            else held_on
+        end as live_from
+    from known
 )
 
 select * from final

@@ -15,8 +15,17 @@ weights as (
 ),
 
 evidence as (
-    select * exclude (fold_start), {{ fold_id() }} as fold_id
-    from {{ ref('ensemble_evidence') }}
+    select distinct
+        fold_id,
+        horizon_days,
+        ensemble_method,
+        n_compared::bigint as n_compared,
+        mcs_p_value,
+        is_in_confidence_set,
+        dm_statistic,
+        dm_p_value
+    from forecasts
+    where n_compared is not null
 ),
 
 folds as (

@@ -1,26 +1,50 @@
--- The published line in cents/lb: exact transforms of the coherent return quantiles, scored.
+-- The published line in cents/lb: exact transforms of return quantiles whose horizons fit together, scored.
+{% set levels = ['05', '10', '25', '50', '75', '90', '95'] -%}
+{% set outer = levels | reject('equalto', '50') | list -%}
 with
+chosen as (
+    select * from {{ ref('int_ensemble__chosen') }}
+),
+
+-- Each horizon has its own method, and by accident of noise its band could be narrower, in log price, than that of a nearer day.
+-- So a quantile's distance from its median becomes the greatest of those up to its horizon; medians stay.
+reaching as (
+    select
+        *,
+        {% for level in outer -%}
+        max(abs(q{{ level }} - q50) * scale) over up_to_this_horizon / scale as reach_{{ level }}{{ "," if not loop.last }}
+        {% endfor -%}
+    from chosen
+    window up_to_this_horizon as (partition by fold_id, as_of_date order by horizon_days)
+),
+
 coherent as (
     select
         * replace (
-            as_of_date::date as as_of_date,
-            target_date::date as target_date,
-            fold_start::date as fold_start,
-            trained_until::date as trained_until,
-            fallback_reason::varchar as fallback_reason  -- an integer where pandas held nothing but nulls
-        )
-    from {{ ref('coherent_zl') }}
+            {% for level in outer -%}
+            -- what is not moved stays as it is to the last digit
+            case
+                when reach_{{ level }} > abs(q{{ level }} - q50) * (1 + 1e-12) then q50 {{ '-' if level < '50' else '+' }} reach_{{ level }}
+                else q{{ level }}
+            end as q{{ level }}{{ "," if not loop.last }}
+            {% endfor -%}
+        ),
+        {% for level in outer -%}
+        reach_{{ level }} > abs(q{{ level }} - q50) * (1 + 1e-12){{ " or" if not loop.last else " as is_widened," }}
+        {% endfor -%}
+    from reaching
 ),
 
 priced as (
     select
         *,
         {{ row_scores(bands=[80, 90]) }},
-        {% for quantile in ['05', '10', '25', '50', '75', '90', '95'] -%}
-        last_price * exp(q{{ quantile }} * scale) as p{{ quantile }},
+        1 - probability_below([q{{ levels | join(', q') }}], 0) as prob_up,
+        {% for level in levels -%}
+        last_price * exp(q{{ level }} * scale) as p{{ level }},
         {% endfor -%}
-        {% for quantile in ['10', '50', '90'] -%}
-        last_price * exp(reference_q{{ quantile }} * scale) as reference_p{{ quantile }}{{ "," if not loop.last }}
+        {% for level in ['10', '50', '90'] -%}
+        last_price * exp(reference_q{{ level }} * scale) as reference_p{{ level }}{{ "," if not loop.last }}
         {% endfor -%}
     from coherent
 ),

@@ -1,11 +1,7 @@
 -- What the gate found: every expectation of every suite in the newest build, and what follows for the bucket.
 with
 results as (
-    select * from {{ ref('gate_zl') }}
-    {% for bucket in var('buckets') -%}
-    union all by name
-    select * from {{ ref('gate_' ~ bucket) }}
-    {% endfor %}
+    select * from {{ ref('gate') }}
 ),
 
 final as (

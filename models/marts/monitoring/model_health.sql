@@ -17,7 +17,7 @@ final as (
                 "case when coverage_80 < " ~ threshold('coverage_told_below') ~ " then 'health_and_coverage' end"
             ],
             numbers={
-                'age_days': 'age_days', 'expiry_days': var('model_expiry_days'), 'statistic': 'statistic', 'watch_at': 'watch_at',
+                'age_days': 'age_days', 'expiry_days': threshold('model_expiry_days'), 'statistic': 'statistic', 'watch_at': 'watch_at',
                 'degraded_at': 'degraded_at', 'n_promise_weeks': 'n_promise_weeks', 'min_weeks': threshold('min_promise_weeks'),
                 'window_weeks': threshold('health_window_weeks'), 'gain': '100 * pinball_gain', 'promised': '100 * promised_gain',
                 'shift': 'largest_shift', 'coverage': '100 * coverage_80'

@@ -55,7 +55,9 @@ final as (
             when stored.family = published.ensemble_method then 'champion'
             else 'challenger'
         end as status,
-        case when stored.kind = 'live' and stored.bucket not in ('core', 'ensemble') then stored.trained_until + {{ var('model_expiry_days') }} end as expires_at,
+        case
+            when stored.kind = 'live' and stored.bucket not in ('core', 'ensemble') then stored.trained_until + {{ threshold('model_expiry_days') }}::integer
+        end as expires_at,
 
         ---------- what vouches for it
         stored.sha256,

@@ -8,6 +8,19 @@ fits as (
     select * from {{ ref('int_plan__fits') }}
 ),
 
+refused as (
+    select
+        bucket,
+        string_agg(
+            concat_ws(' ', column_name, details), '; '
+            -- what is wrong with an input comes before the features that show it
+            order by column_name <> 'gate_quarantined_symbols', column_name, details
+        ) as refused_by_gate
+    from {{ ref('gate') }}
+    where not is_success and severity = 'critical'
+    group by bucket
+),
+
 -- what is missing from the store, and of that the most telling cause
 counted as (
     select
@@ -25,25 +38,25 @@ counted as (
 decided as (
     select
         live.*,
+        refused.refused_by_gate,
         coalesce(counted.n_fits, 0) as n_fits,
         coalesce(counted.n_to_train, 0) as n_to_train,
         counted.trained_until,
         coalesce(counted.is_remembered, false) as is_remembered,
         counted.cause,
         counted.details,
-        live.newest_session > counted.trained_until + {{ var('model_expiry_days') }} as is_expired,
+        live.newest_session > counted.trained_until + {{ threshold('model_expiry_days') }}::integer as is_expired,
         {{ "false" if var('tournament') == 'never' else "true" }} as may_train
     from live
     left join counted
         on counted.bucket = live.bucket
+    left join refused
+        on refused.bucket = live.bucket
 ),
 
-final as (
+acting as (
     select
-        ---------- key
-        bucket,
-
-        ---------- what is done
+        * replace (coalesce(trigger, cause) as trigger),
         case
             when refused_by_gate is not null then 'quarantine'
             when is_expired and not may_train then 'expire'
@@ -54,23 +67,43 @@ final as (
             else 'score'
         end as action,
         case action
-            when 'retournament' then coalesce(trigger, cause)
-        end as trigger,
-        case action
-            when 'quarantine' then 'left out: ' || refused_by_gate
-            when 'expire' then format(
-                'left out: trained until {}, {} days before {}; the limit is {}. Build with var tournament auto',
-                trained_until::varchar, newest_session - trained_until, newest_session::varchar, {{ var('model_expiry_days') }}
-            )
-            when 'wait' then format(
-                '{} of {} fits are not in the store ({}) and var tournament is never: left out where they are needed', n_to_train, n_fits, details
-            )
-            when 'retournament' then format(
-                '{}; {} of {} fits to train, on what had matured before {}', coalesce(why, details), n_to_train, n_fits, trained_until::varchar
-            )
-            when 'score' then format('new or revised rows, or a family that failed; all {} fits are in the store', n_fits)
-            else format('no row has changed since these {} fits were scored', n_fits)
-        end as reason,
+            when 'quarantine' then 'plan_quarantined'
+            when 'expire' then 'plan_expired'
+            when 'wait' then 'plan_waits'
+            when 'score' then 'plan_scores'
+            when 'nothing' then 'plan_unchanged'
+            else case trigger
+                when 'forced' then 'plan_forced'
+                when 'first_run' then 'plan_first_run'
+                when 'new_month' then 'plan_new_month'
+                when 'degraded' then 'plan_degraded'
+                when 'expired' then 'plan_about_to_expire'
+                else 'plan_fits_changed'
+            end
+        end as reason_code
+    from decided
+),
+
+final as (
+    select
+        ---------- key
+        bucket,
+
+        ---------- what is done
+        action,
+        case action when 'retournament' then trigger end as trigger,
+        reason_code,
+        {{ reason_text(
+            ['reason_code', "case action when 'retournament' then 'plan_and_training' end"],
+            numbers={
+                'n_fits': 'n_fits', 'n_to_train': 'n_to_train', 'age_days': 'newest_session - trained_until',
+                'expiry_days': threshold('model_expiry_days')
+            },
+            texts={
+                'refused_by_gate': 'refused_by_gate', 'details': 'details', 'degraded_horizons': 'degraded_horizons', 'held_on': 'held_on',
+                'trained_until': 'trained_until', 'newest_session': 'newest_session'
+            }
+        ) }} as reason,
 
         ---------- how much
         n_fits::bigint as n_fits,
@@ -85,7 +118,7 @@ final as (
         newest_session as as_of_date,
         data_source,
         timezone('UTC', now())::timestamp as planned_at
-    from decided
+    from acting
 )
 
 select * from final

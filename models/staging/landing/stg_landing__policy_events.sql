@@ -1,4 +1,4 @@
--- Trade and biofuel policy events, typed.
+-- Policy events, typed.
 with
 source as (
     select * from {{ source('landing', 'policy_events') }}

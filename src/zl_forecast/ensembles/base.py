@@ -160,4 +160,6 @@ class MixtureMethod(EnsembleMethod):
     """A method with weights whose forecast is the mixture of the inputs' distributions: wider than their mean where they disagree."""
 
     def predict(self, rows: Rows) -> np.ndarray:
-        return mixture_quantiles(rows.quantiles, self.weights(rows))
+        weights = self.weights(rows)
+        assert weights is not None
+        return mixture_quantiles(rows.quantiles, weights)

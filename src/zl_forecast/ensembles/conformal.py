@@ -58,7 +58,7 @@ class Conformal(EnsembleMethod):
 
     def _log_factor(self, horizon: int, day: np.datetime64) -> np.ndarray:
         """The log factors that were in force on a day: those after the newest outcome that was known by then."""
-        known = bisect_right(self._known_on.get(horizon, []), day)
+        known = bisect_right(self._known_on.get(horizon, []), day)  # type: ignore[call-overload]  # numpy types no order of dates
         return self._log_factors[horizon][known - 1] if known else np.zeros(len(LEVELS))
 
 

@@ -51,7 +51,7 @@ class EnsembleContest(Contest):
         return len(self._train)
 
     @cached_property
-    def keeps_models(self) -> bool:
+    def keeps_models(self) -> bool:  # type: ignore[override]  # a field elsewhere; nobody assigns it
         """The live fold grows by the day, and its matured rows do not."""
         return self.fold.kind == "live"
 

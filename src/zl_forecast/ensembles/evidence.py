@@ -7,73 +7,54 @@ from zl_forecast import settings
 from zl_forecast.ensembles import FALLBACK
 from zl_forecast.imports import ONE_IMPORT_AT_A_TIME
 from zl_forecast.scoring import diebold_mariano
-from zl_forecast.store import stored
 
-FIRST_BLOCK = 2  # the first block has no matured rows to fit on
 LEAST_SAMPLES = 10  # independent ones below which nothing is ruled out
 LEAST_SHARE_OF_ROWS = 0.75  # common to all compared methods; one that failed too often for it is not compared
 CONFIDENCE = 0.75  # of the set; Hansen, Lunde and Nason report 75 and 90 %
 REPETITIONS = 1_000
-BLOCK = ["kind", "fold_start", "trained_until"]
 COLUMNS = {
-    "kind": "object",
+    "fold_type": "object",
     "fold_start": "datetime64[us]",
     "trained_until": "datetime64[us]",
     "horizon_days": "int32",
-    "ensemble_method": "object",
-    "n_compared": "int64",
+    "competitor": "object",
+    "n_compared": "float64",
     "mcs_p_value": "float64",
-    "is_in_confidence_set": "bool",
+    "is_in_confidence_set": "boolean",
     "dm_statistic": "float64",
     "dm_p_value": "float64",
 }
 
 
-@stored
-def ensemble_evidence(forecasts: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
-    """What had been shown of each method when a block began.
+def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
+    """What had been shown of each method when a fold began.
 
     Sources: Hansen, Lunde and Nason (2011), Econometrica 79(2), 453-497 (range statistic, stationary bootstrap with mean block
     length of twice the horizon, as in `arch.bootstrap.MCS`); the test against the reference is `diebold_mariano`.
 
     Parameters
     ----------
-    forecasts : DataFrame
-        int_ensemble__forecasts: ensemble_method, kind, as_of_date, horizon_days, block_number, target_date, is_matured, status,
-        pinball_pct.
-    blocks : DataFrame
-        kind, fold_start, trained_until, horizon_days.
+    losses : DataFrame
+        Of out-of-fold forecasts whose outcome is known: competitor, as_of_date, horizon_days, target_date, pinball_pct.
+    folds : DataFrame
+        fold_type, fold_start, trained_until, horizon_days.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`: a row a block, horizon and method that was compared. mcs_p_value is NaN, and every method in the set,
+        Columns `COLUMNS`: a row a fold, horizon and method that was compared. mcs_p_value is NaN, and every method in the set,
         below `LEAST_SAMPLES` independent samples.
     """
-    past = forecasts[
-        (forecasts["kind"] == "oof")
-        & forecasts["is_matured"]
-        & (forecasts["status"] == "ok")
-        & (forecasts["block_number"] >= FIRST_BLOCK)
-    ]
-    blocks = blocks[[*BLOCK, "horizon_days"]].drop_duplicates().sort_values(["horizon_days", "kind", "fold_start"])
-    losses = {
-        horizon: own.pivot(index="as_of_date", columns="ensemble_method", values="pinball_pct").sort_index()
-        for horizon, own in past.groupby("horizon_days")
-    }
-    matured_on = {
-        horizon: own.drop_duplicates("as_of_date").set_index("as_of_date")["target_date"].sort_index()
-        for horizon, own in past.groupby("horizon_days")
-    }
     frames = []
-    for block in blocks.itertuples(index=False):
-        if block.horizon_days not in losses:
-            continue
-        # a block's models are trained before it starts, so none of these rows is its own
-        known = (matured_on[block.horizon_days] < block.trained_until).to_numpy()
-        table = compared(losses[block.horizon_days][known])
-        if len(table) > 1:
-            frames.append(_tested(table, int(block.horizon_days)).assign(**block._asdict()))
+    for horizon, own in folds.groupby("horizon_days"):
+        past = losses[losses["horizon_days"] == horizon]
+        by_method = past.pivot(index="as_of_date", columns="competitor", values="pinball_pct").sort_index()
+        matured_on = past.drop_duplicates("as_of_date").set_index("as_of_date")["target_date"].sort_index()
+        for fold in own.itertuples(index=False):
+            # a fold's models are trained before it starts, so none of these rows is its own
+            table = compared(by_method[(matured_on < fold.trained_until).to_numpy()])
+            if len(table) > 1:
+                frames.append(_tested(table, int(horizon)).assign(**fold._asdict()))
     result = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
     return result[list(COLUMNS)].astype(COLUMNS)
 
@@ -130,7 +111,7 @@ def _tested(losses: pd.DataFrame, horizon: int) -> pd.DataFrame:
         against = diebold_mariano(losses[name].to_numpy(), losses[FALLBACK].to_numpy(), overlap=horizon)
         rows.append(
             {
-                "ensemble_method": name,
+                "competitor": name,
                 "n_compared": len(losses),
                 "mcs_p_value": p_values[name],
                 "is_in_confidence_set": not p_values[name] < 1 - CONFIDENCE,

@@ -22,7 +22,7 @@ class GrangerRamanathan(WeightedMethod):
     """One set of weights a horizon for the location; the width is that of the cross-fitted residuals."""
 
     def fit(self, rows: Rows) -> Self:
-        self._residuals = {}
+        self._residuals: dict[int, np.ndarray] = {}
         return super().fit(rows)
 
     def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:

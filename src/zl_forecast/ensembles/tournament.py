@@ -3,25 +3,31 @@
 import numpy as np
 import pandas as pd
 
-from zl_forecast.distribution import probabilities
-from zl_forecast.ensembles import Registered, Rows, load_methods
+from zl_forecast import settings
+from zl_forecast.ensembles import Registered, Rows, evidence, load_methods
 from zl_forecast.ensembles.base import REFERENCE
 from zl_forecast.ensembles.contest import SUBJECT, EnsembleContest
 from zl_forecast.ensembles.shrinkage import share_of_combination
 from zl_forecast.errors import TournamentError
-from zl_forecast.store import stored
+from zl_forecast.scoring import pinball
+from zl_forecast.store import cached_table, fingerprint, stored
 from zl_forecast.tournament.contest import KEY, QUANTILES
 from zl_forecast.tournament.runner import COLUMNS as RUNNER_COLUMNS
 from zl_forecast.tournament.runner import run
 from zl_forecast.tournament.splits import Fold
 
 FOLD = ["fold_type", "fold_start", "trained_until"]
-COLUMNS = RUNNER_COLUMNS | {"prob_up": "float64", "share": "float64", "weights": "object", "inputs": "object"}
+SHOWN = {name: kind for name, kind in evidence.COLUMNS.items() if name not in RUNNER_COLUMNS}
+COLUMNS = RUNNER_COLUMNS | {"share": "float64", "weights": "object", "inputs": "object"} | SHOWN
 
 
 @stored
-def run_ensembles(inputs: pd.DataFrame, targets: pd.DataFrame, registry: pd.DataFrame) -> pd.DataFrame:
+def run_ensembles(
+    inputs: pd.DataFrame, targets: pd.DataFrame, registry: pd.DataFrame, thresholds: pd.DataFrame
+) -> pd.DataFrame:
     """Hold the ensemble tournament: first the methods that combine the inputs, then those that feed on one of them.
+
+    Beside each forecast stands what had been shown of its method when its fold began, see `evidence`.
 
     Parameters
     ----------
@@ -31,6 +37,8 @@ def run_ensembles(inputs: pd.DataFrame, targets: pd.DataFrame, registry: pd.Data
         int_targets__daily.
     registry : DataFrame
         seeds/ensemble_methods.csv: ensemble_method, module, over.
+    thresholds : DataFrame
+        seeds/thresholds.csv: of which first_scored_fold is used.
 
     Returns
     -------
@@ -50,11 +58,31 @@ def run_ensembles(inputs: pd.DataFrame, targets: pd.DataFrame, registry: pd.Data
     finished = _pulled_towards_reference(run(_contests(inputs, outcome, first)), inputs, targets)
     second = [_fed(name, own, finished, inputs, outcome) for name, own in methods.items() if own.over is not None]
     table = pd.concat([finished, *second], ignore_index=True)
-    done = table["status"] == "ok"
-    chance = probabilities(table.loc[done, QUANTILES].to_numpy(), np.zeros((done.sum(), 1)))[:, 0]
-    table.loc[done, "prob_up"] = 1 - chance
     table["weights"] = table["weights"].fillna("{}")  # of what failed
+    first_scored = int(thresholds.set_index("name").at["first_scored_fold", "value"])
+    table = table.merge(_evidence(table, targets, first_scored), on=[*FOLD, "horizon_days", "competitor"], how="left")
     return table.reindex(columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _evidence(table: pd.DataFrame, targets: pd.DataFrame, first_scored: int) -> pd.DataFrame:
+    """`ensemble_evidence` of all folds, which stays the same until the next one begins: what matures meanwhile is no evidence yet."""
+    folds = table[[*FOLD, "horizon_days"]].drop_duplicates().sort_values([*FOLD, "horizon_days"], ignore_index=True)
+    past = matured_losses(table, targets, first_scored)
+    past = past[past["target_date"] < folds["trained_until"].max()]
+    versions = fingerprint.library_versions(evidence.__name__)
+    parts = (fingerprint.of_code(evidence.__name__), versions, fingerprint.of_frame(past), fingerprint.of_frame(folds))
+    key = fingerprint.combine("evidence", *parts)
+    return cached_table(key, lambda: evidence.ensemble_evidence(past, folds), versions)
+
+
+def matured_losses(table: pd.DataFrame, targets: pd.DataFrame, first_scored: int) -> pd.DataFrame:
+    """Losses of the history that are evidence, from one of its folds on: competitor, as_of_date, horizon_days, target_date, pinball_pct."""
+    starts = np.sort(table.loc[table["fold_type"] == "oof", "fold_start"].unique())[first_scored - 1 :]
+    rows = table[(table["fold_type"] == "oof") & (table["status"] == "ok") & table["fold_start"].isin(starts)]
+    rows = rows.merge(targets[targets["is_matured"]], on=KEY)
+    loss = 100 * rows["scale"] * pinball(rows["z"].to_numpy(), rows[list(settings.SCORED_COLUMNS)].to_numpy())
+    rows = rows.assign(pinball_pct=loss)[["competitor", *KEY, "target_date", "pinball_pct"]]
+    return rows.sort_values(["competitor", *KEY], ignore_index=True)
 
 
 def _fed(

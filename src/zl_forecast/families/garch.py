@@ -10,6 +10,7 @@ Markets 19, 583-602.
 """
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -116,8 +117,10 @@ def fit_garch(returns: np.ndarray) -> tuple[str, Garch]:
     """
     from arch import arch_model
 
+    variants: tuple[tuple[str, int, Literal["normal", "t"]], ...]
+    variants = ("garch_normal", 0, "normal"), ("garch_t", 0, "t"), ("gjr_garch_t", 1, "t")
     fits = {}
-    for name, leverage, shocks in (("garch_normal", 0, "normal"), ("garch_t", 0, "t"), ("gjr_garch_t", 1, "t")):
+    for name, leverage, shocks in variants:
         model = arch_model(PERCENT * returns, mean="Zero", p=1, o=leverage, q=1, dist=shocks, rescale=False)
         fits[name] = model.fit(disp="off", show_warning=False)
     usable = {name: fit for name, fit in fits.items() if np.isfinite(fit.bic)}
@@ -227,7 +230,7 @@ class GarchModel(QuantileModel):
         shocks = (shocks - shocks.mean()) / shocks.std()
         starts = np.geomspace(variance.min() / 4, variance.max() * 4, START_VARIANCES)
         horizons = sorted({int(horizon) for horizon in X["horizon_days"]})
-        self.model = {
+        self.model: dict[str, Any] = {
             "chosen": chosen,
             "garch": garch,
             "bad_share": float(np.mean(np.minimum(shocks, 0) ** 2)),

@@ -118,6 +118,7 @@ def fit_prophet(day: np.ndarray, horizon: np.ndarray, x: np.ndarray, y: np.ndarr
             model.add_regressor(f"x{i}_{h}", prior_scale=deviation * counted_once, standardize=False)
     with cmdstanpy.disable_logging():
         model.fit(prophet_frame(day, horizon, x, horizons).assign(y=y), seed=settings.SEED)
+    assert model.stan_backend is not None
     model.stan_backend.cleanup()  # CmdStan's files
     return model
 

@@ -83,7 +83,7 @@ def selected_channels(u: np.ndarray, x: np.ndarray) -> list[int]:
             tried = x[:, [*chosen, channel]]
             errors = u - tried @ np.linalg.lstsq(tried, u, rcond=None)[0]
             scores[channel] = len(u) * np.log(np.mean(errors**2)) + tried.shape[1] * np.log(len(u))
-        channel = min(scores, key=scores.get)
+        channel = min(scores, key=scores.__getitem__)
         if scores[channel] >= best:
             break
         best = scores[channel]
@@ -110,11 +110,13 @@ def fit_daily(u: np.ndarray, x: np.ndarray) -> DailyModel:
     season = min(SEASONS, key=lambda tried: _fit(errors, None, (*order, *tried)).bic)
     if any(season):  # the order may have stood in for the season
         order = min(ORDERS, key=lambda tried: _fit(errors, None, (*tried, *season)).bic)
-    order = (*order, *season)
-    fit = _fit(u, x[:, kept] if kept else None, order)
+    orders = (*order, *season)
+    fit = _fit(u, x[:, kept] if kept else None, orders)
     coefficients = np.zeros(x.shape[1])
     coefficients[kept] = fit.params[: len(kept)]
-    return DailyModel(order, coefficients, np.asarray(fit.polynomial_reduced_ar), np.asarray(fit.polynomial_reduced_ma))
+    return DailyModel(
+        orders, coefficients, np.asarray(fit.polynomial_reduced_ar), np.asarray(fit.polynomial_reduced_ma)
+    )
 
 
 def _fit(u: np.ndarray, exog: np.ndarray | None, order: tuple[int, int, int, int]):

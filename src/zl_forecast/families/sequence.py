@@ -252,7 +252,7 @@ class RecurrentAttention(nn.Module):
     Where that state holds all that matters, the weights stay flat.
     """
 
-    def __init__(self, cell: type[nn.RNNBase], n_channels: int, width: int, head: Head):
+    def __init__(self, cell: type[nn.LSTM] | type[nn.GRU], n_channels: int, width: int, head: Head):
         super().__init__()
         self.encoder = cell(n_channels, width, batch_first=True)
         self.attention = AdditiveAttention(width)
@@ -487,14 +487,14 @@ class SequenceModel(QuantileModel):
 
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         raw, _, _ = self.run(X)
-        raw = torch.from_numpy(raw.round(6))  # the last digits of a sum depend on the rows beside it
-        return self.anchor.forecast(raw, torch.from_numpy(self._horizon_positions(X))).numpy()
+        rounded = torch.from_numpy(raw.round(6))  # the last digits of a sum depend on the rows beside it
+        return self.anchor.forecast(rounded, torch.from_numpy(self._horizon_positions(X))).numpy()
 
 
 class RecurrentModel(SequenceModel):
     """AutoGluon adapter of `RecurrentAttention`; a subclass names the cell."""
 
-    cell: ClassVar[type[nn.RNNBase]]
+    cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
 
     def build(self, n_channels, n_features, horizons, width, dropout) -> nn.Module:
         head = Head(width, n_features, len(horizons), len(self.quantile_levels), dropout)

@@ -74,7 +74,7 @@ def stacking_weights(members: dict[str, np.ndarray], z: np.ndarray, overlap: int
         for name, quantiles in members.items()
         if complete[name].all()
     }
-    chosen = sorted(losses, key=losses.get)[:MEMBERS]
+    chosen = sorted(losses, key=losses.__getitem__)[:MEMBERS]
     greedy = greedy_weights([members[name] for name in chosen], z)
     samples = len(z) / overlap
     prior = settings.PRIOR_SAMPLES / len(chosen)

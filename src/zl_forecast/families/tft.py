@@ -30,6 +30,8 @@ class FusionNetwork(nn.Module):
         Sessions; a decoder step each.
     """
 
+    known: torch.Tensor
+
     def __init__(
         self,
         n_channels: int,
@@ -59,7 +61,7 @@ class FusionNetwork(nn.Module):
     def forward(self, path: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         n = len(path)
         network = self.network
-        read = {}
+        read: dict[str, torch.Tensor] = {}
         watched = {
             "static": network.static_selector,
             "past": network.ctx_selector,

@@ -28,6 +28,7 @@ from zl_forecast.landing.instruments import (
 from zl_forecast.landing.read import read_file
 from zl_forecast.landing.tables import FIRST_DATE, TABLES, Table
 from zl_forecast.paths import seed
+from zl_forecast.queries import read_row, read_value
 
 FILES = pa.schema(
     {
@@ -180,7 +181,7 @@ class Landing:
             "bars_daily": set(self.instruments["symbol"]),
             "curve_daily": set(self.instruments["symbol"]),
             "series": set(pd.read_csv(seed("series"))["series_id"]),
-            "policy_events": {"tariff", "biofuel"},
+            "policy_events": set(" ".join(pd.read_csv(seed("buckets"))["events"].dropna()).split()),
         }[name]
         table = TABLES[name]
         newest = dict(con.execute(f"select {table.subject}, max({table.date}) from landing group by 1").fetchall())
@@ -197,7 +198,7 @@ class Landing:
     def _check_bars(self, con: duckdb.DuckDBPyConnection, checked: _Checked) -> None:
         sessions = self._sessions
         if sessions is None:
-            first, last = con.execute("select min(as_of_date) - 10, max(as_of_date) + 10 from landing").fetchone()
+            first, last = read_row(con, "select min(as_of_date) - 10, max(as_of_date) + 10 from landing")
             sessions = exchange_sessions(self.instruments["calendar"].unique(), first, last)
         findings = check_instruments(con, self.instruments, sessions)
         for finding in (finding for finding in findings if finding.severity == "refused"):
@@ -272,16 +273,17 @@ def _unreadable(file: Path, error: duckdb.Error) -> LandingError:
 
 
 def _described(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> dict:
-    rows, subjects, first, last = con.execute(
+    rows, subjects, first, last = read_row(
+        con,
         f"select count(*), count(distinct {table.subject}), min({table.date}), max({table.date}) from landing where _file = $file",
         {"file": printable(file.name)},
-    ).fetchone()
+    )
     return {"n_rows": rows, "n_subjects": subjects, "first_date": first, "last_date": last}
 
 
 def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
     """Nulls, dates that are not plausible, the contract's own checks, then dates that go back, within one file."""
-    today = con.execute("select current_date").fetchone()[0]
+    today = read_value(con, "select current_date")
     checks = [
         (c, f"{c} is null", "no value", f"Every row needs {c}: fill it in or drop the row.") for c in table.not_null
     ]
@@ -301,16 +303,18 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
             ),
         ]
     for column, wrong, problem, way_out in [*checks, *table.checks]:
-        rows, example = con.execute(
+        rows, example = read_row(
+            con,
             f"select count(*), min({column})::varchar from landing where _file = $file and ({wrong})",
             {"file": printable(file.name)},
-        ).fetchone()
+        )
         if rows:
             shown = f", for example {example}" if example else ""
             raise LandingError(file=file.name, column=column, rows=rows, problem=problem + shown, way_out=way_out)
     if table.order:
         group, date = table.order
-        rows, example = con.execute(
+        rows, example = read_row(
+            con,
             f"""
             with ordered as (
                 select {group}, {date}, lag({date}) over (partition by {group} order by rowid) as previous
@@ -319,7 +323,7 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
             select count(*), any_value({group} || ' ' || {date}) from ordered where {date} < previous
             """,
             {"file": printable(file.name)},
-        ).fetchone()
+        )
         if rows:
             raise LandingError(
                 file=file.name,
@@ -339,7 +343,8 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
         f"then '{column} ' || string_agg(distinct coalesce({column}::varchar, 'none'), ' and ') end"
         for column in others
     )
-    rows, files, example, values = con.execute(
+    rows, files, example, values = read_row(
+        con,
         f"""
         with repeated as (
             select {key} from landing group by {key} having count(*) > 1
@@ -353,8 +358,8 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
         )
         select coalesce(sum(n), 0)::int, arg_min(files, ({key})), arg_min(concat_ws(' ', {key}), ({key})), arg_min(differing, ({key}))
         from contradictions
-        """
-    ).fetchone()
+        """,
+    )
     if rows:
         raise LandingError(
             file=files or name,
@@ -367,13 +372,14 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
 
 def _check_zl_is_there(con: duckdb.DuckDBPyConnection, names: str, folder: LandingFolder, others: list[str]) -> None:
     """ZL is there, under its own name to the end, and did not stop before the rest."""
-    first_zl, last_zl, newest, symbols = con.execute(
+    first_zl, last_zl, newest, symbols = read_row(
+        con,
         f"""
         select min(as_of_date) filter (where symbol = 'ZL'), max(as_of_date) filter (where symbol = 'ZL'),
             max(as_of_date), array_to_string(list(distinct symbol order by symbol)[:{LISTED}], ', ')
         from landing
-        """
-    ).fetchone()
+        """,
+    )
     if first_zl is None or others:
         there = f"only {symbols}" if symbols else "no bars at all"
         raise LandingError(

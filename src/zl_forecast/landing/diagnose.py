@@ -96,7 +96,8 @@ def _ragged(file: Path, columns: Sequence[str]) -> Diagnosis | None:
     with file.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
         header = next(reader)
-        odd, n_rows, first = [], 0, 0
+        odd: list[tuple[int, list[str]]] = []
+        n_rows, first = 0, 0
         for row in reader:
             if not row:
                 continue

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from zl_forecast.errors import LandingError
 from zl_forecast.landing.diagnose import diagnose
 from zl_forecast.landing.tables import Table
+from zl_forecast.queries import read_row
 
 HUGE = 1e15  # a number beyond is no price, volume or index; below, squares and their sums stay finite
 DUST = 1e-15  # nearer to zero is zero, so that no ratio explodes either
@@ -96,9 +97,9 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
     for column, kind in table.columns.items():
         value, is_impossible = _typed(column, kind, raw.schema.field(column).type)
         if is_impossible:
-            rows, example = con.execute(
-                f"select count(*), any_value({column}::varchar) from raw_rows where {is_impossible}"
-            ).fetchone()
+            rows, example = read_row(
+                con, f"select count(*), any_value({column}::varchar) from raw_rows where {is_impossible}"
+            )
             if rows:
                 impossible.append((column, rows, example))
         _refuse_other_types(con, file, column, kind, value, is_impossible or "false")
@@ -122,9 +123,9 @@ def _read_csv(file: Path, table: Table) -> pa.Table:
         odd.append(row)
         return "skip"
 
-    with file.open("rb") as stream:
+    with file.open("rb") as content:
         raw = pacsv.read_csv(
-            stream,
+            content,
             read_options=pacsv.ReadOptions(use_threads=False),
             parse_options=pacsv.ParseOptions(invalid_row_handler=refuse),
             convert_options=pacsv.ConvertOptions(
@@ -134,8 +135,8 @@ def _read_csv(file: Path, table: Table) -> pa.Table:
                 strings_can_be_null=True,
             ),
         )
-        stream.seek(-1, 2)
-        has_end = stream.read() in (b"\n", b"\r")
+        content.seek(-1, 2)
+        has_end = content.read() in (b"\n", b"\r")
     if odd:
         raise ValueError(f"{len(odd)} lines with another number of values than the header")
     if not has_end:
@@ -279,10 +280,11 @@ def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
 def _refuse_other_types(
     con: duckdb.DuckDBPyConnection, file: Path, column: str, kind: str, value: str, is_impossible: str
 ) -> None:
-    bad, first, example = con.execute(
+    bad, first, example = read_row(
+        con,
         f"select count(*), min(rowid) + 1, arg_min({column}::varchar, rowid) from raw_rows "
-        f"where nullif(trim({column}::varchar), '') is not null and ({value}) is null and not {is_impossible}"
-    ).fetchone()
+        f"where nullif(trim({column}::varchar), '') is not null and ({value}) is null and not {is_impossible}",
+    )
     if bad:
         raise LandingError(
             file=file.name,

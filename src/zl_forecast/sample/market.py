@@ -51,6 +51,7 @@ changes no other, an earlier `end` gives the same beginning, and all worlds shar
 
 import zlib
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -156,7 +157,10 @@ class FreeSymbol(Symbol):
     loadings: dict[str, float] = field(default_factory=dict)
 
 
-def _energy(symbol: type[Symbol], tick: float, volume: float, **more) -> Symbol:
+EnergySymbol = TypeVar("EnergySymbol", bound=Symbol)
+
+
+def _energy(symbol: type[EnergySymbol], tick: float, volume: float, **more) -> EnergySymbol:
     """Crude and its products expire around the 20th of the month before delivery, and roll earlier."""
     return symbol(ENERGY_AND_METALS, tick, volume, ALL_MONTHS, roll_day=15, **more)
 
@@ -178,7 +182,7 @@ FOLLOWERS = {  # prices computed from others
     "ZN": Symbol(RATES, 1 / 64, 1_200_000, QUARTERS, carry=0.0001),
     "ZQ": Symbol(RATES, 0.0025, 25_000, ALL_MONTHS, carry=0.0, missing=0.002),
 }
-FREE = {
+FREE: dict[str, FreeSymbol] = {
     "CL": _energy(
         FreeSymbol,
         0.01,
@@ -266,7 +270,7 @@ FREE = {
         0.00001, 40_000, anchor=0.054, daily_vol=0.0075, loadings={"ZL": 0.05, "6E": 0.25, "CL": 0.20}, missing=0.002
     ),
 }
-SYMBOLS = {**FOLLOWERS, **FREE}
+SYMBOLS: dict[str, Symbol] = {**FOLLOWERS, **FREE}
 MONTH_LETTERS = "FGHJKMNQUVXZ"
 
 

@@ -100,9 +100,10 @@ class _Entry:
         except (TypeError, ValueError, RecursionError):
             return None
         is_text = all(isinstance(part, dict) and all(isinstance(v, str) for v in part.values()) for part in parts)
-        if name is None or not is_text or sha256 != _digest_of(parts[2]):
+        described, versions, files = parts
+        if name is None or not is_text or sha256 != _digest_of(files):
             return None
-        return cls(name, *parts, sha256, written_at)
+        return cls(name, described, versions, files, sha256, written_at)
 
 
 def look_up(fingerprint: str, renew: bool = True) -> Stored:
@@ -146,7 +147,7 @@ def find(fingerprint: str) -> Path | None:
 
 
 def write(
-    fingerprint: str, fill: Callable[[Path], None], versions: dict[str, str] | None = None, **described: object
+    fingerprint: str, fill: Callable[[Path], object], versions: dict[str, str] | None = None, **described: object
 ) -> Path:
     """Let `fill` write into a temporary folder, rename it into place and enter it into the index.
 
@@ -171,7 +172,7 @@ def write(
 
 
 def _written(
-    fingerprint: str, fill: Callable[[Path], None], versions: dict[str, str], described: dict[str, object]
+    fingerprint: str, fill: Callable[[Path], object], versions: dict[str, str], described: dict[str, object]
 ) -> Path:
     root = artifacts_dir()
     root.mkdir(parents=True, exist_ok=True)

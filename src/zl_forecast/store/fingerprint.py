@@ -129,7 +129,8 @@ def _origin(module: str) -> Path | None:
         spec = find_spec(module)
     except Exception:  # its package raises: whoever imports it says so, see `registry`
         return None
-    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin.endswith(".py") else None
+    origin = spec.origin if spec is not None and spec.has_location else None
+    return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
 def _parsed(file: Path, package: str) -> tuple[str, list[str]]:
@@ -150,7 +151,8 @@ def _parsed(file: Path, package: str) -> tuple[str, list[str]]:
         if isinstance(node, ast.Import):
             imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
+            named = node.module or ""
+            base = resolve_name("." * node.level + named, package) if node.level else named
             imports += [base, *(f"{base}.{alias.name}" for alias in node.names)]  # `from package import module`
         elif isinstance(node, WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]

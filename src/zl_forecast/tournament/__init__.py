@@ -1,7 +1,7 @@
 """The bucket tournaments: which families compete, on which rows, and what each of them forecast out of sample."""
 
 from zl_forecast.tournament.plan import planned_fits
-from zl_forecast.tournament.specialist import Inputs, enrolled_families, plan_of, run_specialist
+from zl_forecast.tournament.specialist import Inputs, enrolled_families, run_bucket, run_specialist
 from zl_forecast.tournament.splits import Fold, inner_split, walk_forward
 
 __all__ = [
@@ -9,8 +9,8 @@ __all__ = [
     "Inputs",
     "enrolled_families",
     "inner_split",
-    "plan_of",
     "planned_fits",
+    "run_bucket",
     "run_specialist",
     "walk_forward",
 ]

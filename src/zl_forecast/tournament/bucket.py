@@ -82,6 +82,7 @@ class BucketContest(Contest):
     @cached_property
     def _session_hashes(self) -> pd.Series:
         """Hash of each session's look-back, by as_of_date."""
+        assert self.lookback is not None
         return self.lookback.set_index("as_of_date")["row_hash"]
 
     def row_hashes(self, family: Family) -> np.ndarray:
@@ -102,6 +103,7 @@ class BucketContest(Contest):
 
     @cached_property
     def _train_lookback_hash(self) -> str:
+        assert self.lookback is not None
         used = self._session_hashes[self.train_part["as_of_date"].unique()]
         return fingerprint.combine(used.to_numpy().tobytes(), tuple(self.lookback.columns))
 

@@ -87,7 +87,6 @@ class Contest(ABC):
     fold : Fold
     rows : DataFrame
         as_of_date and horizon_days of the rows to be forecast.
-    train_rows : int
     keeps_models : bool
         Whether more rows of this fold are yet to come, so that fitted models stay in the store.
     """
@@ -95,8 +94,12 @@ class Contest(ABC):
     subject: str
     fold: Fold
     rows: pd.DataFrame
-    train_rows: int
     keeps_models: bool
+
+    @property
+    @abstractmethod
+    def train_rows(self) -> int:
+        """How many rows its competitors are trained on."""
 
     def __str__(self) -> str:
         return f"{self.subject} {self.fold.kind} {self.fold.start:%Y-%m}"

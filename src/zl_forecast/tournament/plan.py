@@ -34,7 +34,7 @@ def planned_fits(live: pd.DataFrame, inputs: dict[str, Inputs]) -> pd.DataFrame:
     Parameters
     ----------
     live : DataFrame
-        int_plan__live: bucket, live_from, refused_by_gate. A bucket that its gate refused has no fits.
+        int_plan__live: bucket, live_from; of the buckets that the gate let pass.
     inputs : dict
         By bucket.
 
@@ -45,7 +45,7 @@ def planned_fits(live: pd.DataFrame, inputs: dict[str, Inputs]) -> pd.DataFrame:
     """
     entries = artifacts.entries()
     parts = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})]
-    for row in live[live["refused_by_gate"].isna()].sort_values("bucket").itertuples():
+    for row in live.sort_values("bucket").itertuples():
         own, live_from = inputs[row.bucket], pd.Timestamp(row.live_from)
         table = read_table(own.key(live_from))
         if table is not None:

@@ -6,12 +6,13 @@ AutoGluon's own. The predictor is derived from the models and lives in a tempora
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import autogluon.common.utils.utils as autogluon_utils
 import numpy as np
@@ -21,6 +22,9 @@ from autogluon.core.utils.exceptions import TimeLimitExceeded
 
 from zl_forecast import settings
 from zl_forecast.families.base import Family, QuantileModel
+
+if TYPE_CHECKING:  # imported where it is needed: it takes two seconds
+    from autogluon.tabular import TabularPredictor
 
 FIT = "fit"  # on the fit part
 REFIT = "refit"  # on fit and tuning part together, with what was learnt from the tuning part
@@ -80,7 +84,7 @@ def _split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     return rows.drop(columns="z"), rows["z"]
 
 
-def _model_class(family: Family) -> type[AbstractModel]:
+def _model_class(family: Family) -> Callable[..., AbstractModel]:
     if not isinstance(family.model, str):
         return family.model
     from autogluon.tabular.registry import ag_model_registry
@@ -105,6 +109,9 @@ class StoredModel(QuantileModel):
         seconds = params["fit_seconds"]
         self.model = FIT if X_val is not None or REFIT not in seconds else REFIT
         self.fit_time = seconds[self.model]
+
+    def _estimate_memory_usage(self, X: pd.DataFrame, **kwargs) -> int:
+        return 0  # nothing is trained here, and looking at every column takes long
 
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         params = self._get_model_params()
@@ -135,7 +142,7 @@ class FoldPredictor:
         What a family raised that could not be validated, by its name.
     """
 
-    predictor: "TabularPredictor"  # noqa: F821  imported where it is needed: it takes two seconds
+    predictor: "TabularPredictor"
     refitted: dict[str, str]
     failures: dict[str, str]
 
@@ -188,6 +195,9 @@ def fold_predictor(
                 "folder": folder,
                 **facts,
                 "ag_args": {"name": name, "name_suffix": ""},
+                "ag_args_fit": {
+                    "drop_unique": False
+                },  # counting distinct values of a look-back's hundreds of columns takes long
             }
             for name, (folder, facts) in models.items()
         ]

@@ -3,9 +3,11 @@
 Bucket families, core models and ensemble methods are all competitors. A `Contest` is one subject (a bucket, 'core', 'ensemble') on one fold;
 `run` takes contests and returns one table:
 
-1. Forecasts that the store has under the competitor's key are read; a row is a cache hit while all that it depends on is the same.
+1. Forecasts that the store has under the competitor's key are read; a row is a cache hit while all that it depends on is the same. The folds
+   of the history are read as one table, which a new day does not change.
 2. Competitors without a fitted model are trained, each in a process that is killed at its limit. The model goes into the store.
-3. One process per contest forecasts with the models of its competitors. If it dies, each competitor is tried alone.
+3. As soon as the last fit of a contest has ended, one process forecasts with the models of its competitors. If it dies, each competitor is
+   tried alone.
 
 One policy for what is missing: a competitor that raises has `failed`, and so it stays until its key changes; one that exceeded its limit
 `timed_out`, until it is given more time; a process that was killed, or ran out of memory or disk, `failed` too, and the next build tries
@@ -14,10 +16,10 @@ again. A forecast that is not finite fails in its own row alone.
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -71,53 +73,65 @@ def run(contests: Sequence[Contest], may_train: bool = True, executor: str = "lo
     """
     if not contests:
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
-    key = key_of_run(contests)
-    if (table := read_table(key)) is not None:
-        return table
-    results = _results(contests, may_train, executor)
-    parts = [_labelled(contest, own, results[own.key]) for contest in contests for own in contest.competitors()]
-    table = pd.concat(parts, ignore_index=True).astype(COLUMNS)
+    history = [contest for contest in contests if contest.fold.kind != "live"]
+    live = [contest for contest in contests if contest.fold.kind == "live"]
+    key = key_of_run(history)
+    past = read_table(key) if history else None
+    todo = [*history, *live] if past is None else live
+    results = _results(todo, may_train, executor)
+    tables = [_labelled(contest, own, results[own.key]) for contest in todo for own in contest.competitors()]
+    table = pd.concat(tables if past is None else [past, *tables], ignore_index=True).astype(COLUMNS)
     table = table[[*COLUMNS, *table.columns.difference(COLUMNS, sort=False)]]
-    if all(result.is_final for result in results.values() if isinstance(result, Failure)):
-        write_table(key, table)
+    if history and past is None:
+        ended = [results[own.key] for contest in history for own in contest.competitors()]
+        if all(result.is_final for result in ended if isinstance(result, Failure)):
+            write_table(key, table[table["fold_type"] != "live"])
     return table
 
 
 def _results(contests: Sequence[Contest], may_train: bool, executor: str) -> dict[str, Result]:
-    """What has come of each competitor, by its key."""
+    """What has come of each competitor, by its key. A fold is forecast as soon as its last fit has ended."""
     results: dict[str, Result] = {}
-    jobs = []
+    jobs: list[_Job] = []  # grows while it is worked through
+    fits_left: dict[int, int] = {}  # by contest
+
+    def forecast(contest: Contest) -> None:
+        if left := tuple(own for own in contest.competitors() if own.key not in results):
+            jobs.append(_Job(_forecast, contest, left))
+
     for contest in contests:
+        fits = []
         for own in contest.competitors():
-            found = _finished(own)
-            if found is None and not may_train and needs_training(own):
-                found = Failure("skipped", NOT_ALLOWED, is_final=False)
-            if found is not None:
+            if (found := _finished(own)) is not None:
                 results[own.key] = found
-        jobs.append(_Job(contest, tuple(own for own in contest.competitors() if own.key not in results)))
+            elif needs_training(own):
+                if may_train:
+                    fits.append(_Job(_train, contest, (own,)))
+                else:
+                    results[own.key] = Failure("skipped", NOT_ALLOWED, is_final=False)
+        fits_left[id(contest)] = len(fits)
+        jobs += fits
+        if not fits:
+            forecast(contest)
 
-    training = [_Job(job.contest, (own,)) for job in jobs for own in job.competitors if needs_training(own)]
-    for job, result in workers.run(_train, training, lambda job: job.time_limit, executor):
-        (own,) = job.competitors
-        if failure := _recorded(own, _failure_of_process(result) if isinstance(result, workers.Lost) else result):
-            results[own.key] = failure
-
-    jobs = [_Job(job.contest, tuple(own for own in job.competitors if own.key not in results)) for job in jobs]
-    jobs = [job for job in jobs if job.competitors]
-    while jobs:
-        alone = []
-        for job, result in workers.run(_forecast, jobs, lambda job: job.time_limit, executor):
-            if isinstance(result, dict):
-                results |= result
-            elif len(job.competitors) > 1:  # one of them costs no other: each is tried alone, but for what has finished
-                results |= {own.key: found for own in job.competitors if (found := _finished(own)) is not None}
-                left = [own for own in job.competitors if own.key not in results]
-                alone += [_Job(job.contest, (own,), is_alone=True) for own in left]
-            else:
-                failure = _failure_of_process(result) if isinstance(result, workers.Lost) else result
-                (own,) = job.competitors
-                results[own.key] = _forecast_failed(job.contest, own, failure)
-        jobs = alone
+    for job, result in workers.run(_do, jobs, lambda job: job.time_limit, executor):
+        failure = _failure_of_process(result) if isinstance(result, workers.Lost) else result
+        if job.step is _train:
+            (own,) = job.competitors
+            if failure := _recorded(own, failure):
+                results[own.key] = failure
+            fits_left[id(job.contest)] -= 1
+            if not fits_left[id(job.contest)]:
+                forecast(job.contest)
+        elif isinstance(result, dict):
+            results |= result
+        elif len(job.competitors) > 1:  # one of them costs no other: each is tried alone, but for what has finished
+            results |= {own.key: found for own in job.competitors if (found := _finished(own)) is not None}
+            left = [own for own in job.competitors if own.key not in results]
+            jobs += [_Job(_forecast, job.contest, (own,), is_alone=True) for own in left]
+        else:
+            (own,) = job.competitors
+            results[own.key] = _forecast_failed(job.contest, own, failure)
     return results
 
 
@@ -181,10 +195,13 @@ class _Job:
 
     Attributes
     ----------
+    step : callable
+        `_train` or `_forecast`.
     is_alone : bool
         Whether no other competitor's model may be loaded beside.
     """
 
+    step: Callable[["_Job"], Any]
     contest: Contest
     competitors: tuple[Competitor, ...]
     is_alone: bool = False
@@ -196,6 +213,10 @@ class _Job:
     def time_limit(self) -> float | None:
         limits = [own.time_limit for own in self.competitors if own.time_limit is not None]
         return sum(limits) if len(limits) == len(self.competitors) else None
+
+
+def _do(job: _Job) -> Any:
+    return job.step(job)
 
 
 def _train(job: _Job) -> Failure | None:
@@ -286,9 +307,10 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
 
 def _labelled(contest: Contest, own: Competitor, result: Result) -> pd.DataFrame:
     """The rows of a competitor in the columns of the table; without forecasts where it failed, with why."""
-    table = result
     if isinstance(result, Failure):
         table = contest.rows[KEY].reset_index(drop=True).assign(status=result.status, reason=result.reason)
+    else:
+        table = result
     fold = contest.fold
     return table.reindex(columns=list(dict.fromkeys([*COLUMNS, *table.columns]))).assign(
         subject=contest.subject,

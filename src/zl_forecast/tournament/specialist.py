@@ -1,5 +1,6 @@
 """A bucket's specialist: its tournament over all families and folds, as one table of out-of-fold and live forecasts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -130,6 +131,43 @@ class Inputs:
         )
 
 
+def run_bucket(
+    bucket: str,
+    mart: duckdb.DuckDBPyRelation,
+    ref: Callable[[str], duckdb.DuckDBPyRelation],
+    settings: dict[str, str],
+) -> pd.DataFrame:
+    """The table of dbt model specialist_<bucket>, see `run_specialist`; empty where var buckets leaves the bucket out.
+
+    Parameters
+    ----------
+    mart : relation
+        The bucket's features, one row per session.
+    ref : callable
+        `dbt.ref`, for what all buckets read. The model's yml names these tables as well, since dbt finds refs in the model's own file alone.
+    settings : dict
+        `preset`, see `enrolled_families`, and `executor`, see `workers.run`.
+    """
+    run_plan = ref("run_plan").df()
+    if bucket not in set(run_plan["bucket"]):
+        return no_forecasts()
+    inputs = Inputs(
+        bucket,
+        mart,
+        targets=ref("int_targets__daily"),
+        zl=ref("int_volatility__zl"),
+        buckets=ref("buckets"),
+        families=ref("families"),
+        preset=settings["preset"],
+    )
+    return run_specialist(inputs, plan_of(bucket, run_plan), settings["executor"])
+
+
+def no_forecasts() -> pd.DataFrame:
+    """The table of a bucket that does not compete."""
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
+
+
 def run_specialist(inputs: Inputs, plan: Plan = Plan(), executor: str = "local") -> pd.DataFrame:
     """Run one bucket's tournament. What is in the store is not computed again.
 
@@ -148,40 +186,21 @@ def run_specialist(inputs: Inputs, plan: Plan = Plan(), executor: str = "local")
     """
     if plan.action == "quarantine":
         print(f"{inputs.bucket}: {plan.reason}", flush=True)
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
+        return no_forecasts()
     expired = plan.reason if plan.action == "expire" else ""
     key = inputs.key(plan.live_from)
     if not expired and (table := read_table(key)) is not None:
         return table
     tournament = Tournament.of(inputs, plan.live_from)
-    history, live = tournament.contests[:-1], replace(tournament.contests[-1], skipped=expired)
-    past = _with_second_level(tournament, history, plan, executor)
-    table = pd.concat([past, _with_second_level(tournament, [live], plan, executor, past)], ignore_index=True)
+    contests = [*tournament.contests[:-1], replace(tournament.contests[-1], skipped=expired)]
+    table = run(contests, plan.may_train, executor)
+    if tournament.second_level:
+        second = [second_level(own, tournament.second_level, table, tournament.rows) for own in contests]
+        table = pd.concat([table, run(second, plan.may_train, executor)])
+        table = table.sort_values("fold_type", key=lambda kind: kind == "live", kind="stable", ignore_index=True)
     if not expired and not table["status"].isin(TRIED_AGAIN).any() and not table["reason"].eq(NOT_ALLOWED).any():
         write_table(key, table)
     return table
-
-
-def _with_second_level(
-    tournament: "Tournament",
-    contests: list[BucketContest],
-    plan: Plan,
-    executor: str,
-    past: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """Forecasts of the history or of the live fold by the families that read features, then by those that read these forecasts.
-
-    Parameters
-    ----------
-    past : DataFrame, optional
-        Forecasts of the history, which the live fold's second level learns from.
-    """
-    first = run(contests, plan.may_train, executor)
-    if not tournament.second_level:
-        return first
-    known = first if past is None else pd.concat([past, first], ignore_index=True)
-    second = [second_level(own, tournament.second_level, known, tournament.rows) for own in contests]
-    return pd.concat([first, run(second, plan.may_train, executor)], ignore_index=True)
 
 
 @dataclass(frozen=True)

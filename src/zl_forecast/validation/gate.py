@@ -6,6 +6,7 @@ recorded.
 
 from datetime import date
 
+import duckdb
 import numpy as np
 import pandas as pd
 
@@ -119,6 +120,24 @@ def check_zl(
     for suite, failures in failed.groupby("suite", sort=False):
         raise GateError(table=suite, failures=[_sentence(row) for row in failures.itertuples()])
     return results
+
+
+def check_marts(
+    marts: dict[str, duckdb.DuckDBPyRelation], sessions: pd.DataFrame, quarantines: pd.DataFrame, after: pd.DataFrame
+) -> pd.DataFrame:
+    """Results of `check_zl` and those of every bucket's mart: a bucket is worth a look only when ZL itself is sound.
+
+    Parameters
+    ----------
+    marts : dict
+        Mart by bucket, read one at a time.
+    sessions, quarantines : DataFrame
+        See `check_mart`.
+    after : DataFrame
+        From `check_zl`.
+    """
+    results = [check_mart(mart.df(), bucket, sessions, quarantines) for bucket, mart in marts.items()]
+    return pd.concat([after, *results], ignore_index=True)
 
 
 def is_quarantined(results: pd.DataFrame) -> str | None:

@@ -1,7 +1,5 @@
 """What LSTM, GRU, Transformer and TFT share: anchored quantiles, their loss, their training, and how they are read."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -233,19 +231,3 @@ def test_on_noise_it_costs_less_than_a_hundredth(name, market_rows, tmp_path):
     world = worlds.noise_world(market_rows, seed=5)
     loss = tournament.loss(world.test, _fit(name, world, tmp_path).forecast(world.test))
     assert loss.mean() <= 1.01 * world.reference_loss.mean()
-
-
-def test_a_fresh_process_forecasts_the_same(models, small, tmp_path):
-    rows = tournament.shown(small.test).head(200)
-    rows.to_pickle(tmp_path / "rows.pkl")
-    for name, model in models.items():
-        pd.to_pickle(model, tmp_path / f"{name}.pkl")
-    code = (
-        "import sys, numpy as np, pandas as pd\n"
-        "rows = pd.read_pickle('rows.pkl')\n"
-        f"for name in {list(FAMILIES)}:\n"
-        "    np.save(name, pd.read_pickle(name + '.pkl').predict_proba(rows))\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
-    for name, model in models.items():
-        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.predict_proba(rows))

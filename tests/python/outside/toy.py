@@ -6,16 +6,21 @@ from zl_forecast.families import Family, QuantileModel
 from zl_forecast.families.reference import centred_quantiles
 
 
+def sign(X):
+    """Of the first feature, which follows horizon_days; zero where it is missing."""
+    return np.sign(np.nan_to_num(X.iloc[:, 1].to_numpy(float)))
+
+
 class ToyModel(QuantileModel):
     ag_key, ag_name = "TOY", "Toy"
 
     def _fit(self, X, y, **kwargs):
-        side = np.sign(X.iloc[:, 1].to_numpy())
+        side = sign(X)
         self.slope = float(side @ y.to_numpy() / (side @ side))
         self.model = centred_quantiles(y.to_numpy() - self.slope * side, self.quantile_levels)
 
     def _predict_proba(self, X, **kwargs):
-        return self.slope * np.sign(X.iloc[:, [1]].to_numpy()) + self.model
+        return self.slope * sign(X)[:, None] + self.model
 
 
 FAMILY = Family(ToyModel)

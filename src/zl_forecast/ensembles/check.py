@@ -1,0 +1,245 @@
+"""Checks of what every ensemble method owes, for whoever writes one. The model is scikit-learn's `check_estimator`.
+
+>>> from zl_forecast.ensembles.check import check_method
+>>> check_method("zl_forecast.ensembles.equal_weights")
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+from zl_forecast import settings
+from zl_forecast.checks import ROUNDING, Subject, one_thread
+from zl_forecast.ensembles.base import REFERENCE, EnsembleMethod, Rows
+from zl_forecast.registry import load_constant
+
+HORIZONS = (5, 20)
+SESSIONS, TEST_SESSIONS = 400, 10
+INPUTS = ("first", "second", REFERENCE)
+LEVELS = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of a standard normal, at `settings.QUANTILE_LEVELS`
+
+
+def check_method(method: type[EnsembleMethod] | str) -> None:
+    """Hold an ensemble method against what the ensemble tournament asks of every method; it returns if nothing is wrong.
+
+    It is fitted as in the tournament on 400 sessions of two horizons, and forecasts ten sessions more; in some of both the reference stands
+    in for an input. A method that learns daily is shown what has matured before each of the ten. Takes about as long as four fits, and the
+    start of a process, in which one of them is made.
+
+    Parameters
+    ----------
+    method : subclass of EnsembleMethod or str
+        A method, or the name of the module that has it as its constant METHOD, as column module of seeds/ensemble_methods.csv.
+
+    Raises
+    ------
+    CheckError
+        The first check that failed: `check` is its name, the message names the method and says what was found. The checks are
+
+        fits : it can be built without arguments, fitted and, where it learns daily, updated
+        keeps_rows : none of its functions changes the rows that it is given
+        forecasts : finite, ascending quantiles of shape (n_rows, n_levels)
+        weights : None, or finite weights of shape (n_rows, n_inputs)
+        own_row : a single row is forecast as it is among the rows of its session
+        one_horizon : it can be fitted on rows of one horizon, and forecasts that
+        reference_only : it can be fitted where there is no input but the reference
+        no_history : where it says that it needs no fit, it forecasts without a matured row
+        loads : a fresh process forecasts the same with the saved method, from another folder
+        repeats : a second fit, in a fresh process, forecasts the same
+        random_state : NumPy's global random state is left as it was
+    TournamentError
+        The module cannot be found or imported, or has no METHOD.
+    """
+    if isinstance(method, str):
+        title = f"ensemble method '{method}'"
+        own: type[EnsembleMethod] = load_constant(
+            title,
+            method,
+            "METHOD",
+            "<your subclass of EnsembleMethod>",
+            lambda own: isinstance(own, type) and issubclass(own, EnsembleMethod),
+        )
+    else:
+        title, own = f"ensemble method '{method.__module__}.{method.__qualname__}'", method
+    trial = Trial(title, own, input_rows())
+    with TemporaryDirectory(prefix="zl-check-") as folder, one_thread(), trial.check_random_state():
+        _check(trial, Path(folder) / "fitted")
+
+
+@dataclass(frozen=True)
+class Trial(Subject):
+    """A method and the rows that it is tried on, in the order in which they mature."""
+
+    method: type[EnsembleMethod]
+    rows: Rows
+
+    @cached_property
+    def first_day(self) -> np.datetime64:
+        """The first session to be forecast."""
+        return np.unique(self.rows.as_of_date)[SESSIONS]
+
+    def train(self) -> Rows:
+        """What had matured before the first session to be forecast."""
+        return self.rows.take(self.rows.target_date < self.first_day)
+
+    def test(self) -> Rows:
+        """The rows to be forecast, in the order of sessions, as if nothing of them had matured."""
+        which = np.flatnonzero(self.rows.as_of_date >= self.first_day)
+        which = which[np.lexsort((self.rows.horizon_days[which], self.rows.as_of_date[which]))]
+        return unknown(self.rows.take(which))
+
+    def fitted(self, rows: Rows, check: str = "fits", where: str = "") -> EnsembleMethod:
+        given = deepcopy(rows)
+        with self.failing(check, f"cannot be fitted{where}"):
+            fitted = self.method().fit(rows)
+        if not isinstance(fitted, self.method):
+            self.fail(check, f"returns {fitted!r:.60} from fit. Return self.")
+        self.check_unchanged(given, rows, "fit")
+        return fitted
+
+    def check_unchanged(self, before: Rows, after: Rows, what: str) -> None:
+        for field in fields(Rows):
+            if not _same(getattr(before, field.name), getattr(after, field.name)):
+                self.fail("keeps_rows", f"changes {field.name} of the rows that {what} is given. Copy it first.")
+
+    def forecast(self, method: EnsembleMethod, rows: Rows, check: str = "forecasts", where: str = "") -> np.ndarray:
+        """Quantiles of rows of one session or more, if they are what a method owes."""
+        given = deepcopy(rows)
+        with self.failing(check, f"cannot forecast{where}"):
+            quantiles = method.predict(rows)
+        self.check_unchanged(given, rows, "predict")
+        return self.check_quantiles(check, quantiles, len(rows), where)
+
+
+def _check(trial: Trial, folder: Path) -> None:
+    train, test = trial.train(), trial.test()
+    method = trial.fitted(train)
+    folder.mkdir()
+    with trial.failing("loads", "cannot be saved"):
+        method.save(folder)
+    quantiles = []
+    for matured, today in _sessions(trial):
+        if method.learns_daily:
+            given = deepcopy(matured)
+            with trial.failing("fits", "cannot be updated"):
+                method.update(matured)
+            trial.check_unchanged(given, matured, "update")
+        quantiles.append(trial.forecast(method, today))
+        _check_weights(trial, method, today)
+        alone = trial.forecast(method, today.take(slice(0, 1)), "own_row", " of a single row")
+        trial.check_same(
+            "own_row", alone, quantiles[-1][:1], "forecasts a single row otherwise than among others", ROUNDING
+        )
+    moved = folder.rename(folder.with_name("moved"))
+    trial.check_fresh_process(forecast_again, (trial, moved), np.concatenate(quantiles))
+
+    for check, where, change in (
+        ("one_horizon", " on one horizon", lambda rows: rows.take(rows.horizon_days == HORIZONS[1])),
+        ("reference_only", " without an input beside the reference", only_reference),
+    ):
+        trial.forecast(trial.fitted(change(train), check, where), change(test), check, where)
+    if not method.needs_fit:
+        trial.forecast(
+            trial.fitted(train.take(slice(0, 0)), "no_history", " without a matured row"),
+            test,
+            "no_history",
+            " without a matured row",
+        )
+
+
+def _sessions(trial: Trial) -> "list[tuple[Rows, Rows]]":
+    """For each session to be forecast what has matured since the last one, its own close included, and its rows."""
+    rows, test = trial.rows, trial.test()
+    days = np.unique(test.as_of_date)
+    before = [trial.first_day - np.timedelta64(1, "D"), *days[:-1]]
+    return [
+        (
+            rows.take((rows.target_date > since) & (rows.target_date <= day)),
+            test.take(test.as_of_date == day),
+        )
+        for since, day in zip(before, days, strict=True)
+    ]
+
+
+def _check_weights(trial: Trial, method: EnsembleMethod, rows: Rows) -> None:
+    with trial.failing("weights", "cannot say its weights"):
+        weights = method.weights(rows)
+    if weights is None:
+        return
+    if np.shape(weights) != (shape := (len(rows), len(rows.inputs))):
+        trial.fail("weights", f"has weights of shape {np.shape(weights)}, not {shape}")
+    if not np.isfinite(weights).all():
+        trial.fail("weights", "has weights that are not finite")
+
+
+def forecast_again(task: tuple[Trial, Path], is_second_fit: bool) -> np.ndarray:
+    """In a fresh process: forecasts by the saved method, or by a second fit."""
+    trial, saved = task
+    method = trial.method().fit(trial.train()) if is_second_fit else trial.method.load(saved)
+    quantiles = []
+    for matured, today in _sessions(trial):
+        if method.learns_daily:
+            method.update(matured)
+        quantiles.append(method.predict(today))
+    return np.concatenate(quantiles)
+
+
+# ---------- rows
+
+
+def input_rows() -> Rows:
+    """Forecasts of two inputs, of which one carries a signal, and of the reference, which stands in for the second now and then."""
+    rng, n = np.random.default_rng(settings.SEED), SESSIONS + TEST_SESSIONS
+    days = pd.bdate_range("2000-01-03", periods=n + max(HORIZONS)).to_numpy()
+    parts = []
+    for horizon in HORIZONS:
+        signal = rng.standard_normal(n)
+        z = 0.5 * signal + rng.standard_normal(n)
+        medians = np.stack([0.5 * signal, rng.standard_normal(n), np.zeros(n)], axis=1)
+        is_present = np.ones((n, len(INPUTS)), dtype=bool)
+        is_present[::7, 1] = False
+        medians[~is_present] = 0.0
+        parts.append(
+            (days[:n], np.full(n, horizon), medians[:, :, None] + LEVELS, is_present, days[horizon : n + horizon], z)
+        )
+    as_of, horizons, quantiles, present, target, z = (np.concatenate(own) for own in zip(*parts, strict=True))
+    order = np.lexsort((horizons, as_of, target))
+    return Rows(as_of, horizons, INPUTS, quantiles, present, target, z).take(order)
+
+
+def unknown(rows: Rows) -> Rows:
+    """The same rows without outcomes."""
+    return Rows(
+        rows.as_of_date,
+        rows.horizon_days,
+        rows.inputs,
+        rows.quantiles,
+        rows.is_present,
+        rows.target_date,
+        np.full(len(rows), np.nan),
+    )
+
+
+def only_reference(rows: Rows) -> Rows:
+    """The same rows as if nobody else had forecast them."""
+    which = [rows.inputs.index(REFERENCE)]
+    return Rows(
+        rows.as_of_date,
+        rows.horizon_days,
+        (REFERENCE,),
+        rows.quantiles[:, which],
+        rows.is_present[:, which],
+        rows.target_date,
+        rows.z,
+    )
+
+
+def _same(own: object, other: object) -> bool:
+    if not isinstance(own, np.ndarray) or not isinstance(other, np.ndarray):
+        return own == other
+    return np.array_equal(own, other, equal_nan=own.dtype.kind in "fM")
