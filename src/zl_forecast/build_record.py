@@ -1,11 +1,12 @@
 """The record of the last successful build, and whether anything has changed since.
 
-`make build` asks before a build and gets the state of all inputs. It hands that state back once the build has succeeded, and only then is
-the record written. So a failed or refused build leaves the record as it is, and two builds at the same time cannot mix up their states.
-Unreadable paths count as changed. Only the standard library is imported: the answer takes a tenth of a second.
+`make build` asks before a build and gets the state of all inputs. Once the build has succeeded it hands
+that state back, and only then is the record written. So a failed or refused build leaves the record as
+it is, and two builds at the same time cannot mix up their states. Unreadable paths count as changed.
+Only the standard library is imported, so the answer takes a tenth of a second.
 
-    python -m zl_forecast.build_record          # exit code 0 and a sentence if nothing has changed; else 1 and the state of all inputs
-    python -m zl_forecast.build_record --keep   # reads that state back and writes the record
+    python -m zl_forecast.build_record          # exit code 0 if nothing has changed; else 1, and the inputs' state
+    python -m zl_forecast.build_record --keep   # reads that state from standard input and writes the record
 """
 
 import fcntl
@@ -33,15 +34,26 @@ PROJECT = (
 )
 RECORD = ".last_build.json"
 
-# by path or name, what differs when the content differs; None where a path cannot be read
+# by path or name, a value that differs if the content differs; None if a path cannot be read
 State = dict[str, object]
 
 
 def main(arguments: list[str]) -> int:
-    """Compare, or with `--keep` write the record; returns the exit code."""
+    """Compare the inputs with the last successful build, or with `--keep` write the record.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Command line without the program: empty, or `--keep`.
+
+    Returns
+    -------
+    int
+        Exit code: 0 if nothing has changed or with `--keep`, 1 if a build is needed.
+    """
     if arguments == ["--keep"]:
         inputs = sys.stdin.read().strip()
-        if inputs:  # nothing where `make build` did not ask
+        if inputs:  # empty if `make build` did not ask before
             _keep_record(json.loads(inputs))
         return 0
     inputs = _read_inputs()
@@ -55,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _compare_with_record(inputs: State) -> tuple[str, str | None]:
-    """When the last successful build ended, and the first change since; None where there is none."""
+    """Return when the last successful build ended, and the first change since, or None if there is none."""
     try:
         record = json.loads((data_dir() / RECORD).read_text())
         ended_at, before, left = record["ended_at"], record["inputs"], record["outputs"]
@@ -65,11 +77,11 @@ def _compare_with_record(inputs: State) -> tuple[str, str | None]:
 
 
 def _keep_record(inputs: State) -> None:
-    """Write the record as a whole or not at all; not while another process writes to the warehouse."""
+    """Write the record completely or not at all, and not while another process writes to the warehouse."""
     fresh = data_dir() / f"{RECORD}-{os.getpid()}"
     try:
         with warehouse().open("rb") as file:
-            # the lock that DuckDB takes: until it is released no build can begin
+            # the same lock as DuckDB's: no build can begin while it is held
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             record = {"ended_at": datetime.now().isoformat(), "inputs": inputs, "outputs": _read_outputs()}
         fresh.write_text(json.dumps(record))
@@ -81,8 +93,8 @@ def _keep_record(inputs: State) -> None:
 
 
 def _read_inputs() -> State:
-    """State of the day, the settings, the installed packages, the project's files and the landing files."""
-    # without the data folder, which holds the record; hashed, since a value may be a password
+    """Read the state of the date, the settings, the installed packages, the project's files and the landing files."""
+    # ZL_DATA_DIR is left out, as the record is in that folder; hashed, since a value may be a password
     settings = sorted((k, v) for k, v in os.environ.items() if k.startswith(("ZL_", "DBT_")) and k != "ZL_DATA_DIR")
     packages = sorted(name for name in os.listdir(sysconfig.get_path("purelib")) if name.endswith(".dist-info"))
     state: State = {
@@ -100,7 +112,7 @@ def _read_inputs() -> State:
 
 
 def _read_outputs() -> State:
-    """State of both databases, the finished fits, the published snapshot, the Data Docs and the simulated market."""
+    """Read the state of both databases, cached fits, published snapshot, Data Docs and simulated market."""
     state: State = {}
     databases = (warehouse(), state_beside(warehouse()))
     for path in (*databases, artifacts_dir(), serving_dir(), data_docs_dir()):
@@ -112,7 +124,7 @@ def _read_outputs() -> State:
 
 
 def _read_paths(root: Path) -> State:
-    """Resolved path of each file and folder from `root` down, and the stat of each file; links are followed."""
+    """Return resolved path and stat of each file and folder from `root` down; links are followed."""
     state: State = {}
     seen, todo = set(), [(str(root), os.path.realpath(root))]
     while todo:
@@ -123,7 +135,7 @@ def _read_paths(root: Path) -> State:
                 state[path] = [resolved, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
                 continue
             state[path] = [resolved]
-            if resolved in seen:  # a link back to a parent folder, for example
+            if resolved in seen:  # for example a link back to a parent folder
                 continue
             seen.add(resolved)
             for entry in sorted(os.scandir(resolved), key=lambda entry: entry.name):
@@ -136,7 +148,7 @@ def _read_paths(root: Path) -> State:
 
 
 def _find_change(before: State, now: State) -> str | None:
-    """The first difference, in words; None where there is none."""
+    """Describe the first difference, or return None if there is none."""
     for name in sorted(before.keys() | now.keys()):
         if name not in now:
             return f"{name} is gone"

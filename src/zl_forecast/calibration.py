@@ -1,6 +1,7 @@
-"""Do the bands cover as often as they promise, and do their misses come one by one? Tests of coverage over targets that do not overlap.
+"""Coverage (Kupiec) and independence (Christoffersen) tests of the prediction intervals.
 
-statsmodels and arch have neither of the two tests, so they are here.
+Tests use subsamples of non-overlapping targets. statsmodels and arch offer neither test, so they are implemented
+here.
 """
 
 import numpy as np
@@ -13,9 +14,9 @@ from zl_forecast.store import stored
 # nominal percent to column of int_ensemble__outcomes
 BANDS = {50: "is_inside_50", 80: "is_inside_80", 90: "is_inside_90"}
 DEGREES_OF_FREEDOM = {"coverage": 1, "independence": 1, "conditional_coverage": 2}
-# not in settings.py: the name of every finished fit depends on that file, and these two change no fit
+# kept out of settings.py: every fit's fingerprint depends on that file, and these two do not affect fits
 LEVEL = 0.05
-MIN_SAMPLES = 10  # in the smallest subsample: of fewer hits and misses a chi-squared p-value says little
+MIN_SAMPLES = 10  # in the smallest subsample; with fewer rows the chi-squared approximation is poor
 COLUMNS = {
     "subject": "object",
     "horizon_days": "int32",
@@ -40,14 +41,15 @@ def coverage_backtests(outcomes: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     outcomes : DataFrame
-        int_ensemble__outcomes: one row a subject, horizon and as_of_date.
+        int_ensemble__outcomes: one row per subject, horizon and as_of_date.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`, one row a subject, horizon_days, band and test. n_samples is the size of the smallest subsample; coverage
-        is over all rows. p_value and share_rejecting are NaN where n_samples is below `MIN_SAMPLES` and the verdict 'too_few'; else
-        it is 'rejected' with a p_value below `LEVEL`, or 'ok'.
+        Columns `COLUMNS`, one row per subject, horizon_days, band and test. coverage is the share of all rows inside
+        the band; n_samples is the size of the smallest subsample. If n_samples is below `MIN_SAMPLES`, p_value and
+        share_rejecting are NaN and the verdict is 'too_few'. Otherwise the verdict is 'rejected' if p_value is below
+        `LEVEL`, else 'ok'.
     """
     rows = []
     for (subject, horizon), own in outcomes.groupby(["subject", "horizon_days"]):
@@ -76,30 +78,54 @@ def _judged(p_values: np.ndarray, size: dict) -> dict:
 
 
 def combined(p_values: np.ndarray) -> float:
-    """Twice the mean of p-values, at most 1: a p-value whatever the dependence among them.
+    """Combine p-values with unknown dependence: twice their mean, at most 1.
 
-    The subsamples lie between one another in time, so theirs are dependent, in a way that nobody knows.
+    The subsamples interleave in time, so their p-values are dependent in an unknown way. The result is a valid
+    p-value under any dependence.
     Source: Vovk and Wang (2020), Biometrika 107(4), 791-808.
+
+    Parameters
+    ----------
+    p_values : array of shape (n,)
+
+    Returns
+    -------
+    float in [0, 1]
+
+    Examples
+    --------
+    >>> combined(np.array([0.01, 0.03])), combined(np.array([0.5, 0.9]))
+    (0.04, 1.0)
     """
     return float(min(1.0, 2 * np.mean(p_values)))
 
 
 def subsample_p_values(inside: np.ndarray, nominal: float, overlap: int) -> dict[str, np.ndarray]:
-    """p-values of the three tests in each subsample of every `overlap`-th row, one subsample a start 0 ... overlap - 1.
+    """Compute the p-values of the three tests in each subsample of every `overlap`-th row.
+
+    There is one subsample per start, 0 ... overlap - 1.
 
     Parameters
     ----------
     inside : array of bool, shape (n,)
-        Whether the outcome came inside the band, oldest first, one a session.
+        Whether the outcome lies inside the band, oldest first, one per session.
     nominal : float in (0, 1)
-        Coverage that the band promises.
+        Nominal coverage of the band.
     overlap : int
-        Horizon in sessions: targets of rows that lie as far apart do not overlap.
+        Horizon in sessions; targets of rows this far apart do not overlap.
 
     Returns
     -------
     dict of str to array of shape (overlap,)
         'coverage' (Kupiec), 'independence' and 'conditional_coverage' (Christoffersen).
+
+    Examples
+    --------
+    Ten outcomes, eight of them inside an 80 % band, at a horizon of one session:
+
+    >>> inside = np.array([1, 1, 0, 1, 1, 1, 1, 0, 1, 1], bool)
+    >>> subsample_p_values(inside, nominal=0.8, overlap=1)["coverage"].tolist()
+    [1.0]
     """
     rounds = -(-len(inside) // overlap)
     padded = np.zeros((rounds, overlap), dtype=int)  # a subsample is a column
@@ -118,20 +144,50 @@ def subsample_p_values(inside: np.ndarray, nominal: float, overlap: int) -> dict
 
 
 def kupiec(hits: np.ndarray, samples: np.ndarray, nominal: float) -> np.ndarray:
-    """Likelihood ratio of the observed share of hits against `nominal`, chi-squared of 1 degree of freedom if that is true.
+    """Compute the likelihood ratio of the observed share of hits against nominal coverage.
 
+    Under nominal coverage it is chi-squared with 1 degree of freedom.
     Source: Kupiec (1995), Journal of Derivatives 3(2), 73-84 (proportion of failures).
+
+    Parameters
+    ----------
+    hits : array of int
+        Outcomes inside the band, any shape.
+    samples : array of int, same shape
+        Outcomes in total.
+    nominal : float in (0, 1)
+        Nominal coverage.
+
+    Returns
+    -------
+    array, same shape
+        At least zero; zero if hits / samples equals `nominal`.
+
+    Examples
+    --------
+    >>> kupiec(np.array([80, 70]), np.array([100, 100]), 0.8).round(2).tolist()
+    [0.0, 5.63]
     """
     free = _log_likelihood(hits, samples, _share(hits, samples))
     return _ratio(free, _log_likelihood(hits, samples, nominal))
 
 
 def independence(n00: np.ndarray, n01: np.ndarray, n10: np.ndarray, n11: np.ndarray) -> np.ndarray:
-    """Likelihood ratio of a first-order Markov chain of hits against hits that do not depend on the last one, 1 degree of freedom.
+    """Compute the likelihood ratio of a first-order Markov chain of hits against independent hits.
 
-    n01 counts the misses that a hit follows, and so on. Without a transition of one kind there is nothing to set against the other:
-    the ratio is 0 and the p-value 1.
+    Under independence it is chi-squared with 1 degree of freedom. If a sample has only hits or only misses, the ratio
+    is 0 and the p-value 1.
     Source: Christoffersen (1998), International Economic Review 39(4), 841-862.
+
+    Parameters
+    ----------
+    n00, n01, n10, n11 : arrays of int of the same shape
+        Counts of transitions; n01 counts misses that are followed by a hit.
+
+    Returns
+    -------
+    array, same shape
+        At least zero.
     """
     hits, samples = n01 + n11, n00 + n01 + n10 + n11
     return _ratio(_markov(n00, n01, n10, n11), _log_likelihood(hits, samples, _share(hits, samples)))
@@ -140,28 +196,42 @@ def independence(n00: np.ndarray, n01: np.ndarray, n10: np.ndarray, n11: np.ndar
 def conditional_coverage(
     n00: np.ndarray, n01: np.ndarray, n10: np.ndarray, n11: np.ndarray, nominal: float
 ) -> np.ndarray:
-    """Likelihood ratio of a first-order Markov chain of hits against independent hits of share `nominal`, 2 degrees of freedom.
+    """Compute the likelihood ratio of a first-order Markov chain of hits against independent hits of nominal share.
 
-    Given the first hit, as in the paper: so it is `independence` plus `kupiec` over all but the first. Christoffersen (1998).
+    Under the null hypothesis it is chi-squared with 2 degrees of freedom. As in the paper it conditions on the first
+    outcome, so it equals `independence` plus `kupiec` over all outcomes but the first.
+    Source: Christoffersen (1998), International Economic Review 39(4), 841-862.
+
+    Parameters
+    ----------
+    n00, n01, n10, n11 : arrays of int of the same shape
+        Counts of transitions; n01 counts misses that are followed by a hit.
+    nominal : float in (0, 1)
+        Nominal coverage.
+
+    Returns
+    -------
+    array, same shape
+        At least zero.
     """
     return _ratio(_markov(n00, n01, n10, n11), _log_likelihood(n01 + n11, n00 + n01 + n10 + n11, nominal))
 
 
 def _markov(n00, n01, n10, n11) -> np.ndarray:
-    """Log-likelihood of the transitions, with the share of hits after a miss and after a hit as observed."""
+    """Log-likelihood of the transitions with the observed shares of hits after a miss and after a hit."""
     after_miss = _log_likelihood(n01, n00 + n01, _share(n01, n00 + n01))
     return after_miss + _log_likelihood(n11, n10 + n11, _share(n11, n10 + n11))
 
 
 def _log_likelihood(hits, samples, share) -> np.ndarray:
-    """Of a Bernoulli sample; 0 log 0 is 0."""
+    """Log-likelihood of a Bernoulli sample; 0 log 0 is 0."""
     return xlogy(hits, share) + xlog1py(samples - hits, -np.asarray(share))
 
 
 def _share(hits, samples) -> np.ndarray:
-    """hits / samples; 0 of none is 0, which no likelihood feels."""
+    """hits / samples, or 0 without samples (then the likelihood does not depend on it)."""
     return hits / np.maximum(samples, 1)
 
 
 def _ratio(free, bound) -> np.ndarray:
-    return np.maximum(2 * (free - bound), 0.0)  # rounding may leave it just below 0
+    return np.maximum(2 * (free - bound), 0.0)  # rounding may give a value just below 0

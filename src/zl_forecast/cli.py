@@ -1,7 +1,7 @@
-"""The `zl` command: what a person wants to see or do outside of dbt.
+"""The `zl` command: what a person wants to see or do outside dbt.
 
-The commands that read (summary, check, leaderboard, plan, health) never write, nor do they look for a landing folder, which may simulate one.
-Text that comes from tables is printed through `printable`.
+The commands that read (summary, check, leaderboard, plan, health) never write and never search for a
+landing folder, since that search may simulate one. Text from tables is printed through `printable`.
 """
 
 import argparse
@@ -25,7 +25,23 @@ from zl_forecast.run_plan import print_plan
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one `zl` command.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Command line without the program; sys.argv if omitted.
+
+    Returns
+    -------
+    int
+        Exit code: 0 for success, 1 for an error or a refused landing folder, 130 after Ctrl-C.
+
+    Raises
+    ------
+    SystemExit
+        The command line is not valid, or `--help` was asked for.
+    """
     parser = argparse.ArgumentParser(
         prog="zl", description="Soybean-oil forecasts: look at what the last build published."
     )
@@ -90,18 +106,18 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             _summary()
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `zl summary | head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it ends
+    except BrokenPipeError:  # the reader has ended, as in `zl summary | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python prints an error at exit
     except ZlForecastError as error:
         print("zl:", _printable_lines(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130  # as a shell reports it
+        return 130  # exit code of a shell for SIGINT
     return 0
 
 
 def _printable_lines(text: str) -> str:
-    """`printable`, but for the line breaks of a text that is our own."""
+    """Escape text like `printable`, but keep the line breaks of our own text."""
     return "\n".join(map(printable, text.split("\n")))
 
 
@@ -167,7 +183,7 @@ def _summary() -> None:
 
 
 def _notices(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """What a reader must know of the forecast's place in time, and of another market in the same data folder."""
+    """List what a reader must know of the forecast's date, and of another market in the same data folder."""
     notices = []
     with suppress(duckdb.BinderException):  # published by an earlier version
         as_of, seen = read_row(con, "select max(as_of_date), max(newest_seen_on) from forecasts.zl_forecast")
@@ -192,7 +208,7 @@ def _notices(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _landing(con: duckdb.DuckDBPyConnection) -> str:
-    """Which files made the snapshot, and whether there is anything to say of them."""
+    """Name the files behind the snapshot, and count the findings on them."""
     try:
         folder, files = read_row(
             con,
@@ -219,7 +235,7 @@ def _ensemble_leaderboard() -> None:
                 "monitoring.ensemble_leaderboard is empty: no ensemble method competed. Run `make build`."
             )
         as_of, source = read_row(con, "select any_value(as_of_date), any_value(data_source) from forecasts.zl_forecast")
-        # the line as a user would have got it
+        # the published forecast's own record, out of sample
         records = con.sql(
             """
             with covered as (
@@ -259,7 +275,7 @@ def _ensemble_leaderboard() -> None:
 
 
 def _record(records: pd.DataFrame) -> str:
-    """What the published line of a horizon has shown; no row where nothing has matured."""
+    """Describe the published forecast's record at a horizon; there is no row if nothing has matured."""
     if records.empty:
         return "nothing has matured yet, so no skill has been shown"
     line = records.iloc[0]
@@ -271,7 +287,7 @@ def _record(records: pd.DataFrame) -> str:
 
 
 def _leaderboard(bucket: str, of_tournament: bool) -> None:
-    from zl_forecast.tournament.leaderboard import newest_year  # brings AutoGluon, which takes seconds
+    from zl_forecast.tournament.leaderboard import newest_year  # imports AutoGluon, which takes seconds
 
     file = tournament_warehouse() if of_tournament else warehouse()
     way_out = f"Run {'' if of_tournament else '`make build`, or '}`make tournament BUCKET={bucket}`."

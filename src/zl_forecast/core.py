@@ -1,8 +1,9 @@
-"""The core forecaster: AutoGluon's time-series models on ZL itself, the horizons read off the path; and the reference.
+"""The core forecaster: AutoGluon's time-series models on ZL itself, and the reference.
 
-Every session of a fold is an origin with its own history, and one predictor per fold, fitted on prices before the fold, forecasts from all
-of them. That is `TimeSeriesPredictor.backtest_predictions` without its need of a full 120-session path after each origin, so history and
-live forecasts come the same way.
+Horizons are read off the forecast path. Every session of a fold is an origin with its own history. One predictor
+per fold is fitted on prices before the fold and forecasts from all origins. This matches
+`TimeSeriesPredictor.backtest_predictions`, but does not need a full 120-session path after each origin, so
+out-of-fold and live forecasts are made in the same way.
 """
 
 import json
@@ -23,8 +24,8 @@ from zl_forecast.tournament.runner import run
 from zl_forecast.tournament.splits import Fold, walk_forward
 
 SUBJECT = "core"
-CONTEXT_SESSIONS = 504  # two years: long enough to know ZL's usual volatility
-# explicit: AutoGluon's presets would fetch pretrained weights; n_jobs: local models would start processes of their own
+CONTEXT_SESSIONS = 504  # two years, enough to estimate ZL's typical volatility
+# explicit, because AutoGluon's presets download pretrained weights; n_jobs=1, so that local models start no processes
 MODELS = {
     "Naive": {"n_jobs": 1},
     "AutoETS": {"seasonal_period": 1, "n_jobs": 1},
@@ -39,11 +40,11 @@ class CoreContest(Contest):
     Attributes
     ----------
     log_prices : array of shape (n_sessions,)
-        Of ZL, up to the end of the fold.
+        Natural log of ZL's close in cents/lb, up to the end of the fold, oldest first.
     origins : array of shape (n_rows,)
         Position in `log_prices` of each row's as_of_date.
     train_part, test : DataFrame
-        Of int_targets__daily, as the fold divides them.
+        Training and test rows of int_targets__daily.
     """
 
     fold: Fold
@@ -56,22 +57,36 @@ class CoreContest(Contest):
 
     @cached_property
     def rows(self) -> pd.DataFrame:
+        """as_of_date and horizon_days of the rows to forecast."""
         return self.test[KEY]
 
     @cached_property
     def train_rows(self) -> int:
+        """Number of training rows."""
         return len(self.train_part)
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The horizons, in sessions."""
+        """Horizons in sessions, ascending."""
         return tuple(int(h) for h in sorted(self.test["horizon_days"].unique()))
 
     def context(self, origin: int) -> np.ndarray:
-        """The log prices that a forecast from this origin is made from."""
+        """Return the log prices that a forecast from one origin uses.
+
+        Parameters
+        ----------
+        origin : int
+            Position of the origin in `log_prices`.
+
+        Returns
+        -------
+        array of shape (n,)
+            Oldest first, the origin last; n is at most `CONTEXT_SESSIONS`.
+        """
         return self.log_prices[max(0, origin - CONTEXT_SESSIONS + 1) : origin + 1]
 
     def competitors(self) -> Sequence[Competitor]:
+        """The core models and the reference."""
         return self._competitors
 
     @cached_property
@@ -94,7 +109,7 @@ class CoreContest(Contest):
     def _competitor(self, name: str, learnt: tuple, seen: pd.DataFrame) -> Competitor:
         key = fingerprint.combine(
             SUBJECT,
-            self.fold.kind,  # in January the live fold starts with the year's
+            self.fold.kind,  # in January the live fold and the year's fold start on the same date
             self.fold.start,
             name,
             *learnt,
@@ -111,13 +126,15 @@ class CoreContest(Contest):
         return Competitor(name, key, fingerprint.with_row_hash(seen)["row_hash"].to_numpy(), described=described)
 
     def train(self, name: str, folder: Path) -> dict:
+        """Fit one competitor and write it to `folder`."""
         return FIT[name](self, folder)
 
     def forecast(self, models: dict[str, Model]) -> Iterator[Forecasts]:
+        """Forecast all rows with each model; a model that raises yields a `Failure`."""
         for name, model in models.items():
             try:
                 table = FORECAST[name](self, model.folder)
-            except Exception as error:  # the core is one input of the ensemble; the rows say why it is missing
+            except Exception as error:  # the core is one input of the ensemble; its rows record the reason
                 yield Forecasts(name, Failure.of(error))
             else:
                 yield Forecasts(name, table.assign(fit_seconds=model.facts["fit_seconds"]))
@@ -129,7 +146,7 @@ def _fit_timeseries(contest: CoreContest, folder: Path) -> dict:
     started = time.perf_counter()
     predictor = TimeSeriesPredictor(
         prediction_length=max(contest.steps),
-        freq="D",  # sessions are numbered, not dated: holidays are no gaps
+        freq="D",  # numbered sessions instead of dates, so that holidays leave no gaps
         quantile_levels=list(settings.QUANTILE_LEVELS),
         eval_metric="WQL",
         path=str(folder / "predictor"),
@@ -165,7 +182,7 @@ def _forecast_timeseries(contest: CoreContest, folder: Path) -> pd.DataFrame:
 
 
 def _fit_reference(contest: CoreContest, folder: Path) -> dict:
-    """Reference quantiles of each horizon, from the matured z of the training rows."""
+    """Store the reference quantiles of each horizon, from the matured standardised returns of the training rows."""
     by_horizon = {
         int(horizon): centred_quantiles(z.to_numpy(), settings.QUANTILE_LEVELS).tolist()
         for horizon, z in contest.train_part.groupby("horizon_days")["z"]
@@ -191,7 +208,7 @@ FORECAST: dict[str, Callable[[CoreContest, Path], pd.DataFrame]] = {
 
 
 def _items(log_prices: np.ndarray, origins: Iterable[int], length: int):
-    """One item per origin: its last `length` log prices, on an artificial daily calendar."""
+    """Build one item per origin: its last `length` log prices on an artificial daily calendar."""
     from autogluon.timeseries import TimeSeriesDataFrame
 
     frames = []
@@ -205,23 +222,29 @@ def _items(log_prices: np.ndarray, origins: Iterable[int], length: int):
 def run_core(
     prices: pd.DataFrame, targets: pd.DataFrame, run_plan: pd.DataFrame, executor: str = "local"
 ) -> pd.DataFrame:
-    """Out-of-fold and live forecasts of the core and of the reference.
+    """Run the core models and the reference on all folds, out of fold and live.
 
     Parameters
     ----------
     prices : DataFrame
         as_of_date and close (cents/lb) of ZL, one row per session.
     targets : DataFrame
-        int_targets__daily.
+        int_targets__daily: one row per as_of_date and horizon_days.
     run_plan : DataFrame
-        live_from of each bucket. The core's live fold begins with the newest of them, as the ensemble's does.
+        live_from of each bucket. The core's live fold begins at the newest of them, like the ensemble's.
     executor : str
         See `workers.run`.
 
     Returns
     -------
     DataFrame
-        Columns `runner.COLUMNS`, subject 'core', competitors 'autogluon_timeseries' and 'reference'.
+        Columns `runner.COLUMNS`, subject 'core', competitors 'autogluon_timeseries' and 'reference'. Quantiles are
+        standardised returns.
+
+    Raises
+    ------
+    TournamentError
+        If the history is too short, see `walk_forward`.
     """
     prices = prices.sort_values("as_of_date", ignore_index=True)
     log_prices = np.log(prices["close"].to_numpy())

@@ -1,6 +1,7 @@
 """Opening DuckDB files: the warehouse of the build, the state beside it and the published snapshot.
 
-A DuckDB file is open to one writing process or to several reading ones. Who holds it is said here, in the same words everywhere.
+A DuckDB file is open to one writing process or to several reading ones. If a file is in use, the error
+names the process that holds it, in the same words everywhere.
 """
 
 import re
@@ -22,14 +23,21 @@ MAX_COMMAND_CHARACTERS = 80
 
 @contextmanager
 def open_warehouse(way_out: str, file: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Read-only connection to a warehouse, with the state beside it attached as `state`. Several processes may read at once, while none writes.
+    """Open a warehouse read-only, with its state attached as database `state`.
+
+    Several processes may read at the same time, but not while one writes.
 
     Parameters
     ----------
     way_out : str
-        What to do where there is no warehouse yet, for example "Run `make plan`."
+        What to do if there is no warehouse yet, for example "Run `make plan`."
     file : Path, optional
-        The warehouse of the build unless given.
+        The warehouse of the build if omitted.
+
+    Yields
+    ------
+    DuckDBPyConnection
+        Closed at the end of the `with` block.
 
     Raises
     ------
@@ -50,7 +58,26 @@ def open_warehouse(way_out: str, file: Path | None = None) -> Iterator[duckdb.Du
 
 
 def attach_state(con: duckdb.DuckDBPyConnection, file: Path, read_only: bool = False) -> None:
-    """Attach a file as database `state`; errors as in `open_warehouse`. Connections of one process to a warehouse share what is attached."""
+    """Attach a state file to a connection as database `state`.
+
+    Connections of one process to a warehouse share attached databases, so attaching again has no effect.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Of the warehouse.
+    file : Path
+        The state; created if it does not exist, unless `read_only`.
+    read_only : bool
+        Whether to refuse writes.
+
+    Raises
+    ------
+    DatabaseInUse
+        A build is running, or another program has the file open.
+    ZlForecastError
+        The file cannot be opened.
+    """
     path = str(file).replace("'", "''")
     try:
         con.execute(f"attach if not exists '{path}' as state (read_{'only' if read_only else 'write'})")
@@ -59,7 +86,7 @@ def attach_state(con: duckdb.DuckDBPyConnection, file: Path, read_only: bool = F
 
 
 def _attach_older_state(con: duckdb.DuckDBPyConnection) -> None:
-    """The state as an older version kept it, in the warehouse, under its new name."""
+    """Show the state of an older version, which kept it in the warehouse, under its new name."""
     con.execute("attach if not exists ':memory:' as state (read_write)")
     con.execute("create schema if not exists state.forecasts; create schema if not exists state.monitoring")
     tables = con.execute(
@@ -72,7 +99,20 @@ def _attach_older_state(con: duckdb.DuckDBPyConnection) -> None:
 
 @contextmanager
 def open_snapshot() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Read-only connection to the last published snapshot; errors as in `open_warehouse`."""
+    """Open the last published snapshot read-only.
+
+    Yields
+    ------
+    DuckDBPyConnection
+        Closed at the end of the `with` block.
+
+    Raises
+    ------
+    DatabaseInUse
+        Another program has the file open for writing.
+    ZlForecastError
+        Nothing has been published yet, or the file cannot be read.
+    """
     file = snapshot_file()
     if not file.exists():
         raise ZlForecastError(f"nothing has been published in {serving_dir()} yet. Run `make build` (or `dbt build`).")
@@ -81,13 +121,39 @@ def open_snapshot() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def snapshot_file() -> Path:
-    """The DuckDB file of the last published snapshot."""
+    """Return the DuckDB file of the last published snapshot.
+
+    Returns
+    -------
+    Path
+        serving.duckdb in the serving folder; it does not exist before the first publication.
+    """
     return serving_dir() / "serving.duckdb"
 
 
 @contextmanager
 def open_database(file: Path, read_only: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Connection to a DuckDB file; errors as in `open_warehouse`."""
+    """Open a DuckDB file.
+
+    Parameters
+    ----------
+    file : Path
+        Created if it does not exist, unless `read_only`.
+    read_only : bool
+        Whether to refuse writes; only then may several processes open the file.
+
+    Yields
+    ------
+    DuckDBPyConnection
+        Closed at the end of the `with` block.
+
+    Raises
+    ------
+    DatabaseInUse
+        A build is running, or another program has the file open.
+    ZlForecastError
+        The file cannot be opened.
+    """
     try:
         con = duckdb.connect(str(file), read_only=read_only)
     except duckdb.Error as error:
@@ -100,7 +166,7 @@ def _explained(file: Path, error: duckdb.Error) -> ZlForecastError:
     holder = re.search(r"Conflicting lock is held in (.*?) \(PID (\d+)\)", str(error))
     if holder:
         return DatabaseInUse(f"{file} is in use: {_who_holds(holder[1], int(holder[2]))}. Try again when it has ended.")
-    if "Could not set lock" in str(error):  # another machine, or the system does not tell
+    if "Could not set lock" in str(error):  # held by another machine, or the system does not report the holder
         return DatabaseInUse(f"{file} is in use by another process. Try again when it has ended.")
     reason = printable(str(error).split("\n")[0])
     return ZlForecastError(
@@ -109,11 +175,11 @@ def _explained(file: Path, error: duckdb.Error) -> ZlForecastError:
 
 
 def _who_holds(program: str, pid: int) -> str:
-    """The process that holds a file, in words; what the system does not tell is left out."""
+    """Describe the process that holds a file, without what the system does not report."""
     try:
         process = psutil.Process(pid)
         began, command = datetime.fromtimestamp(process.create_time()), process.cmdline()
-    except psutil.Error:  # it has just ended, or is another user's
+    except psutil.Error:  # the process has just ended, or belongs to another user
         return f"{printable(program)} (process {pid}) has it open"
     form = "%H:%M" if began.date() == datetime.now().date() else "%Y-%m-%d %H:%M"
     since = f"since {began:{form}}, process {pid}"
@@ -126,7 +192,7 @@ def _who_holds(program: str, pid: int) -> str:
 
 
 def _is_build(command: list[str]) -> bool:
-    """Whether a command line is dbt's or zl's with a subcommand that builds."""
+    """Return whether a command line is dbt's or zl's with a subcommand that builds."""
     for place, word in enumerate(command):
         if Path(word).name in ("dbt", "zl") or word == "dbt.cli.main":
             return not BUILDING.isdisjoint(command[place + 1 :])

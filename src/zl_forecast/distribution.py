@@ -1,8 +1,10 @@
-"""A whole distribution from its quantiles at `settings.QUANTILE_LEVELS`: values, probabilities, densities, mixtures.
+"""A full distribution from its quantiles at `settings.QUANTILE_LEVELS`: values, probabilities, densities, mixtures.
 
-Between two levels the quantile function is linear in normal scores, s = ppf(level), and beyond the outermost it goes on with the slope
-from the quartile to the outermost: a normal tail as steep as the forecast's own outer part, which rests on more than the two
-outermost numbers. So the quantiles of a normal distribution give back that normal distribution, exactly. All functions are vectorised over leading axes; the unit is that of the quantiles.
+Between two levels the quantile function is linear in normal scores, s = ppf(level). Beyond the outermost level
+it continues with the slope between the quartile and the outermost level. This normal tail uses the outer part of
+the forecast, which is more robust than the slope between the two outermost quantiles. The quantiles of a normal
+distribution therefore reproduce that distribution exactly. All functions are vectorised over leading axes; the
+unit is that of the quantiles.
 """
 
 import numpy as np
@@ -13,25 +15,33 @@ from zl_forecast import settings
 SCORES = ndtri(np.array(settings.QUANTILE_LEVELS))
 KNOTS = np.maximum(
     np.arange(len(SCORES) + 1) - 1, 0
-)  # the level that each segment starts from; below the first, the first
+)  # level at which each segment starts; the first level for the segment below it
 TAILS = ((0, settings.QUANTILE_LEVELS.index(0.25)), (-1, settings.QUANTILE_LEVELS.index(0.75)))
-LEAST_SLOPE = 1e-6  # of a forecast whose quantiles coincide: it is as good as a point, but has a density
+LEAST_SLOPE = 1e-6  # lower bound, so that a forecast with equal quantiles still has a density
 BISECTIONS = 34  # the bracket of a mixture's quantile shrinks below 1e-10 of its width
 
 
 def values(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The quantile function at normal scores.
+    """Evaluate the quantile function at normal scores.
 
     Parameters
     ----------
     quantiles : array of shape (..., n_levels)
-        Ascending.
+        At `settings.QUANTILE_LEVELS`, ascending, any unit.
     scores : array of shape (m,) or (..., m)
-        ppf of the wanted levels; any level strictly between 0 and 1.
+        Normal scores, ppf of the wanted levels; any level strictly between 0 and 1.
 
     Returns
     -------
     array of shape (..., m)
+        In the unit of `quantiles`.
+
+    Examples
+    --------
+    A normal distribution with mean 10 and standard deviation 2 at its P50 and at three standard deviations:
+
+    >>> values(10 + 2 * SCORES, [0.0, 3.0]).round(6).tolist()
+    [10.0, 16.0]
     """
     quantiles, scores = np.asarray(quantiles, float), np.asarray(scores, float)
     scores = np.broadcast_to(scores, (*quantiles.shape[:-1], scores.shape[-1]))
@@ -41,17 +51,24 @@ def values(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def normal_scores(quantiles: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Normal scores of x: ppf of the probability of a value up to x. The inverse of `values`.
+    """Compute the normal score of each x: ppf of the probability of a value up to x. The inverse of `values`.
 
     Parameters
     ----------
     quantiles : array of shape (..., n_levels)
-        Ascending.
+        At `settings.QUANTILE_LEVELS`, ascending, any unit.
     x : array of shape (..., m)
+        In the unit of `quantiles`.
 
     Returns
     -------
     array of shape (..., m)
+        Dimensionless; 0 at the median.
+
+    Examples
+    --------
+    >>> normal_scores(10 + 2 * SCORES, np.array([10.0, 12.0, 16.0])).round(6).tolist()
+    [0.0, 1.0, 3.0]
     """
     quantiles = np.asarray(quantiles, float)
     segment, slope = _segments(quantiles, x)
@@ -59,32 +76,75 @@ def normal_scores(quantiles: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def probabilities(quantiles: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The distribution function at x; shapes as in `normal_scores`. At the outcome it is the probability integral transform."""
+    """Evaluate the distribution function at x; at the outcome this is the probability integral transform.
+
+    Parameters
+    ----------
+    quantiles : array of shape (..., n_levels)
+        At `settings.QUANTILE_LEVELS`, ascending, any unit.
+    x : array of shape (..., m)
+        In the unit of `quantiles`.
+
+    Returns
+    -------
+    array of shape (..., m)
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> probabilities(10 + 2 * SCORES, np.array([10.0, 12.0])).round(3).tolist()
+    [0.5, 0.841]
+    """
     return ndtr(normal_scores(quantiles, x))
 
 
 def log_densities(quantiles: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Log of the density at x; shapes as in `normal_scores`."""
+    """Evaluate the natural logarithm of the density at x.
+
+    Parameters
+    ----------
+    quantiles : array of shape (..., n_levels)
+        At `settings.QUANTILE_LEVELS`, ascending, any unit.
+    x : array of shape (..., m)
+        In the unit of `quantiles`.
+
+    Returns
+    -------
+    array of shape (..., m)
+        Log of a density per unit of `quantiles`.
+    """
     _, slope = _segments(np.asarray(quantiles, float), x)
     scores = normal_scores(quantiles, x)
     return -0.5 * scores**2 - 0.5 * np.log(2 * np.pi) - np.log(slope)
 
 
 def mixture_quantiles(quantiles: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Quantiles of a mixture: those of the averaged distribution functions, not the averaged quantiles.
+    """Compute the quantiles of a mixture: invert the weighted mean of the distribution functions.
 
-    Found by bisection between the least and the greatest of the components' quantiles of the same level.
+    This differs from averaging the quantiles: a mixture is wider where the components disagree. Each quantile is
+    found by bisection between the smallest and the largest quantile of the same level among the components.
 
     Parameters
     ----------
     quantiles : array of shape (n, n_components, n_levels)
-        Ascending.
+        At `settings.QUANTILE_LEVELS`, ascending, any unit.
     weights : array of shape (n, n_components) or (n_components,)
-        At least zero, with sum one.
+        Non-negative, with sum one.
 
     Returns
     -------
     array of shape (n, n_levels)
+        In the unit of `quantiles`.
+
+    Examples
+    --------
+    Two standard normal distributions, centred at -1 and at 1. P90 of the mixture is above the mean of both P90s:
+
+    >>> components = np.stack([SCORES - 1, SCORES + 1])[None]
+    >>> float(mixture_quantiles(components, np.array([0.5, 0.5]))[0, 5].round(2))
+    1.85
+    >>> float(components.mean(axis=1)[0, 5].round(2))
+    1.28
     """
     weights = np.broadcast_to(weights, quantiles.shape[:2])
     low, high = quantiles.min(axis=1), quantiles.max(axis=1)
@@ -99,7 +159,7 @@ def mixture_quantiles(quantiles: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _slopes(quantiles: np.ndarray) -> np.ndarray:
-    """Slope of the quantile function in each segment, array of shape (..., n_levels + 1)."""
+    """Return the slope of the quantile function in each segment, array of shape (..., n_levels + 1)."""
     inner = np.diff(quantiles, axis=-1) / np.diff(SCORES)
     low, high = (
         (quantiles[..., [outer]] - quantiles[..., [quartile]]) / (SCORES[outer] - SCORES[quartile])
@@ -109,7 +169,7 @@ def _slopes(quantiles: np.ndarray) -> np.ndarray:
 
 
 def _segments(quantiles: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which segment each x lies in, from 0 below the first level to n_levels above the last, and the slope there."""
+    """Return the segment of each x, from 0 below the first level to n_levels above the last, and its slope."""
     segment = (x[..., None] >= quantiles[..., None, :]).sum(axis=-1)
     slope = np.maximum(_slopes(quantiles), LEAST_SLOPE)
     return segment, np.take_along_axis(slope, segment, axis=-1)

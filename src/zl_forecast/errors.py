@@ -1,12 +1,24 @@
-"""Errors of this package. Each names the thing, the number and the way out."""
+"""Errors of this package. Each message says what is wrong, the number, and what to do."""
 
 
 def printable(text: object) -> str:
-    r"""Text from data as one line that a terminal can only show: control characters, line breaks included, are escaped.
+    r"""Return text from data as one line that a terminal shows without interpreting it.
 
-    A symbol or a title may hold escape sequences that recolour, erase or retitle the terminal of whoever reads it, and marks
-    that turn the direction of writing round.
+    Control characters, line breaks included, are escaped. A symbol or a title may hold escape sequences that
+    recolour, erase or retitle the reader's terminal, or marks that reverse the direction of writing.
 
+    Parameters
+    ----------
+    text : object
+        Converted with str.
+
+    Returns
+    -------
+    str
+        One line of printable characters.
+
+    Examples
+    --------
     >>> printable("ZL\x1b[31m\n")
     'ZL\\x1b[31m\\n'
     """
@@ -18,11 +30,30 @@ class ZlForecastError(Exception):
 
 
 class DatabaseInUse(ZlForecastError):
-    """Another process has a DuckDB file open, and the file admits no second one."""
+    """Another process has a DuckDB file open, and the file does not allow a second one."""
 
 
 class LandingError(ZlForecastError):
-    """A landing file breaks the contract; nothing downstream may run on it."""
+    """A landing file breaks the contract, so nothing may be built on it.
+
+    Parameters
+    ----------
+    file : str
+        File, or files, concerned.
+    problem : str
+        What was found; without a full stop.
+    way_out : str
+        What to do; full sentences.
+    column : str, optional
+        Column concerned.
+    rows : int, optional
+        Rows concerned.
+
+    Examples
+    --------
+    >>> print(LandingError(file="a.csv", column="close", rows=2, problem="no value", way_out="Fill it in."))
+    a.csv, column close: no value (2 rows). Fill it in.
+    """
 
     def __init__(self, *, file: str, problem: str, way_out: str, column: str | None = None, rows: int | None = None):
         self.file, self.column, self.rows, self.problem, self.way_out = file, column, rows, problem, way_out
@@ -33,7 +64,15 @@ class LandingError(ZlForecastError):
 
 
 class GateError(ZlForecastError):
-    """A critical expectation on ZL itself failed: no forecast may be made from these data."""
+    """A critical expectation on ZL itself failed, so no forecast may be made from these data.
+
+    Parameters
+    ----------
+    table : str
+        Name of the suite, a file in expectations/ without .json.
+    failures : list of str
+        One description per failed expectation.
+    """
 
     def __init__(self, *, table: str, failures: list[str]):
         self.table, self.failures = table, failures
@@ -49,11 +88,21 @@ class SuiteError(ZlForecastError):
 
 
 class TournamentError(ZlForecastError):
-    """The tournament cannot be held as configured."""
+    """The tournament cannot be run as configured."""
 
 
 class CheckError(ZlForecastError):
-    """A family or an ensemble method does not do what every one owes, see `check_family` and `check_method`."""
+    """A family or an ensemble method violates the interface, see `check_family` and `check_method`.
+
+    Parameters
+    ----------
+    subject : str
+        Family or method.
+    check : str
+        Name of the failed check.
+    problem : str
+        What it does wrong; the message continues after "it".
+    """
 
     def __init__(self, subject: str, check: str, problem: str):
         self.subject, self.check, self.problem = subject, check, problem

@@ -1,7 +1,7 @@
-"""Model health: the sequential test in NumPy, and what `zl health` prints.
+"""Model health: the sequential test in NumPy, and the output of `zl health`.
 
-Health itself is computed in SQL (models/intermediate/health, models/marts/monitoring/model_health.sql). The test is here a second time
-because thresholds need thousands of simulated histories, and so that two engines have to agree.
+SQL computes model health (models/intermediate/health, models/marts/monitoring/model_health.sql). This second
+implementation of the test serves to simulate thousands of histories for the thresholds, and to check the SQL.
 """
 
 import duckdb
@@ -12,28 +12,37 @@ from zl_forecast.errors import ZlForecastError, printable
 
 
 def page_cusum(x: np.ndarray, allowance: float) -> np.ndarray:
-    """One-sided cumulative sum, evidence that the mean of x has risen: C_t - min(0, C_1 ... C_t), C the running sum of x - allowance.
+    """Compute Page's one-sided CUSUM, which rises when the mean of x exceeds the allowance.
 
-    It is never below zero, falls by the allowance in a period that is as expected, and rises by what a period is worse than that.
+    With C_t the running sum of x - allowance, it is C_t - min(0, C_1 ... C_t). It is never negative. It falls by the
+    allowance in a period with x = 0, and rises by x - allowance in a period with a larger x.
     Source: Page (1954), Biometrika 41, 100-115.
 
     Parameters
     ----------
     x : array of shape (..., n_periods)
-        Standardised, oldest first; zero where all is as expected. A NaN changes nothing.
+        Standardised excess loss, oldest first; zero in a period that performs as expected. NaN is skipped.
     allowance : float
-        What x may exceed zero by, on average, before evidence piles up.
+        Mean excess that is tolerated, in the unit of x.
 
     Returns
     -------
     array of shape (..., n_periods)
+        In the unit of x.
+
+    Examples
+    --------
+    >>> page_cusum(np.array([0.0, 1.5, 1.5, np.nan, 0.0]), allowance=0.5).tolist()
+    [0.0, 1.0, 2.0, 2.0, 1.5]
     """
     total = np.cumsum(np.where(np.isnan(x), 0.0, x - allowance), axis=-1)
     return total - np.minimum(np.minimum.accumulate(total, axis=-1), 0.0)
 
 
 def print_health(con: duckdb.DuckDBPyConnection) -> None:
-    """Print state, gain against promise, coverage and drift of every subject and horizon in the newest week, and what to do next.
+    """Print state, skill against expected skill, coverage and drift per subject and horizon, and the next step.
+
+    The newest week of monitoring.model_health is shown.
 
     Parameters
     ----------
@@ -43,7 +52,7 @@ def print_health(con: duckdb.DuckDBPyConnection) -> None:
     Raises
     ------
     ZlForecastError
-        Where the snapshot is older than the table, or the table is empty.
+        If the snapshot is older than the table, or the table is empty.
     """
     try:
         rows = con.sql(
@@ -98,5 +107,22 @@ def _names(rows: pd.DataFrame) -> str:
 
 
 def told(value: float | None, form: str) -> str:
-    """The number in the given format; a dash where there is none."""
+    """Format a number, or return a dash if it is missing.
+
+    Parameters
+    ----------
+    value : float, optional
+        None or NaN gives the dash.
+    form : str
+        Format specification, for example '.1f'.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> told(0.125, "+.1%"), told(None, ".1f")
+    ('+12.5%', '-')
+    """
     return "-" if pd.isna(value) else format(value, form)

@@ -1,11 +1,11 @@
 """Ctrl-C or SIGTERM ends a build at once, with all of its processes.
 
-dbt answers Ctrl-C by waiting until every model that runs has come to its end, which a training does after minutes, and SIGTERM not at
-all, so that workers find out by themselves. Nothing is lost by ending at once: a build may be killed at any moment, and the next one goes on
-from what is finished.
+After Ctrl-C dbt waits until every running model has ended, which takes minutes for a training, and it does
+not handle SIGTERM. Ending at once loses nothing: a build may be killed at any moment, and the next one
+reuses finished results.
 
-A process of its own does it: it halts the build first, whose threads would otherwise start another worker for each that is killed, and it does
-not wait for the interpreter, which a model that computes holds.
+A separate process ends the build. It halts the build first, since its threads would otherwise start a new
+worker for each killed one. It also does not have to wait for the interpreter, which a computing model holds.
 """
 
 import os
@@ -22,7 +22,10 @@ MESSAGE = b"\nInterrupted. The same command goes on from what is finished.\n"
 
 
 def end_on_interrupt() -> None:
-    """Let Ctrl-C and SIGTERM end this process and its children; does nothing outside of the main thread, where Python sets no handlers."""
+    """Let Ctrl-C and SIGTERM end this process and its children.
+
+    Outside the main thread it does nothing, since Python sets no signal handlers there.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     for signum in SIGNALS:
@@ -33,27 +36,27 @@ def end_on_interrupt() -> None:
 def _end(signum: int, frame: FrameType | None) -> None:
     signal.signal(
         signum, signal.SIG_DFL
-    )  # ends by the signal and not by an exit code: a shell then knows that it is to stop as well
+    )  # end by the signal, not by an exit code, so that a calling shell stops as well
     command = [sys.executable, "-m", __name__, str(os.getpid()), str(int(signum))]
     try:
-        subprocess.Popen(command, process_group=0)  # not of the group that a second Ctrl-C ends
-    except OSError:  # no memory for another process: workers find out by themselves
+        subprocess.Popen(command, process_group=0)  # in its own group, so that a second Ctrl-C does not end it
+    except OSError:  # no memory for another process: workers end when they notice
         os.kill(os.getpid(), signum)
     while True:
-        time.sleep(1)  # until it is halted
+        time.sleep(1)  # until the new process halts this one
 
 
 def end_build(pid: int, signum: int) -> None:
-    """Halt a build and all that it and its children have started, kill those, say so, and end the build by the signal.
+    """Halt a build and all its child processes, kill those, print a message, and end the build by the signal.
 
     Parameters
     ----------
     pid : int
-        The build, whose child this process is.
+        Process of the build, which started this process.
     signum : int
-        Signal that the build does not handle any more.
+        Signal that the build no longer handles.
     """
-    import psutil  # 0.1 s, and this process alone needs it
+    import psutil  # takes 0.1 s, and only this process needs it
 
     build, halted = psutil.Process(pid), {os.getpid()}
     build.suspend()
@@ -65,14 +68,14 @@ def end_build(pid: int, signum: int) -> None:
     for child in halted - {os.getpid()}:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-    with suppress(OSError):  # nobody reads it
+    with suppress(OSError):  # the terminal is closed
         os.write(_terminal(), MESSAGE)
     os.kill(pid, signum)
-    os.kill(pid, signal.SIGCONT)  # the signal takes effect before any of its threads runs on
+    os.kill(pid, signal.SIGCONT)  # the signal takes effect before any of the build's threads continues
 
 
 def _terminal() -> int:
-    """Descriptor of the terminal, wherever a replay or a user sends the output; standard error where there is none."""
+    """Return a descriptor of the terminal, even if output is redirected; standard error if there is none."""
     try:
         return os.open("/dev/tty", os.O_WRONLY)
     except OSError:

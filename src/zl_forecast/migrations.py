@@ -1,8 +1,9 @@
-"""Migrations of a data folder: what an older version left there gets the shape that this version works with.
+"""Migrations of a data folder: databases of older versions get the tables that this version works with.
 
-The state (`STATE_TABLES`) holds what cannot be made again and has a database of its own, which is created here as well. The warehouse is
-made anew by every build; its migrations bring over the state that older versions kept in it. Version 0 is a database without a table
-`migrations.applied`. To change a table of the state, append to `STATE_MIGRATIONS`; a migration that has been released is never changed.
+The state (`STATE_TABLES`) holds what cannot be computed again. It has a database of its own, which is
+created here as well. The warehouse is rebuilt by every build; its migrations move the state that older
+versions kept in it. Version 0 is a database without a table `migrations.applied`. To change a table of the
+state, append to `STATE_MIGRATIONS`. A released migration is never changed.
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -27,7 +28,7 @@ class Migration:
     name : str
         What it does, in a few words.
     apply : callable
-        Takes the connection, within a transaction; any of the tables may be missing.
+        Takes the connection, within a transaction. Any of the tables may be missing.
     """
 
     version: int
@@ -36,10 +37,10 @@ class Migration:
 
 
 class MigrationError(ZlForecastError):
-    """The database is not one that this version can work with, or could not be made one. It is as it was."""
+    """The database cannot be used by this version, or could not be migrated. It is unchanged."""
 
 
-# by table the columns that name a row; of rows with the same key the first that was ever written stays
+# key columns by table; of rows with the same key, the first one written is kept
 STATE_TABLES = {
     "forecasts.zl_forecast_ledger": ("as_of_date", "horizon_days", "model_version", "data_source"),
     "forecasts.bucket_forecast_ledger": ("as_of_date", "bucket", "horizon_days", "data_source"),
@@ -51,10 +52,16 @@ STATE_TABLES = {
 
 
 def mark_hindsight(con: duckdb.DuckDBPyConnection) -> None:
-    """Both ledgers say which rows were made when a later session was known, by what had been written before them.
+    """Mark in both ledgers the rows that were made when a later session was already known.
 
-    The rule of the models zl_forecast_ledger and bucket_forecast_ledger, over builds that have long ended: a build wrote a row for the newest
-    session that it knew, so what was known at `made_at` is the newest as_of_date of all rows made by then.
+    This applies the rule of the models zl_forecast_ledger and bucket_forecast_ledger to builds of the past. A
+    build wrote a row for the newest session that it knew, so the session known at `made_at` is the newest
+    as_of_date of all rows made by then.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Of the warehouse, within a transaction.
     """
     ledgers = [name for name in ("zl_forecast_ledger", "bucket_forecast_ledger") if _exists(con, "forecasts", name)]
     for name in ledgers:
@@ -105,10 +112,16 @@ def mark_hindsight(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def move_state(con: duckdb.DuckDBPyConnection) -> None:
-    """The append-only tables of the warehouse go to the attached database `state`, with what health said last.
+    """Move the append-only tables of the warehouse to the attached database `state`, with the newest health.
 
-    DuckDB writes to one database per transaction: the rows are written and committed on a cursor of its own, then the tables are dropped.
-    Where a build is killed in between, the next one does both again, and leaves out the rows whose key the state has.
+    DuckDB writes to one database per transaction. The rows are written and committed on a cursor of its own,
+    then the tables are dropped. If a build is killed in between, the next one repeats both steps and leaves
+    out rows whose key the state already has.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Of the warehouse, within a transaction, with the state attached as `state`.
     """
     found = [table for table in STATE_TABLES if _exists(con, *table.split("."))]
     cursor = con.cursor()
@@ -132,13 +145,19 @@ def move_state(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _is_new(table: str) -> str:
-    """Condition that the state has no row with the key of `old`."""
+    """Return the condition that the state has no row with the key of `old`."""
     same = " and ".join(f"written.{name} is not distinct from old.{name}" for name in STATE_TABLES[table])
     return f"not exists (from state.{table} as written where {same})"
 
 
 def create_state(con: duckdb.DuckDBPyConnection) -> None:
-    """The tables of the state, empty."""
+    """Create the tables of the state, empty.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Of the state, within a transaction; the database must be new.
+    """
     con.execute(
         """
         create schema forecasts;
@@ -191,12 +210,12 @@ STATE_MIGRATIONS = (Migration(1, "tables of the state", create_state),)
 def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
     """Bring a database to the newest version.
 
-    Each migration and its row in `migrations.applied` are one transaction, so one that was cut short has not happened.
+    Each migration and its row in `migrations.applied` are one transaction, so an interrupted one has no effect.
 
     Parameters
     ----------
     con : DuckDBPyConnection
-        Of the database, with nothing else at work on it; of a warehouse with the state attached as `state`.
+        Of the database, with no other writer; of a warehouse with the state attached as `state`.
     migrations : tuple of Migration
         In ascending order of version.
 
@@ -264,7 +283,7 @@ def _record(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
 
 
 def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str, *, columns: Set[str] = frozenset()) -> bool:
-    """Whether the database of the connection has the table, with these columns."""
+    """Return whether the connection's database has the table, with these columns."""
     found = con.execute(
         """
         select column_name from duckdb_columns()

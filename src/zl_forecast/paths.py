@@ -1,4 +1,4 @@
-"""Where things are kept. Two environment variables move everything: ZL_DATA_DIR and ZL_LANDING_DIR."""
+"""Locations of files. Two environment variables change them: ZL_DATA_DIR and ZL_LANDING_DIR."""
 
 import os
 from pathlib import Path
@@ -7,42 +7,111 @@ from zl_forecast.errors import ZlForecastError
 
 
 def data_dir() -> Path:
-    """Folder of everything the project writes (default: data/ below the working directory)."""
+    """Return the folder of everything that the project writes.
+
+    Returns
+    -------
+    Path
+        ZL_DATA_DIR, else data/ below the working directory; absolute.
+    """
     return Path(os.environ.get("ZL_DATA_DIR", "data")).resolve()
 
 
 def warehouse() -> Path:
-    """The build's own DuckDB file. Open to one process at a time; BI reads the published snapshot instead."""
+    """Return the build's own DuckDB file; BI reads the published snapshot instead.
+
+    Returns
+    -------
+    Path
+        warehouse.duckdb in the data folder. While a build writes, no other process can open it.
+    """
     return data_dir() / "warehouse.duckdb"
 
 
 def tournament_warehouse() -> Path:
-    """The DuckDB file of the last `make tournament`."""
+    """Return the DuckDB file of the last `make tournament`.
+
+    Returns
+    -------
+    Path
+        tournament/warehouse.duckdb in the data folder.
+    """
     return data_dir() / "tournament" / "warehouse.duckdb"
 
 
 def state_beside(warehouse: Path) -> Path:
-    """The DuckDB file with what cannot be made again, beside the warehouse that can."""
+    """Return the DuckDB file of the state, which holds what cannot be computed again.
+
+    Parameters
+    ----------
+    warehouse : Path
+        A warehouse, which can be rebuilt.
+
+    Returns
+    -------
+    Path
+        state.duckdb in the same folder.
+
+    Examples
+    --------
+    >>> state_beside(Path("data/warehouse.duckdb")).as_posix()
+    'data/state.duckdb'
+    """
     return warehouse.with_name("state.duckdb")
 
 
 def serving_dir() -> Path:
-    """Folder of the published snapshot: serving.duckdb, parquet/, report.html."""
+    """Return the folder of the published snapshot: serving.duckdb, parquet/ and report.html.
+
+    Returns
+    -------
+    Path
+        serving/ in the data folder.
+    """
     return data_dir() / "serving"
 
 
 def artifacts_dir() -> Path:
-    """Folder of finished fits, one subfolder a fingerprint."""
+    """Return the folder of finished fits, one subfolder per fingerprint.
+
+    Returns
+    -------
+    Path
+        artifacts/ in the data folder.
+    """
     return data_dir() / "artifacts"
 
 
 def data_docs_dir() -> Path:
-    """Folder of the Great Expectations Data Docs."""
+    """Return the folder of the Great Expectations Data Docs.
+
+    Returns
+    -------
+    Path
+        gx/ in the data folder.
+    """
     return data_dir() / "gx"
 
 
 def seed(name: str) -> Path:
-    """File of one seed: seeds/ below the working directory, which dbt sets to the project's, else of this installation's project."""
+    """Find the file of one seed.
+
+    Parameters
+    ----------
+    name : str
+        File name without .csv.
+
+    Returns
+    -------
+    Path
+        In seeds/ below the working directory, which dbt sets to the project's; else in the project from which
+        this package is installed.
+
+    Raises
+    ------
+    ZlForecastError
+        Neither folder has the file.
+    """
     for project in (Path.cwd(), Path(__file__).parents[2]):
         if (file := project / "seeds" / f"{name}.csv").exists():
             return file

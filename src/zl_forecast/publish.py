@@ -1,13 +1,15 @@
-"""The published snapshot: what BI tools read while builds come and go.
+"""The published snapshot: what BI tools read, independent of running builds.
 
-A snapshot is a folder serving/snapshots/<id> with serving.duckdb, one Parquet file a table, report.html and manifest.json, which has the
-SHA-256 of each. It is written under a temporary name, checked by reading it back, renamed, and then the link serving/current is
-switched to it: one atomic step, so a reader sees the old snapshot or the new one, never half of either, and one that holds the old file
-open keeps reading it. A build that fails never gets here.
+A snapshot is a folder serving/snapshots/<id> with serving.duckdb, one Parquet file per table, report.html
+and manifest.json, which has the SHA-256 of each. It is written under a temporary name, checked by reading
+it back, and renamed. Then the link serving/current is switched to it in one atomic step. A reader sees the
+old snapshot or the new one, never a mixture, and keeps the old file if it has that open. A build that fails
+does not publish.
 
-A snapshot never changes: its files are read-only, and before one is taken for published every file is compared with the manifest. Where
-anything differs it is written again beside the damaged one, as <id>-2. Everything below serving is readable by all users, whatever the
-umask; who can reach it is for the permissions of the data folder to say, which no build changes.
+A snapshot never changes. Its files are read-only, and before an existing snapshot is published again, every
+file is compared with the manifest. If any differs, the snapshot is written again beside the damaged one, as
+<id>-2. Everything below serving is readable by all users, whatever the umask. Access to the data folder
+depends on its own permissions, which no build changes.
 """
 
 import fcntl
@@ -33,40 +35,42 @@ from zl_forecast.queries import read_value
 from zl_forecast.store import fingerprint
 from zl_forecast.store.inventory import difference, inventory, is_digest, kind_of
 
-SNAPSHOTS_KEPT = 3  # a reader of Parquet files opens them one by one: the folder must outlive the switch
+SNAPSHOTS_KEPT = 3  # readers open Parquet files one by one, so the folder must outlive the switch
 HASHED_DECIMALS = 9
-OF_THE_BUILD = {"monitoring.run_plan"}  # says what a build did; the same forecasts are not published twice for it
-LINKS = ("serving.duckdb", "parquet", "report.html")  # beside `current`, so that paths in BI tools stay short
+OF_THE_BUILD = {"monitoring.run_plan"}  # describes the build; a change in it alone does not make a new snapshot
+LINKS = ("serving.duckdb", "parquet", "report.html")  # links beside `current` that keep paths in BI tools short
 MANIFEST = "manifest.json"
 WRITING = ".writing-"
 FILE_MODE = 0o444
-FOLDER_MODE = 0o755  # not 0555: its owner must be able to remove it without being root, with plain `rm -r`
+FOLDER_MODE = 0o755  # not 0555, so that its owner can remove it with plain `rm -r`
 MAX_WAIT_SECONDS = 600
 POLL_SECONDS = 0.1
 
 
 def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
-    """Publish tables as one snapshot; the same content is not published twice.
+    """Publish tables as one snapshot. The same content is not published twice.
 
     Parameters
     ----------
-    tables : dict
-        'schema.table' to relation. Must hold forecasts.zl_forecast.
+    tables : dict of str to DuckDBPyRelation
+        Relation by 'schema.table'. Must include the tables that the report page reads, such as
+        forecasts.zl_forecast.
 
     Returns
     -------
     DataFrame
-        One row a table: table_schema, table_name, n_rows, content_hash, snapshot_id.
+        One row per table: table_schema, table_name, n_rows, content_hash, snapshot_id.
 
     Raises
     ------
     ZlForecastError
-        The snapshot cannot be written, or does not read back as it was written (a full disk, for example); nothing is switched.
+        The snapshot cannot be written, or does not read back as written (a full disk, for example). The last
+        published snapshot stays.
     """
     facts = pd.DataFrame([_facts(name, relation) for name, relation in sorted(tables.items())])
     named = facts["table_schema"] + "." + facts["table_name"]
     identity = "".join((named + facts["content_hash"])[~named.isin(OF_THE_BUILD)])
-    identity += fingerprint.of_code(report.__name__)  # another page is another snapshot
+    identity += fingerprint.of_code(report.__name__)  # new code of the page makes a new snapshot
     snapshot_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
     facts["snapshot_id"] = snapshot_id
     root = serving_dir()
@@ -90,7 +94,7 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
 
 @contextmanager
 def _one_at_a_time(root: Path) -> Iterator[None]:
-    """Wait until no other process publishes here. The system takes the lock from a process that ends, however it ends."""
+    """Wait until no other process publishes here. The system releases the lock when its holder ends."""
     with (root / ".lock").open("a+") as lock:
         ends = None
         while not _is_taken(lock):
@@ -122,11 +126,11 @@ def _is_taken(lock: TextIO) -> bool:
 def _facts(name: str, relation: duckdb.DuckDBPyRelation) -> dict:
     schema, table = name.split(".")
     columns = [
-        # the last digits of an average depend on the order in which threads finished; + 0.0 makes -0 a 0
+        # rounded because the last digits of an average depend on the order of threads; + 0.0 turns -0 into 0
         f"round({_quoted(column)}, {HASHED_DECIMALS}) + 0.0" if str(kind) in ("DOUBLE", "FLOAT") else _quoted(column)
         for column, kind in zip(relation.columns, relation.types, strict=True)
     ]
-    # a sum, since it does not depend on the order of rows either
+    # a sum does not depend on the order of rows
     [(rows, content)] = relation.aggregate(
         f"count(*), coalesce(sum(hash({', '.join(columns)})::hugeint), 0)::varchar"
     ).fetchall()
@@ -135,7 +139,7 @@ def _facts(name: str, relation: duckdb.DuckDBPyRelation) -> dict:
 
 
 def _find(snapshots: Path, snapshot_id: str) -> Path | None:
-    """The folder of a snapshot in which all is as it was written, newest first; says so where one is refused."""
+    """Return the newest undamaged folder of a snapshot, or None; print what is wrong with damaged ones."""
     for folder in sorted(snapshots.glob(f"{snapshot_id}*"), key=lambda folder: (len(folder.name), folder.name))[::-1]:
         fault = _fault(folder)
         if not fault:
@@ -145,7 +149,7 @@ def _find(snapshots: Path, snapshot_id: str) -> Path | None:
 
 
 def _fault(folder: Path) -> str:
-    """What about a snapshot is not as it was written, in words; empty where nothing is. Reads every file once."""
+    """Describe how a snapshot differs from what was written, or return an empty text. Reads every file once."""
     if (kind := kind_of(folder)) != "a folder":
         return f"where its folder should be is {kind}"
     found = inventory(folder)
@@ -161,7 +165,7 @@ def _fault(folder: Path) -> str:
 
 
 def _manifest(tables: list[dict], files: dict[str, str]) -> str:
-    """Text of a manifest; with a digest of its own, so that a change to it shows like one to any other file."""
+    """Return the text of a manifest, with a digest of its own so that changes to it are detected."""
     content = {"tables": tables, "files": files}
     return json.dumps({**content, "sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest()}, indent=1)
 
@@ -211,7 +215,7 @@ def _write(tables: dict[str, duckdb.DuckDBPyRelation], facts: pd.DataFrame, snap
 
 
 def _free(snapshots: Path, snapshot_id: str) -> Path:
-    """A name that nothing has, since a damaged snapshot stays for those who read it until it is pruned: <id>, <id>-2, <id>-3 ..."""
+    """Return an unused name, <id>, <id>-2, <id>-3 ...; a damaged snapshot stays for its readers until pruned."""
     names = (f"{snapshot_id}-{number}" if number > 1 else snapshot_id for number in count(1))
     return next(snapshots / name for name in names if not os.path.lexists(snapshots / name))
 
@@ -223,9 +227,9 @@ def _let_all_read(folder: Path) -> None:
 
 
 def _switch(root: Path, final: Path) -> None:
-    """Point serving/current at a snapshot, atomically; the short links beside it never change."""
-    with suppress(OSError):  # of another user
-        os.utime(final)  # the newest now, see `_prune`
+    """Point serving/current to a snapshot, atomically; the short links beside it never change."""
+    with suppress(OSError):  # the folder belongs to another user
+        os.utime(final)  # mark as the newest, see `_prune`
     _link(root / "current", Path("snapshots") / final.name)
     for name in LINKS:
         _link(root / name, Path("current") / name)
@@ -245,7 +249,7 @@ def _link(link: Path, target: Path) -> None:
 
 
 def _prune(snapshots: Path, keep: Path) -> None:
-    """Remove all but the snapshots that were current last."""
+    """Remove all snapshots but the most recently published ones."""
     visible = (f for f in snapshots.iterdir() if f != keep and not f.name.startswith("."))
     folders = [f for f in visible if kind_of(f) == "a folder"]
     folders.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
@@ -254,7 +258,7 @@ def _prune(snapshots: Path, keep: Path) -> None:
 
 
 def _remove_unfinished(snapshots: Path) -> None:
-    """Remove what interrupted publications have left; the one that may publish now is alone."""
+    """Remove the remains of interrupted publications; the lock ensures that no other process publishes."""
     for folder in snapshots.glob(f"{WRITING}*"):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Loads what a seed registers by the name of a module: a family, an ensemble method."""
+"""Load what a seed registers by the name of a module: a family or an ensemble method."""
 
 import traceback
 from collections.abc import Callable
@@ -10,24 +10,30 @@ from zl_forecast.errors import TournamentError
 
 
 def load_constant(row: str, module: str, constant: str, form: str, is_valid: Callable[[Any], bool]) -> Any:
-    """A constant of a module that a row of a seed names.
+    """Load a constant from a module that a row of a seed names.
 
     Parameters
     ----------
     row : str
-        What registers the module, for messages: "family 'toy' of seeds/families.csv".
+        The row that registers the module, for messages: "family 'toy' of seeds/families.csv".
     module : str
-        May be anywhere that Python finds it.
+        Any module that Python finds.
+    constant : str
+        Name of the constant in the module.
     form : str
         What the constant should be, for messages: 'Family(...)'.
     is_valid : callable
-        Whether the constant is what it should be.
+        Takes the constant and returns whether it is what it should be.
+
+    Returns
+    -------
+    object
+        The constant.
 
     Raises
     ------
     TournamentError
-        The module cannot be found or raises while it is imported, whatever it raises; it has no such constant, or another thing under
-        its name.
+        The module cannot be found or fails to import for any reason, or its constant is missing or not valid.
     """
     if not isinstance(module, str) or not module:
         raise TournamentError(f"{row} names no module. Fill in its column module, or take the row out of the seed.")

@@ -1,10 +1,11 @@
-"""The past as if live: walks through the landing data day by day and builds each time on what was public by then.
+"""Replay of the past: build at each step of the landing data with what was public by then.
 
-Everything is kept below `<ZL_DATA_DIR>/replay/<from>_<to>_<step>…`: a landing folder that ends with the current step, a warehouse, and a
-state whose ledger, plan history and health fill up as they would have done. The user's own warehouse and state are not touched. Finished
-steps are on record, so a replay that was stopped goes on; a step that was cut short is repeated, since a build may be repeated.
+Everything is below `<ZL_DATA_DIR>/replay/<from>_<to>_<step>…`: a landing folder that ends with the current
+step, a warehouse, and a state whose ledger, plan history and health grow as in live operation. The user's own
+warehouse and state are not touched. Finished steps are recorded, so a stopped replay continues. An
+interrupted step is repeated, which is safe because builds can be repeated.
 
-What it cannot know: a source file has each bar as it stands today, so that a bar corrected later is seen corrected.
+Limit: a source file has each bar as it is today, so a bar that was corrected later is seen corrected.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ from zl_forecast.landing.folder import SIMULATED_MARKER
 from zl_forecast.paths import data_dir, state_beside
 from zl_forecast.queries import read_value
 
-# what operating needs, with all it rests on; nothing of the page, the paths or the published snapshot
+# tables of live operation with all their inputs, but without report page, paths and published snapshot
 SELECT = (
     "+zl_forecast_ledger",
     "+zl_forecast_accuracy",
@@ -57,25 +58,25 @@ KNOWN_FROM = {
 }
 WARM_UP_SESSIONS = 60  # of ZL, before the first row of a mart
 WAY_OUT = "Run `make replay`."
-HISTORY_SESSIONS = WARM_UP_SESSIONS + settings.FIRST_TRAIN_SESSIONS + 252  # as walk_forward asks for
+HISTORY_SESSIONS = WARM_UP_SESSIONS + settings.FIRST_TRAIN_SESSIONS + 252  # minimum of walk_forward
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What is replayed, and where it is kept.
+    """What is replayed, and where its files are.
 
     Attributes
     ----------
     start, end : date
-        First and last day that a step may fall on.
-    step : str
+        First and last day of the range.
+    step : {"day", "week", "month"}
         A key of `PERIODS`.
     buckets : tuple of str
         Buckets that take part; empty for all.
-    preset : str or None
-        quick, standard or full; None for the project's own.
+    preset : {"quick", "standard", "full"} or None
+        None for the project's own.
     folder : Path
-        Where all of it is written.
+        Folder of all files below.
     """
 
     start: date
@@ -87,19 +88,22 @@ class Replay:
 
     @property
     def landing(self) -> Path:
+        """Folder of the landing files that end with the current step."""
         return self.folder / "landing"
 
     @property
     def warehouse(self) -> Path:
+        """The replay's own warehouse."""
         return self.folder / "warehouse.duckdb"
 
     @property
     def log(self) -> Path:
+        """File with all output of dbt."""
         return self.folder / "replay.log"
 
 
 class BuildFailed(ZlForecastError):
-    """A dbt command of a replay failed; the message is the node's and what it said."""
+    """A dbt command of a replay failed; the message has the node's name and its error."""
 
 
 Dbt = Callable[[str, Replay], None]  # runs `build` or `test`; raises BuildFailed
@@ -113,20 +117,20 @@ def replay(
     preset: str | None = None,
     dbt: Dbt | None = None,
 ) -> Path:
-    """Walk through the landing data from `start` to `end`, or go on with it, and print the report.
+    """Replay the landing data from `start` to `end`, or continue a stopped replay, and print the report.
 
     Parameters
     ----------
     start, end : str
         YYYY-MM-DD. An `end` after the newest bar means the newest bar.
-    step : str
-        day, week or month: each session, or the last one of each week or month within the range.
+    step : {"week", "day", "month"}
+        A build for each session, or for the last one of each week or month within the range.
     buckets : tuple of str
         Names in seeds/buckets.csv; empty for all.
-    preset : str, optional
-        quick, standard or full.
+    preset : {"quick", "standard", "full"}, optional
+        Which families compete; the project's own setting if omitted.
     dbt : callable, optional
-        Runs dbt; `run_dbt` unless a test has one of its own.
+        Runs dbt; `run_dbt` if omitted. Tests pass a substitute.
 
     Returns
     -------
@@ -136,8 +140,10 @@ def replay(
     Raises
     ------
     ZlForecastError
-        A date, step or bucket that does not exist; a range without sessions, or without enough history before it; landing data that
-        are not those that the replay was begun with; a build that failed, with its day.
+        A date, step or bucket does not exist; the range has no sessions or too little history before it; the
+        landing data have changed since the replay started; or the replay was stopped.
+    BuildFailed
+        A build or the data tests failed; the message names the day.
     """
     dbt = dbt or run_dbt
     source = find_landing()
@@ -190,16 +196,17 @@ def replay(
 
 
 def chosen_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -> list[date]:
-    """The days on which a build is made.
+    """List the days on which a build is made.
 
     Parameters
     ----------
     sessions : DatetimeIndex of shape (n_sessions,)
         Days with a ZL bar, ascending.
     start, end : date
-        The range, both included; said aloud where `end` lies after the newest session.
-    step : str
-        A key of `PERIODS`. The last week or month may be cut short by `end`: its last session within the range counts.
+        The range, both included. A message is printed if `end` lies after the newest session.
+    step : {"day", "week", "month"}
+        A key of `PERIODS`. In a last week or month that `end` cuts short, the last session within the range
+        counts.
 
     Returns
     -------
@@ -209,7 +216,8 @@ def chosen_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -
     Raises
     ------
     ZlForecastError
-        The step does not exist, nothing lies in the range, or the first step has fewer than `HISTORY_SESSIONS` sessions up to it.
+        The step does not exist, the range has no sessions, or there are fewer than `HISTORY_SESSIONS` sessions
+        up to the first step.
     """
     if step not in PERIODS:
         raise ZlForecastError(f"STEP '{step}' does not exist. Use {', '.join(PERIODS)}.")
@@ -237,23 +245,23 @@ def chosen_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -
 
 
 def write_known(tables: dict[str, pa.Table], day: date, folder: Path, marker: Path | None) -> str:
-    """Write the landing files of what was public at the cut-off of `day`, each whole or not at all.
+    """Write the landing files with what was public at the cut-off of `day`, each completely or not at all.
 
     Parameters
     ----------
     tables : dict of str to pyarrow.Table
-        By name in `TABLES`, as `read_table` gives them.
+        By name in `TABLES`, as from `read_table`.
     day : date
-        Rows whose date in `KNOWN_FROM` lies later are left out. A table that has none left has no file.
+        Rows with a later date in their `KNOWN_FROM` column are left out. A table without rows has no file.
     folder : Path
-        Created. Nothing but this function writes into it.
+        Created. Only this function writes into it.
     marker : Path or None
         SIMULATED.json of a simulated market, which is copied.
 
     Returns
     -------
     str
-        Fingerprint of the files.
+        SHA-256 of the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
@@ -263,7 +271,7 @@ def write_known(tables: dict[str, pa.Table], day: date, folder: Path, marker: Pa
         if known.num_rows == 0:
             file.unlink(missing_ok=True)
             continue
-        # dates do not go back within a group, and the same rows make the same bytes, whatever was cut off
+        # sorted so that dates do not go back within a group, and that the same rows give the same bytes
         order = dict.fromkeys((*(TABLES[name].order or ()), *TABLES[name].key))
         rows = known.sort_by([(column, "ascending") for column in order]).combine_chunks().replace_schema_metadata()
         temporary = file.with_suffix(".writing")
@@ -279,21 +287,25 @@ def write_known(tables: dict[str, pa.Table], day: date, folder: Path, marker: Pa
 
 
 def run_dbt(command: str, work: Replay) -> None:
-    """Run dbt in this process, on the landing files and into the warehouse of the replay; what it prints goes to `work.log`.
+    """Run dbt in this process, on the landing files and into the warehouse of the replay.
 
-    In this process, since models, libraries and worker processes are then loaded once and not at every step.
+    One process for all steps loads models, libraries and worker processes only once. Output goes to `work.log`.
 
     Parameters
     ----------
-    command : str
-        build (without any test) or test (data tests alone).
+    command : {"build", "test"}
+        `build` runs no tests, `test` the data tests only.
     work : Replay
-        Where, and with which vars.
+        Folders and vars.
 
     Raises
     ------
+    ZlForecastError
+        The working directory is not a dbt project.
     BuildFailed
-        With the first node that failed and what it said.
+        A node failed; the message has the first one's name and error.
+    KeyboardInterrupt
+        Ctrl-C.
     """
     if not Path("dbt_project.yml").exists():
         raise ZlForecastError(f"{Path.cwd()} holds no dbt_project.yml. Run `zl replay` in the project's folder.")
@@ -310,13 +322,13 @@ def run_dbt(command: str, work: Replay) -> None:
         "DBT_USE_COLORS": "false",
     }
     with _environment(environment), _output_to(work.log):
-        from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # seconds: not for `zl summary`
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # takes seconds
         from dbt.artifacts.schemas.run import RunExecutionResult
         from dbt.cli.main import dbtRunner
 
         ended = dbtRunner().invoke(arguments)
         if DuckDBConnectionManager._ENV is not None:
-            DuckDBConnectionManager.env().close()  # dbt-duckdb keeps the file open; the report reads it, and so may the user
+            DuckDBConnectionManager.env().close()  # dbt-duckdb keeps it open, but the report must read it
     if isinstance(ended.exception, KeyboardInterrupt):
         raise ended.exception
     if ended.exception:
@@ -329,19 +341,20 @@ def run_dbt(command: str, work: Replay) -> None:
 
 
 def report(warehouse: Path, seconds: dict[date, float]) -> str:
-    """What happened in a replay, as Markdown.
+    """Summarise a replay as Markdown.
 
     Parameters
     ----------
     warehouse : Path
         The replay's own.
     seconds : dict of date to float
-        Wall time of each finished step.
+        Wall time of each finished step, in seconds.
 
     Returns
     -------
     str
-        Re-tournaments with their triggers, accuracy by horizon, coverage by quarter, fallbacks and health, wall time.
+        Reselections with their triggers, accuracy by horizon, coverage by quarter, fallbacks and health, wall
+        time.
     """
     with open_warehouse(WAY_OUT, warehouse) as con:
         source = _source(con)
@@ -387,12 +400,22 @@ def report(warehouse: Path, seconds: dict[date, float]) -> str:
 
 
 def draw(warehouse: Path, to: Path) -> bool:
-    """Draw the pinball loss saved against the reference, summed over time, with a mark at each degraded re-run.
+    """Draw the cumulative reduction of pinball loss against the reference, as PNG.
+
+    There is one line per horizon in cents/lb over target dates, and a vertical line at each reselection of a
+    degraded bucket.
+
+    Parameters
+    ----------
+    warehouse : Path
+        The replay's own.
+    to : Path
+        File to write, completely or not at all. An older one is deleted if nothing has matured.
 
     Returns
     -------
     bool
-        False, and no file, where nothing has matured yet.
+        False, without a file, if nothing has matured yet.
     """
     from matplotlib.figure import Figure
 
@@ -423,7 +446,7 @@ def draw(warehouse: Path, to: Path) -> bool:
 def _check_same_data(
     tables: dict[str, pa.Table], done: dict[str, dict], work: Replay, source: Path, marker: Path | None
 ) -> None:
-    """Refuse to go on where the newest step that is done would now be made of other data. Leaves that step's landing files."""
+    """Refuse to continue if the landing data up to the newest finished step have changed. Writes that step's files."""
     if not done:
         return
     newest = max(done)
@@ -435,7 +458,7 @@ def _check_same_data(
 
 
 def _data_tests(dbt: Dbt, progress: dict, day: date, work: Replay) -> BuildFailed | None:
-    """Run the data tests on what the last step left, once; a failure is handed back, since the steps are done and the report comes first."""
+    """Run the data tests once after the last step, and return a failure so that the report comes first."""
     if progress["is_tested"]:
         return None
     print("Running the data tests on what the last step left ...", flush=True)
@@ -542,7 +565,7 @@ def _told_time(seconds: dict[date, float], retournaments: set[date]) -> list[str
 
 
 def _table(frame: pd.DataFrame) -> str:
-    """A Markdown table that can be read as it is, too."""
+    """Format a Markdown table that is readable as plain text, too."""
     if frame.empty:
         return "Nothing has matured yet."
     cells = [
@@ -555,12 +578,12 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 def _source(con: duckdb.DuckDBPyConnection) -> str:
-    """The market that the newest forecast is of: append-only tables keep what was made of another one before."""
+    """Return the market of the newest forecast; append-only tables also keep rows of an earlier market."""
     return read_value(con, "select arg_max(data_source, made_at) from state.forecasts.zl_forecast_ledger")
 
 
 def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str, *values: str) -> pd.DataFrame:
-    """Rows of a table; no rows and no columns where this version has no such table."""
+    """Read rows of a table; return an empty table without columns if this version has no such table."""
     try:
         return con.execute(f"from {table} {rest}", values).df()
     except duckdb.CatalogException:
@@ -568,11 +591,11 @@ def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str, *values: str) -
 
 
 def _actions(warehouse: Path) -> str:
-    """What the last step did, for the progress bar."""
+    """Describe what the last step did, for the progress bar."""
     try:
         with open_warehouse(WAY_OUT, warehouse) as con:
             plan = _rows(con, "monitoring.run_plan", "")
-    except DatabaseInUse:  # the same replay runs elsewhere
+    except DatabaseInUse:  # another process runs the same replay
         raise
     except ZlForecastError:  # nothing has been built yet
         return "-"
@@ -604,7 +627,7 @@ def _check_buckets(buckets: tuple[str, ...]) -> None:
 
 
 def _progress(work: Replay) -> dict:
-    """What is on record: `days`, by day its seconds and the fingerprint of its landing files, and whether the last one was tested."""
+    """Read the record: `days` (seconds and landing fingerprint per day), and whether the last one was tested."""
     file = work.folder / "progress.json"
     return json.loads(file.read_text()) if file.exists() else {"days": {}, "is_tested": False}
 
@@ -620,14 +643,14 @@ def _write(file: Path, text: str) -> None:
 
 
 def _essence(message: str) -> str:
-    """The last line of a traceback, or all of a message, on one line and not without end."""
+    """Shorten a message to one line of at most 600 characters; of a traceback only the last line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return (lines[-1] if "Traceback (most recent call last)" in message else " ".join(lines))[:600]
 
 
 @contextmanager
 def _naming(day: date, work: Replay) -> Iterator[None]:
-    """An error within says which day it was, where the output is, and that the same command goes on."""
+    """Add to errors the day, the log, and that the same command continues."""
     try:
         yield
     except BuildFailed as error:
@@ -651,7 +674,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _output_to(log: Path) -> Iterator[None]:
-    """Send what this process and its workers print to a file: by descriptor, since workers inherit those."""
+    """Redirect the output of this process and its workers to a file, by descriptor, since workers inherit those."""
     streams = {1: sys.stdout, 2: sys.stderr}
     for stream in streams.values():
         stream.flush()

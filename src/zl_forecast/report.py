@@ -1,4 +1,4 @@
-"""The report page: one static HTML file with the fan, the forecast, what was promised and what came, who won and why."""
+"""The report page: one static HTML file with forecast, skill, calibration, risk, ensemble and tournament."""
 
 from datetime import date
 
@@ -12,12 +12,12 @@ from zl_forecast.report_parts import escape, number, shade, verdict
 
 WIDTH, HEIGHT, MARGIN = 900, 360, 48
 BANDS = (("p05", "p95", "#dbe9f6"), ("p10", "p90", "#b5d2ec"), ("p25", "p75", "#7fb0dc"))
-FULL_COLOUR = 0.05  # pinball gain from which the map has its full colour
-STATUS_MARKS = {"failed": "F", "timed_out": "T"}  # in some blocks
+FULL_COLOUR = 0.05  # skill at which the map has its full colour
+STATUS_MARKS = {"failed": "F", "timed_out": "T"}  # in some folds
 
 
 def render(con: duckdb.DuckDBPyConnection) -> str:
-    """The page for a snapshot.
+    """Render the report page of a snapshot.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
     Returns
     -------
     str
-        A complete HTML document without scripts or outside resources.
+        A complete HTML document without scripts or external resources.
     """
     forecast = con.sql("from forecasts.zl_forecast order by horizon_days").df()
     history = con.sql(
@@ -113,7 +113,7 @@ often the price came inside P10 to P90 (nominal 80 %). <i>no_skill</i> means: us
 
 
 def _skill(con: duckdb.DuckDBPyConnection) -> str:
-    """The published line against the reference, a row a horizon."""
+    """Render the published forecast against the reference, one row per horizon."""
     skill = con.sql("from monitoring.verdicts where subject = 'published' order by horizon_days").df()
     if skill.empty:
         return "<p>No published forecast of the history has matured yet: no skill has been shown.</p>"
@@ -129,7 +129,18 @@ def _skill(con: duckdb.DuckDBPyConnection) -> str:
 
 
 def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
-    """A sentence for the reader where fewer buckets took part than there are; empty where all did."""
+    """Report that fewer buckets took part than exist.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Open on serving.duckdb.
+
+    Returns
+    -------
+    str
+        Sentences for the reader; empty if all buckets took part.
+    """
     rows = con.sql("select buckets_offered from forecasts.zl_forecast order by horizon_days").fetchall()
     fewest = min(((row[0] or "").split() for row in rows), key=len)
     once = read_value(
@@ -140,7 +151,7 @@ def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
         where data_source in (select data_source from forecasts.zl_forecast)
         """,
     )
-    all_ = max(len(pd.read_csv(seed("buckets"))), once or 0)  # a ledger that was once offered more counts those
+    all_ = max(len(pd.read_csv(seed("buckets"))), once or 0)  # earlier builds may have had more buckets
     if len(fewest) >= all_:
         return ""
     return (
@@ -150,22 +161,33 @@ def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
 
 
 def fallbacks_in_force(con: duckdb.DuckDBPyConnection) -> str:
-    """A sentence for the reader where the reference is published because the calibration of the line has failed; empty elsewhere."""
+    """Report that the reference is published instead of a method whose calibration has failed.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Open on serving.duckdb.
+
+    Returns
+    -------
+    str
+        Sentences for the reader, with the reason per horizon; empty if there is no active fallback.
+    """
     forecast = con.sql("from forecasts.zl_forecast order by horizon_days").df()
     if "fallback_reason" not in forecast:
-        return ""  # published before there were fallbacks
+        return ""  # published by a version without fallbacks
     reasons = forecast.dropna(subset="fallback_reason")
     told = "; ".join(f"{row.horizon_code}: {row.fallback_reason}" for row in reasons.itertuples())
     return f"Fallback to the reference until calibration recovers. {told}." if told else ""
 
 
 def _maps(con: duckdb.DuckDBPyConnection) -> str:
-    """A heat map a horizon: families in rows, buckets in columns, the pinball gain in percent in each cell."""
+    """Render one heat map per horizon: families in rows, buckets in columns, pinball skill in percent."""
     board = con.sql("from monitoring.leaderboard order by horizon_days, bucket, place").df()
     if board.empty:
         return "<p>No bucket held a tournament in this build.</p>"
     buckets = sorted(board["bucket"].unique())
-    # one order for all maps; whoever stands above the reference gained on average
+    # one order for all maps; families above the reference have positive average skill
     gains = board.groupby("family")["pinball_gain"].mean().sort_values(ascending=False, kind="stable")
     labels = board.drop_duplicates("family").set_index("family")["label"]
     tables = []
@@ -191,7 +213,7 @@ def _maps(con: duckdb.DuckDBPyConnection) -> str:
 
 
 def _cell(row) -> str:
-    """One family of one bucket and horizon, a row of monitoring.leaderboard."""
+    """Render one family of one bucket and horizon, a row of monitoring.leaderboard."""
     style = ""
     if pd.notna(row.pinball_gain):
         style = shade(row.pinball_gain, FULL_COLOUR)
@@ -201,14 +223,14 @@ def _cell(row) -> str:
     else:
         inner = "?" if row.status == "ok" else f"<small>{escape(row.status.replace('_', ' '))}</small>"
     if row.is_winner:
-        word = "no_skill" if pd.isna(row.verdict) else row.verdict  # the reference has none over itself
+        word = "no_skill" if pd.isna(row.verdict) else row.verdict  # the reference has no verdict against itself
         inner += f"<small>{escape(word)}</small>"
     kind = ' class="winner"' if row.is_winner else ""
     return f'<td{kind}{style} title="{escape(row.why)}">{inner}</td>'
 
 
 def _reasons(con: duckdb.DuckDBPyConnection) -> str:
-    """The winners with the record of their bucket, why they stand there, and what moves their newest forecasts."""
+    """Render each bucket's champions with record and reason, and what moves their newest forecasts."""
     winners = con.sql(
         """
         select winners.bucket, winners.horizon_days, winners.horizon_code, winners.winner, winners.verdict,
@@ -247,7 +269,7 @@ def _reasons(con: duckdb.DuckDBPyConnection) -> str:
 
 
 def _effects(winner: str, effects: pd.DataFrame | None) -> str:
-    """What moves the winner's newest forecast, a list by size."""
+    """Render the attributions of the champion's newest forecast, a list by size."""
     if effects is None:
         nothing = "The reference reads no features" if winner == "reference" else "No feature moves its newest forecast"
         return f"<br>{nothing}: there is nothing to attribute."
@@ -256,7 +278,7 @@ def _effects(winner: str, effects: pd.DataFrame | None) -> str:
 
 
 def _fan(history, forecast) -> str:
-    """Last year's closes and the fan of quantiles to each target date, as inline SVG."""
+    """Render last year's closes and the fan of quantiles up to each target date, as inline SVG."""
     origin, last = forecast["as_of_date"].iloc[0], forecast["last_price"].iloc[0]
     days = [*history["as_of_date"], *forecast["target_date"]]
     low = min(last, *history["close"], *forecast["p05"]) * 0.97
@@ -279,7 +301,7 @@ def _fan(history, forecast) -> str:
         parts.append(f'<polygon points="{points([*upper, *reversed(lower)])}" fill="{colour}"/>')
     median = [(origin, last), *zip(forecast["target_date"], forecast["p50"], strict=True)]
     parts.append(f'<polyline points="{points(median)}" fill="none" stroke="#1f4e79" stroke-width="2"/>')
-    closes = zip(history["as_of_date"], history["close"], strict=True)  # the newest one is where the bands begin
+    closes = zip(history["as_of_date"], history["close"], strict=True)  # the bands begin at the newest close
     parts.append(f'<polyline class="history" points="{points(closes)}" fill="none" stroke="#222" stroke-width="1.5"/>')
     for fraction in (0, 0.25, 0.5, 0.75, 1):
         price = low + fraction * (high - low)

@@ -1,4 +1,4 @@
-"""The calibration part of the report page: did outcomes come inside the published line's bands as often as it promised, and when not?"""
+"""The calibration section of the report page: do the published forecast's bands cover as often as nominal?"""
 
 import duckdb
 import pandas as pd
@@ -25,7 +25,7 @@ NOTHING = "<p>No published forecast of the history has matured yet: there is not
 
 
 def calibration_section(con: duckdb.DuckDBPyConnection) -> str:
-    """Calibration of the published line as HTML, without a heading.
+    """Render the calibration of the published forecast as HTML, without a heading.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def calibration_section(con: duckdb.DuckDBPyConnection) -> str:
     Returns
     -------
     str
-        Three plots a horizon, a table of slices and one of tests; a sentence where nothing has matured.
+        Three plots per horizon, a table of slices and one of tests; a sentence if nothing has matured.
     """
     tables = {
         name: con.sql(f"from monitoring.{name} where subject = 'published' order by {order}").df()
@@ -76,7 +76,7 @@ that is not calm after at least 20 calm ones, or the first in crisis after at le
 
 
 def _reliability(code: str, levels: pd.DataFrame) -> str:
-    """Observed against nominal share at or below each quantile, with the band around the diagonal."""
+    """Plot the observed against the nominal fraction at or below each quantile, with the band around the diagonal."""
     upper = list(zip(levels["nominal"], levels["band_high"], strict=True))
     lower = list(zip(levels["nominal"], levels["band_low"], strict=True))
     parts = [
@@ -98,7 +98,7 @@ def _reliability(code: str, levels: pd.DataFrame) -> str:
 
 
 def _histogram(code: str, bins: pd.DataFrame) -> str:
-    """Observed share of each of the eight bins as a bar, the nominal share as a line across it."""
+    """Plot the observed fraction of each of the eight bins as a bar, and the nominal fraction as a line across it."""
     top = max(bins["observed_share"].max(), bins["nominal_share"].max()) * 1.1
     parts, told = [], []
     for place, row in enumerate(bins.itertuples()):
@@ -121,7 +121,7 @@ def _histogram(code: str, bins: pd.DataFrame) -> str:
 
 
 def _over_time(code: str, quarters: pd.DataFrame) -> str:
-    """Coverage of P10 to P90 by the quarter of as_of_date, a gap where a quarter has no forecast."""
+    """Plot coverage of P10 to P90 by the quarter of as_of_date, with a gap for quarters without a forecast."""
     number = {row.slice: 4 * int(row.slice[:4]) + int(row.slice[-1]) - 1 for row in quarters.itertuples()}
     first, last = min(number.values()), max(number.values())
 
@@ -154,7 +154,7 @@ def _over_time(code: str, quarters: pd.DataFrame) -> str:
 
 
 def _plot(title: str, label: str, parts: list[str], x_ticks: list, y_ticks: list) -> str:
-    """An SVG with axes from 0 to 1 around `parts`; ticks are pairs of place and text."""
+    """Return an SVG with axes from 0 to 1 around `parts`; ticks are pairs of position and text."""
     axes = _line([(0, 1), (0, 0), (1, 0)], GREY)
     texts = [f'<text x="{LEFT}" y="14">{escape(title)}</text>']
     texts += [
@@ -192,7 +192,7 @@ def _tests(tests: pd.DataFrame) -> str:
 
 
 def _in_words(tests: pd.DataFrame) -> str:
-    """What the three tests of one band say, rows of monitoring.coverage_tests."""
+    """Describe the results of the three tests of one band, rows of monitoring.coverage_tests."""
     if tests.empty:
         return ""
     first = tests.iloc[0]

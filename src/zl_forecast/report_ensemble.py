@@ -1,11 +1,11 @@
-"""The part of the report page on the ensemble tournament: how the methods compare, and what the published ones rest on."""
+"""The ensemble section of the report page: how the methods compare, and the weights of the published ones."""
 
 import duckdb
 import pandas as pd
 
 from zl_forecast.report_parts import BAND, OUTSIDE, escape, number, shade
 
-FULL_COLOUR = 0.02  # pinball gain from which the map has its full colour; combinations differ by less than families
+FULL_COLOUR = 0.02  # skill at which the map has its full colour; methods differ by less than families
 MARKS = {"ruled_out": "ruled out", "no_forecast": "no forecast", "too_slow": "too slow"}
 NOTHING = "<p>No ensemble method competed in this build.</p>"
 STYLE = f"""
@@ -23,7 +23,7 @@ STYLE = f"""
 
 
 def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
-    """The ensemble tournament as HTML, without a heading.
+    """Render the ensemble tournament as HTML, without a heading.
 
     Parameters
     ----------
@@ -33,7 +33,8 @@ def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
     Returns
     -------
     str
-        A map of methods and horizons, and the weights of the published methods; a sentence where no method competed.
+        A map of methods and horizons, and the weights of the published methods; a sentence if no method
+        competed.
     """
     board = con.sql("from monitoring.ensemble_leaderboard order by horizon_days, place").df()
     if board.empty:
@@ -69,7 +70,7 @@ chosen on these same rows, so judge the published line by <i>Is there skill?</i>
 
 
 def _map(board: pd.DataFrame) -> str:
-    """Methods in rows, in the order of their mean place, and horizons in columns."""
+    """Render a table of methods, in the order of their mean rank, by horizon."""
     codes = dict(board[["horizon_days", "horizon_code"]].drop_duplicates().itertuples(index=False, name=None))
     order = board.groupby("ensemble_method")["place"].mean().sort_values(kind="stable").index
     labels = board.drop_duplicates("ensemble_method").set_index("ensemble_method")["label"]
@@ -85,7 +86,7 @@ def _map(board: pd.DataFrame) -> str:
 
 
 def _cell(row) -> str:
-    """One method at one horizon, a row of monitoring.ensemble_leaderboard."""
+    """Render one method at one horizon, a row of monitoring.ensemble_leaderboard."""
     if pd.isna(row.pinball_gain):
         style, inner, details = "", "?", []
     else:
@@ -100,7 +101,7 @@ def _cell(row) -> str:
 
 
 def _weights(row, weights: pd.DataFrame) -> str:
-    """The inputs of the published method of one horizon as bars by size."""
+    """Render the inputs of the published method at one horizon as bars, by size."""
     told = "".join(
         f'<tr><td>{escape(own.input)}</td><td><div class="bar{" negative" if own.effective_weight < 0 else ""}" '
         f'style="width: {100 * min(abs(own.effective_weight), 1):.1f}%"></div></td><td>{own.effective_weight:.1%}</td></tr>'

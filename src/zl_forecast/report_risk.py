@@ -1,4 +1,4 @@
-"""The risk part of the report page: what a rise costs a buyer and a fall a holder, and how likely certain prices are."""
+"""The risk section of the report page: a buyer's and a holder's losses, and the probabilities of price levels."""
 
 import duckdb
 
@@ -15,7 +15,7 @@ STYLE = """
 
 
 def risk_section(con: duckdb.DuckDBPyConnection) -> str:
-    """Losses, expected range and probabilities of price levels as HTML, without a heading.
+    """Render losses, expected range and probabilities of price levels as HTML, without a heading.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def risk_section(con: duckdb.DuckDBPyConnection) -> str:
     Returns
     -------
     str
-        A table of losses by horizon and side, one of prices by horizon; a sentence where there is no risk table.
+        A table of losses by horizon and side, and one of prices by horizon; a sentence if there is no risk table.
     """
     risk = con.sql("from forecasts.zl_risk").df()
     if risk.empty:
@@ -58,7 +58,7 @@ def _losses(codes: dict[int, str], facts: dict) -> str:
 
 
 def _prices(codes: dict[int, str], facts: dict, crossings: dict, last: float) -> str:
-    """A ladder of prices: the expected high, the levels above, the levels below, the expected low."""
+    """Render a ladder of prices: the expected high, the levels above, the levels below, the expected low."""
     levels = sorted(
         {(price, measure.removeprefix("prob_touch_").removeprefix("prob_")) for _, measure, price in crossings}
     )
@@ -82,7 +82,7 @@ def _expected(label: str, codes: dict[int, str], facts: dict, fact: tuple[str, s
 
 
 def _chance(share: float | None) -> str:
-    """Percent; never a bare 0 or 100, since no simulation knows that."""
+    """Format a probability in percent, but never as 0 or 100, which no simulation can establish."""
     if share is None:
         return ""
     if share < 0.005:

@@ -1,9 +1,10 @@
-"""Risk of the final forecast: Monte Carlo paths through its distributions, never fed back into it.
+"""Risk of the published forecast: Monte Carlo paths through its distributions. No forecast depends on it.
 
-A path is a Gaussian random walk. At each session the walk's place among the paths becomes a normal score, and that session's
-distribution turns the score into a price. So the marginals are the forecast's, and the dependence is the walk's: normal scores at
-two horizons have correlation sqrt(h1 / h2). Exact strata of each marginal, put into the order of correlated normals, are the method
-of Iman and Conover, Communications in Statistics B 11 (1982).
+A path is a Gaussian random walk. At each session the rank of the walk among the paths becomes a normal score, and
+that session's distribution turns the score into a price. The marginal distributions are therefore the forecast's,
+and the dependence is the random walk's: normal scores at two horizons have correlation sqrt(h1 / h2). Arranging
+exact strata of each marginal distribution in the order of correlated normal variables is the method of Iman and
+Conover (1982), Communications in Statistics B 11.
 """
 
 import numpy as np
@@ -21,23 +22,24 @@ ORIGIN_COLUMNS = ["as_of_date", "horizon_days", "horizon_code", "target_date", "
 
 @stored
 def sample_paths(forecast: pd.DataFrame) -> pd.DataFrame:
-    """Monte Carlo paths of the daily close, told at the forecast's horizons.
+    """Draw Monte Carlo paths of the daily close and report them at the forecast's horizons.
 
     Parameters
     ----------
     forecast : DataFrame
-        Of int_ensemble__published: one row a horizon, all from the same as_of_date.
+        Rows of int_ensemble__published, one per horizon, all with the same as_of_date; prices in cents/lb.
 
     Returns
     -------
     DataFrame
-        One row a path and horizon: path_number (1 to `settings.RISK_PATHS`, the same path at every horizon), price on target_date,
-        highest_close and lowest_close from as_of_date (its last_price counts) to target_date, all in cents/lb, and ORIGIN_COLUMNS.
+        One row per path and horizon: path_number (1 to `settings.RISK_PATHS`, the same path at every horizon), price
+        on target_date, highest_close and lowest_close from as_of_date (last_price included) to target_date, all in
+        cents/lb, and `ORIGIN_COLUMNS`.
 
     Raises
     ------
     ZlForecastError
-        The rows have more than one origin, a horizon twice, or quantiles that are no distribution of a price.
+        If the rows have more than one origin, a horizon twice, or quantiles that are not ascending positive prices.
     """
     forecast = forecast.sort_values("horizon_days", ignore_index=True)
     _check(forecast)
@@ -47,7 +49,7 @@ def sample_paths(forecast: pd.DataFrame) -> pd.DataFrame:
     paths = forecast.loc[forecast.index.repeat(settings.RISK_PATHS), ORIGIN_COLUMNS].reset_index(drop=True)
     paths.insert(0, "path_number", np.tile(np.arange(1, settings.RISK_PATHS + 1), len(horizons)))
     paths["price"] = prices[horizons - 1].ravel()
-    # extremes travel with the path, so that the risk table needs neither the daily closes nor a second simulation
+    # keep the extremes of each path, so that the risk table needs neither daily closes nor a second simulation
     paths["highest_close"] = np.maximum(last, np.maximum.accumulate(prices))[horizons - 1].ravel()
     paths["lowest_close"] = np.minimum(last, np.minimum.accumulate(prices))[horizons - 1].ravel()
     return paths
@@ -56,23 +58,25 @@ def sample_paths(forecast: pd.DataFrame) -> pd.DataFrame:
 def daily_log_returns(
     horizons: np.ndarray, log_quantiles: np.ndarray, n_paths: int = settings.RISK_PATHS
 ) -> np.ndarray:
-    """Paths of the log return since the origin, at each session up to the last horizon.
+    """Simulate paths of the log return since the origin, at each session up to the last horizon.
 
-    Between horizons the quantile function is interpolated linearly in the root of the session, from a point at the origin: a cone that
-    widens with the root of time stays that cone. Distributions may narrow from one horizon to the next; the paths then draw together.
+    Between horizons the quantile function is interpolated linearly in the square root of the session number, starting
+    from a point at the origin. Bands that widen with the square root of time are thus reproduced exactly. If the
+    distribution narrows from one horizon to the next, the paths converge.
 
     Parameters
     ----------
     horizons : array of shape (n_horizons,)
         Sessions, ascending.
     log_quantiles : array of shape (n_horizons, n_levels)
-        Of the log return since the origin, at `settings.QUANTILE_LEVELS`, ascending along the second axis.
+        Log return since the origin at `settings.QUANTILE_LEVELS`, ascending along the second axis.
     n_paths : int
+        Number of paths.
 
     Returns
     -------
     array of shape (horizons[-1], n_paths)
-        Row t - 1 is session t.
+        Log returns since the origin; row t - 1 is session t.
     """
     roots = np.sqrt(np.arange(1, horizons[-1] + 1))
     known_at = np.sqrt([0, *horizons])
@@ -81,9 +85,10 @@ def daily_log_returns(
 
 
 def _walk_scores(n_sessions: int, n_paths: int) -> np.ndarray:
-    """Normal scores of a random walk, shape (n_sessions, n_paths): in each row the midpoints of n_paths equal strata, in the walk's order.
+    """Normal scores of a random walk, shape (n_sessions, n_paths).
 
-    Ranks instead of W_t / sqrt(t) itself: each session's distribution is then met by every build, not on average over seeds.
+    Each row holds the midpoints of n_paths equal strata in the order of the walk. Ranks replace W_t / sqrt(t), so that
+    each build reproduces each session's distribution exactly, not only on average over seeds.
     """
     steps = np.random.default_rng(settings.SEED).standard_normal((n_sessions, n_paths))
     ranks = steps.cumsum(axis=0).argsort(axis=1).argsort(axis=1)
@@ -91,28 +96,29 @@ def _walk_scores(n_sessions: int, n_paths: int) -> np.ndarray:
 
 
 def risk_table(paths: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
-    """VaR and CVaR at 95 and 99 %, expected range and the probabilities of crossing each level, for a buyer and a holder.
+    """Compute VaR and CVaR at 95 and 99 %, expected range and level probabilities, for a buyer and a holder.
 
     Parameters
     ----------
     paths : DataFrame
-        As `sample_paths` returns them.
+        As `sample_paths` returns them; prices in cents/lb.
     levels : DataFrame
         seeds/price_levels.csv: level, unit ('percent_of_last' or 'cents_per_lb').
 
     Returns
     -------
     DataFrame
-        as_of_date, horizon_days, horizon_code, target_date, side, measure, level_cents, value, unit, n_paths, data_source.
-        A buyer loses when the price rises above last_price, a holder when it falls; losses are in cents/lb, positive. So levels
-        above last_price are a buyer's, the others a holder's: prob_above and prob_below say that the price ends beyond the level
-        on target_date, prob_touch_above and prob_touch_below that some daily close until then reaches it. The expected range is
-        the mean over paths of the highest close (buyer) and the lowest (holder).
+        as_of_date, horizon_days, horizon_code, target_date, side, measure, level_cents, value, unit, n_paths,
+        data_source. A buyer loses when the price rises above last_price, a holder when it falls; losses are positive,
+        in cents/lb. Levels above last_price are reported for a buyer, the others for a holder. prob_above and
+        prob_below are the probabilities that the price on target_date is beyond the level; prob_touch_above and
+        prob_touch_below that some daily close until then reaches it. expected_high (buyer) and expected_low (holder)
+        are the means over paths of the highest and of the lowest close.
 
     Raises
     ------
     ZlForecastError
-        A level has an unknown unit or is no positive price.
+        If a level has an unknown unit or is not a positive price.
     """
     prices_of_levels = _level_prices(levels, last=paths["last_price"].iloc[0])
     tables = []
@@ -159,7 +165,7 @@ def _crossings(ends: pd.DataFrame, prices_of_levels: list[float]) -> list[tuple]
 
 
 def _level_prices(levels: pd.DataFrame, last: float) -> list[float]:
-    """Levels of the seed in cents/lb."""
+    """Convert the levels of the seed to cents/lb."""
     unknown = set(levels["unit"]) - {"percent_of_last", "cents_per_lb"}
     if unknown:
         raise ZlForecastError(
@@ -178,7 +184,7 @@ def _level_prices(levels: pd.DataFrame, last: float) -> list[float]:
 
 
 def _check(forecast: pd.DataFrame) -> None:
-    """Refuse rows through which no path leads."""
+    """Refuse rows from which no path can be drawn."""
     origins = forecast[["as_of_date", "last_price"]].drop_duplicates()
     if len(origins) != 1 or forecast["horizon_days"].duplicated().any():
         raise ZlForecastError(

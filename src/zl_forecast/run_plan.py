@@ -1,4 +1,4 @@
-"""What `zl plan` prints: what the last build did or, where the plan is newer than that, what a build would do."""
+"""The output of `zl plan`: what the last build did or, if the plan is newer, what a build would do."""
 
 from dataclasses import dataclass
 
@@ -13,18 +13,18 @@ WAY_OUT = "Run `make plan`."
 
 @dataclass(frozen=True)
 class _State:
-    """What the warehouse and the store say of the plan.
+    """The plan, with what warehouse and store say about it.
 
     Attributes
     ----------
     plan : DataFrame
         monitoring.run_plan.
     finished_at : Timestamp or None
-        When a build had carried out this plan (UTC); None where none has.
+        When a build had carried out this plan (UTC); None if none has.
     fits : DataFrame
-        bucket, is_fitted (when it was planned) and is_stored (now) of each fit that the plan rests on.
+        bucket, is_fitted (when it was planned) and is_stored (now) of each fit that the plan needs.
     degraded : str
-        Buckets that the next session chooses and fits anew, with the horizon, in words; empty where there are none.
+        Buckets that the next session reselects and fits again, with the horizons; empty if there are none.
     """
 
     plan: pd.DataFrame
@@ -34,12 +34,14 @@ class _State:
 
 
 def print_plan(con: duckdb.DuckDBPyConnection) -> None:
-    """Print the plan with a row per bucket, in the past where a build has carried it out, and what comes next.
+    """Print the plan with one row per bucket, and what comes next.
+
+    The plan is in the past tense if a build has carried it out.
 
     Parameters
     ----------
     con : DuckDBPyConnection
-        The warehouse, with the state.
+        The warehouse, with the state attached.
 
     Raises
     ------
@@ -74,14 +76,15 @@ def _read(con: duckdb.DuckDBPyConnection) -> _State:
     if plan.empty or "planned_at" not in plan:
         raise ZlForecastError(f"the plan in the warehouse is empty, or of an older version. {WAY_OUT}")
     written_at = fits["artifact_id"].map(_written_at())
-    # a fit that the store had but refused when it was planned is trained only if it was written since; the store keeps whole seconds
+    # a fit that the store had, but refused when it was planned, counts as trained only if it was written since then;
+    # the store keeps whole seconds
     is_new = written_at >= plan["planned_at"].max().floor("s")
     fits["is_stored"] = written_at.notna() & (fits["is_fitted"] | is_new)
     return _State(plan, _finished_at(con, plan["planned_at"].max()), fits, _degraded(con))
 
 
 def _written_at() -> pd.Series:
-    """When each artifact was written (UTC), by its name in the index of the store; nothing is made where there is no store."""
+    """Return when each artifact was written (UTC), by artifact_id; does not create a missing store."""
     if not (artifacts.artifacts_dir() / artifacts.INDEX).exists():
         return pd.Series(dtype="datetime64[us]")
     written_at = artifacts.entries().set_index("artifact_id")["written_at"]
@@ -89,7 +92,7 @@ def _written_at() -> pd.Series:
 
 
 def _finished_at(con: duckdb.DuckDBPyConnection, planned_at: pd.Timestamp) -> pd.Timestamp | None:
-    """When the build that made this plan had ended; None where it has not, or another one was the last that has."""
+    """Return when the build that made this plan ended; None if it has not, or another build ended later."""
     try:
         found = con.execute(
             "select finished_at from monitoring.finished_build where planned_at = ?", [planned_at]
@@ -100,7 +103,7 @@ def _finished_at(con: duckdb.DuckDBPyConnection, planned_at: pd.Timestamp) -> pd
 
 
 def _degraded(con: duckdb.DuckDBPyConnection) -> str:
-    """As int_plan__degraded will see it."""
+    """List the degraded buckets as int_plan__degraded will find them."""
     try:
         rows = con.sql(
             """
@@ -120,7 +123,7 @@ def _degraded(con: duckdb.DuckDBPyConnection) -> str:
             order by health.subject
             """
         ).fetchall()
-    except duckdb.CatalogException:  # nothing but plans so far
+    except duckdb.CatalogException:  # only plans so far, no build
         return ""
     return "; ".join(row[0] for row in rows)
 
@@ -138,7 +141,7 @@ def _next_build(state: _State) -> str:
 
 
 def _after_a_build(state: _State) -> str:
-    """What is known of the next build before its data are."""
+    """Describe what is known of the next build before its data are."""
     missing = state.fits.loc[~state.fits["is_stored"], "bucket"].value_counts().sort_index()
     listed = ", ".join(f"{printable(bucket)} {count}" for bucket, count in missing.items())
     as_of = state.plan["as_of_date"].max()

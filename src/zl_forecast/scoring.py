@@ -1,4 +1,4 @@
-"""Scores of quantile forecasts, and the test that turns them into a verdict."""
+"""Scores of quantile forecasts, and the test behind each verdict."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,30 @@ from zl_forecast import settings
 def pinball(
     outcome: np.ndarray, quantiles: np.ndarray, levels: tuple[float, ...] = settings.SCORED_LEVELS
 ) -> np.ndarray:
-    """Mean pinball (quantile) loss of each row over the levels.
+    """Compute the pinball (quantile) loss of each row, averaged over the levels.
+
+    Source: Koenker and Bassett (1978), Econometrica 46(1), 33-50.
 
     Parameters
     ----------
     outcome : array of shape (n,)
+        Any unit.
     quantiles : array of shape (n, n_levels)
         In the unit of `outcome`.
+    levels : tuple of n_levels floats in (0, 1)
+        Levels of the columns of `quantiles`.
 
     Returns
     -------
     array of shape (n,)
-        In the unit of `outcome`; zero only where every quantile equals it. Koenker and Bassett (1978), Econometrica 46.
+        In the unit of `outcome`; zero only if every quantile equals the outcome.
+
+    Examples
+    --------
+    The outcome 2 lies one above P50 (loss 0.5 x 1) and one below P90 (loss 0.1 x 1):
+
+    >>> pinball(np.array([2.0]), np.array([[1.0, 3.0]]), levels=(0.5, 0.9)).round(6).tolist()
+    [0.3]
     """
     levels_row = np.asarray(levels)
     error = np.asarray(outcome)[:, None] - np.asarray(quantiles)
@@ -31,16 +43,18 @@ def pinball(
 
 @dataclass(frozen=True)
 class Verdict:
-    """Outcome of a one-sided Diebold-Mariano test.
+    """Result of a one-sided Diebold-Mariano test.
 
     Attributes
     ----------
     p_value : float
-        Probability of a gain this large without skill; NaN where it cannot be tested.
+        Probability of a loss difference at least this large without skill; NaN if it cannot be tested.
     statistic : float
+        Positive if the forecast has the lower mean loss.
     degrees_of_freedom : int
+        Of Student's t distribution.
     verdict : str
-        'skill' where p_value is below settings.VERDICT_LEVEL, else 'no_skill'.
+        'skill' if p_value is below `settings.VERDICT_LEVEL`, else 'no_skill'.
     """
 
     p_value: float
@@ -50,28 +64,29 @@ class Verdict:
 
 
 def diebold_mariano(loss: np.ndarray, reference_loss: np.ndarray, overlap: int) -> Verdict:
-    """Is `loss` smaller than `reference_loss` by more than chance, though neighbouring targets overlap?
+    """Test whether `loss` has a lower mean than `reference_loss`, with an overlap-robust variance (one-sided).
 
-    The variance of the mean difference is the average of the first m ordinates of the periodogram, and the statistic is
-    compared with Student's t of 2m degrees of freedom. m is the cube root of the sample size, but no more than a third of
-    the number of targets that do not overlap, since beyond that the overlap bends the spectrum.
+    The variance of the mean difference is the average of the first m ordinates of the periodogram; the statistic is
+    compared with Student's t with 2m degrees of freedom. m is the cube root of the sample size, but at most a third
+    of the number of non-overlapping targets, because beyond that the overlap distorts the spectrum.
     Source: Coroneo and Iacone (2020), Journal of Applied Econometrics 35(4), 391-409, section 2 (weighted periodogram).
 
     Parameters
     ----------
     loss, reference_loss : arrays of shape (n,)
-        On the same rows, in order of time, one a session.
+        Pinball losses of the same rows in the same unit, oldest first, one per session.
     overlap : int
         Horizon in sessions.
 
     Returns
     -------
     Verdict
-        'no_skill' with p_value NaN with fewer than eight rows or six targets that do not overlap, or where all differences are equal.
+        'no_skill' with p_value NaN if there are fewer than eight rows or six non-overlapping targets, or if all
+        differences are equal.
     """
     difference = np.asarray(reference_loss, float) - np.asarray(loss, float)
     n = len(difference)
-    bandwidth = int(min(np.cbrt(n), n / (3 * overlap)))  # 512 ** (1 / 3) falls short of 8
+    bandwidth = int(min(np.cbrt(n), n / (3 * overlap)))  # cbrt, because 512 ** (1 / 3) is below 8
     if bandwidth < 2 or np.ptp(difference) < 1e-12:
         return Verdict(float("nan"), float("nan"), 2 * bandwidth, "no_skill")
     periodogram = np.abs(np.fft.fft(difference - difference.mean())[1 : bandwidth + 1]) ** 2 / n

@@ -1,4 +1,4 @@
-"""dbt-duckdb plugin: attaches the state, which holds what cannot be made again, as database `state`."""
+"""dbt-duckdb plugin: attaches the state, which holds what cannot be computed again, as database `state`."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,19 +16,21 @@ from zl_forecast.migrations import STATE_MIGRATIONS, migrate
 
 
 class Plugin(BasePlugin):
-    """Named `state` in profiles/profiles.yml, ahead of all others: nothing may read or write databases of another shape.
+    """Named `state` in profiles/profiles.yml, before all other plugins, so that databases are migrated first.
 
-    `file` in its config is the DuckDB file, created where there is none. With `copied_from`, the state of a data folder, it begins as a
-    copy of that one in every run, which so sees what is on record there and leaves no trace.
+    `file` in its config is the DuckDB file, which is created if missing. With `copied_from`, the state of another
+    data folder, each run starts with a copy of that state: it sees the records there and does not change them.
     """
 
     def initialize(self, plugin_config: dict) -> None:
+        """Read the files from the plugin's config, and create the folder of the state."""
         self._file = Path(plugin_config["file"])
         self._copied_from = Path(plugin_config["copied_from"]) if "copied_from" in plugin_config else None
-        self._file.parent.mkdir(parents=True, exist_ok=True)  # dbt-duckdb opens the warehouse in it next
+        self._file.parent.mkdir(parents=True, exist_ok=True)  # dbt-duckdb then opens the warehouse in it
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict) -> None:
-        # dbt-duckdb connects next; its own error would be a traceback that does not say who holds the file, and since when
+        """Check that the databases can be opened, then copy or create the state."""
+        # dbt-duckdb connects next; its own error would be a traceback that does not name the process holding the file
         with _as_message():
             if Path(creds.path).exists():
                 with open_database(Path(creds.path), read_only=False):
@@ -38,6 +40,7 @@ class Plugin(BasePlugin):
             _create(self._file)
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Attach the state to dbt's connection, and migrate the warehouse."""
         with _as_message():
             attach_state(conn, self._file)
             migrate(conn)
@@ -45,7 +48,7 @@ class Plugin(BasePlugin):
     def _copy(self, original: Path) -> None:
         _create(original)
         warehouse = original.with_name("warehouse.duckdb")
-        if warehouse.exists():  # of an older version it holds the state
+        if warehouse.exists():  # in older versions it holds the state
             with open_database(warehouse, read_only=False) as con:
                 attach_state(con, original)
                 migrate(con)
@@ -63,4 +66,4 @@ def _as_message() -> Iterator[None]:
     try:
         yield
     except ZlForecastError as error:
-        raise DbtRuntimeError(str(error)) from error  # of all errors at this place dbt prints this one as a message
+        raise DbtRuntimeError(str(error)) from error  # the only error that dbt prints as a message here

@@ -1,4 +1,4 @@
-"""The numbers of seeds/thresholds.csv: what SQL reads by the macro `threshold`, Python reads here."""
+"""Read seeds/thresholds.csv in Python; SQL reads the same numbers through the macro `threshold`."""
 
 from functools import cache
 
@@ -10,12 +10,22 @@ from zl_forecast.paths import seed
 
 @cache
 def threshold(name: str) -> float:
-    """Value of one threshold, in the unit that the seed names.
+    """Return the value of one threshold.
+
+    Parameters
+    ----------
+    name : str
+        Value of the column `name` of seeds/thresholds.csv.
+
+    Returns
+    -------
+    float
+        In the unit that the seed states.
 
     Raises
     ------
     ZlForecastError
-        Where the seed has no such row.
+        If the seed has no such row.
     """
     values = pd.read_csv(seed("thresholds"), index_col="name")["value"]
     if name not in values:

@@ -1,4 +1,4 @@
-"""Verdicts: is the pinball loss below the reference's by more than chance? Per bucket, per family, for the published line."""
+"""Verdicts: whether pinball loss is significantly below the reference's, per bucket, family and published forecast."""
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,10 @@ FAMILY_COLUMNS = {
 
 @stored
 def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Test every input and the published line against the reference, each on its own out-of-fold rows.
+    """Test every input and the published forecast against the reference, each on its own out-of-fold rows.
 
-    The family of an input and the method of the published line were chosen before each block, so the series tested are
-    what a user would have got.
+    The family of an input and the method of the published forecast were chosen before each fold began, so the tested
+    series are the forecasts that users would have seen.
 
     Parameters
     ----------
@@ -39,8 +39,9 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a subject (bucket, 'core', 'published') and horizon_days: n_rows, pinball_skill (share below the
-        reference), coverage_80, p_value, statistic, degrees_of_freedom, verdict.
+        One row per subject (bucket, 'core', 'published') and horizon_days: n_rows, pinball_skill (1 - loss /
+        reference loss), coverage_80 (share of outcomes inside the 80 % band), p_value, statistic,
+        degrees_of_freedom, verdict. See `scoring.diebold_mariano`.
     """
     own = inputs[(inputs["kind"] == "oof") & inputs["is_matured"]]
     by_input = _beside_reference(own, by="input", on=KEY)
@@ -69,23 +70,24 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 def family_verdicts(forecasts: pd.DataFrame) -> pd.DataFrame:
     """Test every family of every bucket against the bucket's reference, on the rows that both forecast.
 
-    A dozen families meet on the same rows, and the best of a dozen looks good by luck alone: without skill anywhere, the chance
-    that one of twelve falls below a level of 5 % is up to 1 - 0.95 ** 12 = 46 %. So the p-values of a bucket and horizon are
-    adjusted by Holm's method, which keeps the chance of even one false 'skill' among them at the level, whatever their
-    dependence (the families resemble each other), and finds no less than Bonferroni's. Not over buckets and horizons: each of
-    those is a question of its own.
+    About a dozen families are tested on the same rows. Without skill, the chance that at least one of twelve falls
+    below a level of 5 % is up to 1 - 0.95 ** 12 = 46 %. The p-values of each bucket and horizon are therefore adjusted
+    by Holm's method. It keeps the chance of one or more false 'skill' verdicts at the level under any dependence (the
+    families are correlated) and is at least as powerful as Bonferroni's. There is no adjustment across buckets and
+    horizons, because each of them is a separate question.
     Source: Holm (1979), Scandinavian Journal of Statistics 6(2), 65-70.
 
     Parameters
     ----------
     forecasts : DataFrame
-        Matured out-of-fold rows of int_tournament__forecasts with quantiles: bucket, family, as_of_date, horizon_days, pinball_pct.
+        Matured out-of-fold rows of int_tournament__forecasts with quantiles: bucket, family, as_of_date,
+        horizon_days, pinball_pct (percent of price).
 
     Returns
     -------
     DataFrame
-        Columns `FAMILY_COLUMNS`, one row a bucket, family but the reference, and horizon_days. Where a family cannot be tested both
-        p-values are NaN, it is 'no_skill', and it does not count among those adjusted for.
+        Columns `FAMILY_COLUMNS`, one row per bucket, family (without the reference) and horizon_days. If a family
+        cannot be tested, both p-values are NaN, its verdict is 'no_skill', and it does not count in the adjustment.
     """
     own = _beside_reference(forecasts, by="family", on=["bucket", *KEY])
     rows = []
@@ -99,22 +101,22 @@ def family_verdicts(forecasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _holm(p_values: pd.Series) -> pd.Series:
-    """The p-values adjusted for one another: the least of m times m, the next times m - 1 ..., never falling; NaN does not count."""
+    """Holm step-down adjustment of p-values; NaN values are ignored."""
     ordered = (
         p_values.dropna().sort_values()
-    )  # statsmodels' multipletests runs a whole garbage collection at every call
+    )  # not statsmodels' multipletests, which runs a full garbage collection on every call
     adjusted = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
     return adjusted.reindex(p_values.index)
 
 
 def _beside_reference(rows: pd.DataFrame, by: str, on: list[str]) -> pd.DataFrame:
-    """All rows but the reference's, with its loss on the same row as pinball_pct_reference."""
+    """Return all rows without the reference's, with its loss on the same row as pinball_pct_reference."""
     is_reference = rows[by] == REFERENCE
     return rows[~is_reference].merge(rows.loc[is_reference, [*on, "pinball_pct"]], on=on, suffixes=("", "_reference"))
 
 
 def _tested(part: pd.DataFrame, horizon: int):
-    """The test on the rows of one subject and horizon, and what it rests on."""
+    """Test the rows of one subject and horizon; return the verdict with the number of rows and the skill."""
     part = part.sort_values("as_of_date")
     loss, reference_loss = part["pinball_pct"], part["pinball_pct_reference"]
     facts = {"n_rows": len(part), "pinball_skill": 1 - loss.mean() / reference_loss.mean()}

@@ -1,7 +1,7 @@
-"""Runs tasks side by side in processes, as many as there are cores, each with its own thread budget, and reports progress.
+"""Run tasks in parallel processes, as many as there are cores, each with its own thread budget, and report progress.
 
-The pool of the fits is one for the whole build: dbt runs several models at once in threads, and their tasks share it, so that
-fits x threads never exceeds the cores. A task that dies or exceeds its limit costs itself and nobody else.
+The whole build has one pool for fits. dbt runs several models at once in threads, and their tasks share the
+pool, so that fits x threads never exceeds the cores. A task that dies or times out does not affect the others.
 """
 
 import os
@@ -29,19 +29,19 @@ from zl_forecast.errors import TournamentError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 POLL_SECONDS = 0.5
-IDLE_SECONDS = 60  # a process that has had nothing to do for so long ends: Great Expectations takes 370 MB, and its gates come first
-OOM_SCORE_OF_WORKERS = 500  # of 1,000: as if a fit used half of the memory more than it does
+IDLE_SECONDS = 60  # an idle process then ends: Great Expectations takes 370 MB, and its checks come before the fits
+OOM_SCORE_OF_WORKERS = 500  # of 1,000: counts as if a fit used an additional half of the memory
 ENVIRONMENT = {name: str(settings.THREADS_PER_FIT) for name in THREAD_VARIABLES} | {"CUDA_VISIBLE_DEVICES": ""}
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A task without a result.
+    """Result of a task that was killed.
 
     Attributes
     ----------
-    status : str
-        'timed_out' or 'failed'.
+    status : {"timed_out", "failed"}
+        Outcome of the task.
     reason : str
         For the user: what happened, with the number.
     """
@@ -60,17 +60,27 @@ def run(
 
     Parameters
     ----------
+    work : callable
+        Takes a task and returns its result. Both must survive pickling.
     tasks : list
         The caller may append more while it reads results.
     limit : callable
-        Seconds that a task may run; it is then killed. None: no limit.
-    executor : str
-        local: processes of this machine. ray: the Ray cluster that RAY_ADDRESS names, or one started on this machine.
+        Takes a task and returns its time limit in seconds, after which it is killed, or None for no limit.
+    executor : {"local", "ray"}
+        `local` uses processes of this machine; `ray` the Ray cluster that RAY_ADDRESS names, or one started on
+        this machine.
 
     Yields
     ------
     (task, result)
-        `Lost` stands for the result where the process died or was killed. An exception in a task is raised here.
+        `Lost` replaces the result if the process died or was killed.
+
+    Raises
+    ------
+    TournamentError
+        The executor does not exist.
+    Exception
+        Whatever a task raises; remaining tasks are dropped.
     """
     if executor not in ("local", "ray"):
         raise TournamentError(f"executor '{executor}' does not exist. Use local or ray.")
@@ -85,7 +95,7 @@ def run(
 
 
 class Progress:
-    """One count of finished tasks for all callers: a bar on a terminal, else a line a task, with what remains."""
+    """One count of finished tasks for all callers: a bar on a terminal, else one line per task with the time left."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -94,20 +104,38 @@ class Progress:
         self._bar: tqdm | None = None
 
     def expect(self, count: int) -> None:
-        """More tasks are coming."""
+        """Add tasks to the total.
+
+        Parameters
+        ----------
+        count : int
+            Number of tasks that will be run.
+        """
         with self._lock:
-            if self._done >= self._total:  # all that was expected before has ended
+            if self._done >= self._total:  # all earlier tasks have ended
                 self._total = self._done = 0
                 self._started = time.monotonic()
             self._total += count
 
     def drop(self, count: int) -> None:
-        """`count` tasks were given up."""
+        """Remove tasks from the total that will not be run.
+
+        Parameters
+        ----------
+        count : int
+            Number of those tasks.
+        """
         with self._lock:
             self._total = max(self._done, self._total - count)
 
     def step(self, label: str) -> None:
-        """One task has ended."""
+        """Count one task as finished, and show progress.
+
+        Parameters
+        ----------
+        label : str
+            The task, for the terminal.
+        """
         with self._lock:
             self._done += 1
             if sys.stdout.isatty():
@@ -132,26 +160,29 @@ PROGRESS = Progress()
 
 
 def prepare_process() -> None:
-    """Give this process its thread budget; called first of all in a worker, since libraries read it when they are imported."""
+    """Set the thread budget of this process.
+
+    Workers call it first, since libraries read these variables when they are imported.
+    """
     os.environ.update(ENVIRONMENT)
 
 
 @dataclass
 class _Job:
-    """A task on its way: `result` is what it gave, an exception that it raised, or `Lost`."""
+    """Queued task; `result` resolves to its return value, its exception, or `Lost`."""
 
     work: Callable[..., Any]
     task: Any
     seconds: float | None
-    environment: dict[str, str] = field(default_factory=lambda: _our_settings())  # of now: the process may be older
+    environment: dict[str, str] = field(default_factory=lambda: _our_settings())  # current: the process may be older
     result: Future = field(default_factory=Future)
-    is_abandoned: bool = False  # nobody waits for it any more
+    is_abandoned: bool = False  # the caller no longer waits for it
 
 
 class _Pool:
-    """A thread a slot, each with a process of its own.
+    """A pool with one thread per slot, each with a process of its own.
 
-    No process shares a pipe or a lock with another: one that dies, at work or idle, takes nothing along but its own task.
+    Processes share no pipe or lock, so one that dies, working or idle, affects only its own task.
     """
 
     def __init__(self, most_slots: int) -> None:
@@ -175,7 +206,7 @@ class _Pool:
         while True:
             try:
                 job = self._jobs.get(timeout=None if worker is None else IDLE_SECONDS)
-            except Empty:  # its memory is of use to others
+            except Empty:  # end the idle process to free its memory
                 if worker is not None:
                     worker.stop()
                 worker = None
@@ -194,14 +225,29 @@ _ASIDE = _Pool(1)
 
 
 def run_aside(work: Callable[..., Any], task: Any) -> Any:
-    """`work(task)` in a process for all such work, one after the other, while the threads of this process go on.
+    """Run `work(task)` in a separate process, while the threads of this process continue.
 
-    For what holds the interpreter for seconds and is no fit. An exception in it is raised here.
+    It is for work that would hold the interpreter for seconds and is not a fit. All such work shares one process
+    and runs one task at a time.
+
+    Parameters
+    ----------
+    work : callable
+        Takes the task and returns its result. Both must survive pickling.
+    task : object
+        Argument of `work`.
+
+    Returns
+    -------
+    object
+        What `work` returns.
 
     Raises
     ------
     TournamentError
-        The process died, twice where it had not begun.
+        The process was killed. One that died before the task began is replaced once.
+    Exception
+        Whatever `work` raises.
     """
     job = _Job(work, task, None)
     _ASIDE.submit(job)
@@ -214,9 +260,14 @@ def run_aside(work: Callable[..., Any], task: Any) -> Any:
 
 
 def get_ready(*packages: str) -> None:
-    """Start the processes of the fits, if none runs yet, and let them import packages; returns at once.
+    """Start the worker processes, if none is running yet, and let them import packages; returns at once.
 
-    For one who knows that fits will come: four seconds of imports are over when they do.
+    Call this ahead of training: workers import in the background, which saves about four seconds.
+
+    Parameters
+    ----------
+    *packages : str
+        Modules to import in every worker.
     """
     if not _POOL.has_begun:
         for _ in range(_POOL.most_slots):
@@ -229,7 +280,7 @@ def _import(packages: tuple[str, ...]) -> None:
 
 
 def _done(worker: "_Worker | None", job: _Job) -> tuple["_Worker | None", Any]:
-    """Let a worker do a job: the worker for the next one, None where it did not survive, and the result."""
+    """Let a worker do a job; return the worker for the next job, None if it did not survive, and the result."""
     for is_last in (False, True):
         worker = worker or _Worker()
         try:
@@ -237,43 +288,43 @@ def _done(worker: "_Worker | None", job: _Job) -> tuple["_Worker | None", Any]:
         except _Stopped as stopped:
             worker.stop()
             worker = None
-            if stopped.had_begun or is_last:  # else the process had died while it waited: another one does it
+            if stopped.had_begun or is_last:  # otherwise it died while idle: try another process
                 return None, stopped.lost
-        except Exception as error:  # what went over the pipe could not be pickled: worker and slot are out of step
+        except Exception as error:  # a message could not be pickled, so worker and slot are out of step
             worker.stop()
             return None, error
     raise AssertionError("unreachable")
 
 
 class _Stopped(Exception):
-    """A worker that is of no more use."""
+    """A worker that cannot be used any longer."""
 
     def __init__(self, lost: Lost, had_begun: bool):
         self.lost, self.had_begun = lost, had_begun
 
 
 class _Worker:
-    """A process that does one task after the other; it ends with this one."""
+    """A process that runs one task after the other; it ends with this process."""
 
     def __init__(self) -> None:
         context = get_context("spawn")
         self._pipe, other_end = context.Pipe()
-        # a daemon may not start processes of its own through multiprocessing: a fit keeps to its budget
+        # a daemon cannot start processes through multiprocessing, so a fit keeps to its thread budget
         self._process = context.Process(target=_work, args=(other_end,), name="fits", daemon=True)
         self._process.start()
         other_end.close()
 
     def do(self, job: _Job) -> Any:
-        """Result of a job, or the exception that it raised; raises _Stopped where the process did not survive it."""
+        """Return a job's result, or the exception that it raised; raise _Stopped if the process did not survive."""
         has_begun = False
         try:
             self._receive(job)  # ready
             self._pipe.send((job.environment, pickle.dumps((job.work, job.task))))
-            self._receive(job)  # begun: from here on its time counts, not from the start of the process
+            self._receive(job)  # begun: the time limit counts from here, not from the start of the process
             has_begun = True
             return self._receive(job, job.seconds)
         except TimeoutError:
-            assert job.seconds is not None  # without a limit nothing times out
+            assert job.seconds is not None  # nothing times out without a limit
             raise _Stopped(timed_out(job.seconds), has_begun) from None
         except (EOFError, ConnectionError):
             self._process.join()
@@ -295,14 +346,14 @@ class _Worker:
 
 
 def _work(pipe: Connection) -> None:
-    """What a worker process does, until it is killed or the process that started it has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the build, which ends its workers
-    with suppress(OSError):  # where memory runs out, Linux ends a fit, and not the build for being larger
+    """Run tasks in a worker process, until it is killed or its parent process has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build handles Ctrl-C and ends its workers
+    with suppress(OSError):  # if memory runs out, Linux kills a fit instead of the larger build
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_OF_WORKERS))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tqdm.set_lock(
         threading.RLock()
-    )  # the default is a semaphore between processes, which is reported as leaked when this one is killed
+    )  # the default is a semaphore between processes, which is reported as leaked when this process is killed
     prepare_process()
     while True:
         pipe.send(None)  # ready
@@ -313,7 +364,7 @@ def _work(pipe: Connection) -> None:
         pipe.send(None)  # begun
         try:
             work, task = pickle.loads(pickled)
-        except Exception as error:  # a module that can be imported there cannot be here
+        except Exception as error:  # a module that the parent can import is missing here
             pipe.send(Lost("failed", f"its process could not load it. {type(error).__name__}: {error}"))
             continue
         try:
@@ -332,7 +383,7 @@ def _end_with_parent() -> None:
 
 
 def _sendable(error: Exception) -> Exception:
-    """The error, or one of ours with its words where it does not survive pickling."""
+    """Return the error, or an error of this package with the same text if it does not survive pickling."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
@@ -361,17 +412,44 @@ def _in_pool(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tupl
 
 
 def died(how: str) -> Lost:
+    """Return the result of a task whose process died.
+
+    Parameters
+    ----------
+    how : str
+        What is known of its end, such as the exit code.
+
+    Returns
+    -------
+    Lost
+        Status `failed`.
+    """
     return Lost("failed", f"its process died: {how} (killed, or out of memory?)")
 
 
 def timed_out(seconds: float) -> Lost:
+    """Return the result of a task that exceeded its time limit.
+
+    Parameters
+    ----------
+    seconds : float
+        The limit.
+
+    Returns
+    -------
+    Lost
+        Status `timed_out`.
+    """
     return Lost(
         "timed_out", f"not finished after {seconds:.0f} s, its limit in seeds/families.csv; a longer one tries again"
     )
 
 
 def _on_ray(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple[Any, Any]]:
-    """The same tasks on a Ray cluster. As many are in flight as fit, so that a task's time begins when it is handed over."""
+    """Run the same tasks on a Ray cluster.
+
+    A task is submitted only when a slot is free, since its time limit counts from then.
+    """
     import ray
 
     slots = _ray_slots()
@@ -417,7 +495,7 @@ _RAY_SLOTS: dict[str, threading.Semaphore] = {}
 
 
 def _ray_slots() -> threading.Semaphore:
-    """The tasks that the cluster takes at a time, from all of dbt's threads together; starts Ray where it does not run."""
+    """Return the slots of the cluster, shared by all of dbt's threads; start Ray if it is not running."""
     import ray
 
     with _RAY_LOCK:
@@ -436,7 +514,7 @@ def _ray_slots() -> threading.Semaphore:
 
 
 def _handed_on() -> dict[str, str]:
-    """What a Ray worker must know of this process: where modules are, and where the project keeps its files."""
+    """Return what a Ray worker must know of this process: module paths, and where the project keeps its files."""
     return _our_settings() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 

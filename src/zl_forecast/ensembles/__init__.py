@@ -1,4 +1,7 @@
-"""The ensemble methods: one module each, with a constant METHOD. The registry is seeds/ensemble_methods.csv, whose rows name the modules."""
+"""The ensemble methods: one module each, with a constant METHOD.
+
+The registry seeds/ensemble_methods.csv names the modules.
+"""
 
 import pandas as pd
 
@@ -6,22 +9,28 @@ from zl_forecast.ensembles.base import EnsembleMethod, Registered, Rows
 from zl_forecast.errors import TournamentError
 from zl_forecast.registry import load_constant
 
-FALLBACK = "reference_alone"  # what is published where nothing stands above it, and what every test is against
+FALLBACK = "reference_alone"  # published if no method is better; every test compares with it
 
 
 def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:
-    """The methods of the registry, by name, in its order.
+    """Load the methods of the registry.
 
     Parameters
     ----------
     registry : DataFrame
-        Columns ensemble_method, module and over of seeds/ensemble_methods.csv. A module may be anywhere that Python finds it.
+        Columns ensemble_method, module and over of seeds/ensemble_methods.csv. A module may be anywhere on
+        Python's path. `over` names the base method of a second-level method; missing for a first-level method.
+
+    Returns
+    -------
+    dict of str to Registered
+        By name, in the order of the registry.
 
     Raises
     ------
     TournamentError
-        A module cannot be found or imported, or its METHOD is missing or no EnsembleMethod, a method feeds on one that is not there or feeds on another itself, or
-        there is no reference_alone.
+        If a module cannot be imported, its METHOD is missing or not an EnsembleMethod, a base method is unknown
+        or has a base method itself, or there is no method reference_alone.
     """
     first_level = set(registry.loc[registry["over"].isna(), "ensemble_method"])
     if FALLBACK not in first_level:

@@ -1,4 +1,4 @@
-"""What an ensemble method is, and the rows that it sees."""
+"""The base class of ensemble methods, and the rows that they read."""
 
 import pickle
 from abc import ABC, abstractmethod
@@ -25,16 +25,18 @@ class Rows:
     ----------
     as_of_date : array of shape (n,), datetime64
     horizon_days : array of shape (n,)
+        Sessions.
     inputs : tuple of str
         Names; `reference` is always one of them.
     quantiles : array of shape (n, n_inputs, n_levels)
-        Scaled units, ascending along the last axis, no NaN: where an input has no forecast the reference stands in.
+        Standardised returns at `settings.QUANTILE_LEVELS`, ascending along the last axis, without NaN: if an
+        input has no forecast, the reference's is used. Read-only.
     is_present : array of shape (n, n_inputs), bool
-        False where the reference stands in.
+        False where the reference replaces a missing forecast.
     target_date : array of shape (n,), datetime64
-        The day on whose close z is known.
+        Session at whose close z becomes known.
     z : array of shape (n,)
-        Realised scaled returns; NaN where not matured.
+        Realised standardised return; NaN if not matured. Read-only.
     """
 
     as_of_date: np.ndarray
@@ -47,13 +49,24 @@ class Rows:
 
     def __post_init__(self) -> None:
         for values in (self.quantiles, self.z):
-            values.flags.writeable = False  # several methods read the same rows
+            values.flags.writeable = False  # several methods share these arrays
 
     def __len__(self) -> int:
         return len(self.z)
 
     def take(self, which: np.ndarray | slice) -> "Rows":
-        """The rows of a mask, of positions or of a slice."""
+        """Select rows.
+
+        Parameters
+        ----------
+        which : array or slice
+            Boolean mask of shape (n,), positions, or a slice.
+
+        Returns
+        -------
+        Rows
+            With the same inputs.
+        """
         return Rows(
             self.as_of_date[which],
             self.horizon_days[which],
@@ -65,16 +78,44 @@ class Rows:
         )
 
     def input(self, name: str) -> np.ndarray:
-        """Quantiles of one input, array of shape (n, n_levels)."""
+        """Return the quantiles of one input.
+
+        Parameters
+        ----------
+        name : str
+            One of `inputs`.
+
+        Returns
+        -------
+        array of shape (n, n_levels)
+            Standardised returns.
+        """
         return self.quantiles[:, self.inputs.index(name)]
 
     def by_horizon(self) -> Iterator[tuple[int, "Rows"]]:
-        """The rows of each horizon, shortest first, in their order."""
+        """Iterate over the horizons, shortest first.
+
+        Yields
+        ------
+        tuple of int and Rows
+            Horizon in sessions, and its rows in their order.
+        """
         for horizon in np.unique(self.horizon_days):
             yield int(horizon), self.take(self.horizon_days == horizon)
 
     def frame(self, levels: tuple[float, ...] = settings.QUANTILE_LEVELS) -> pd.DataFrame:
-        """Wide features `input__q10` for a meta-learner, with horizon_days; index unique."""
+        """Build the wide feature table of a meta-learner.
+
+        Parameters
+        ----------
+        levels : tuple of float
+            Quantile levels to include, among `settings.QUANTILE_LEVELS`.
+
+        Returns
+        -------
+        DataFrame of shape (n, n_inputs * n_levels + 1)
+            Columns `<input>__<quantile>`, for example `crush__q10`, in standardised returns, and horizon_days.
+        """
         columns = {
             f"{name}__{settings.QUANTILE_COLUMNS[j]}": self.quantiles[:, i, j]
             for i, name in enumerate(self.inputs)
@@ -85,38 +126,101 @@ class Rows:
 
 
 class EnsembleMethod(ABC):
-    """A way to combine the inputs.
+    """A method that combines the inputs' forecasts.
 
-    `fit` sees the out-of-fold rows that had matured before a block. A method that learns on, day by day, says so: then `update` is
-    called at each session of the block with the rows that have matured since, those of its own close among them, and `predict` with
-    that session's rows alone. Rows come in the order in which they matured; those to be forecast have no outcome.
+    `fit` reads the out-of-fold rows that matured before a fold, in the order in which they matured. A method
+    with `learns_daily` is also updated during the fold: at each session `update` gets the rows that matured
+    since the last call, including those of that session's close, and then `predict` gets that session's rows.
+    Rows to forecast have no outcome.
+
+    Attributes
+    ----------
+    needs_fit : bool
+        False if the method can forecast without matured rows, and so competes from the first fold on.
+    learns_daily : bool
+        Whether `update` is called at each session of a fold.
     """
 
-    needs_fit: bool = True  # False: the method has nothing to learn and competes from the first block on
+    needs_fit: bool = True  # False: the method competes from the first fold on
     learns_daily: bool = False
 
     @abstractmethod
     def fit(self, rows: Rows) -> Self:
-        """Learn from matured rows of all horizons."""
+        """Fit on matured rows of all horizons.
+
+        Parameters
+        ----------
+        rows : Rows
+            Oldest target_date first; z is finite. Must not be changed.
+
+        Returns
+        -------
+        Self
+        """
 
     def update(self, rows: Rows) -> None:  # noqa: B027  most methods have nothing to update
-        """Learn from rows that have matured since the last call."""
+        """Update with rows that matured since the last call; does nothing by default.
+
+        Parameters
+        ----------
+        rows : Rows
+            Oldest target_date first; z is finite. Must not be changed.
+        """
 
     @abstractmethod
     def predict(self, rows: Rows) -> np.ndarray:
-        """Combined quantiles, array of shape (n, n_levels), scaled units."""
+        """Forecast the quantiles of the combination.
+
+        Parameters
+        ----------
+        rows : Rows
+            z is NaN. Must not be changed.
+
+        Returns
+        -------
+        array of shape (n, n_levels)
+            Standardised returns at `settings.QUANTILE_LEVELS`, ascending. A row's forecast must not depend on
+            the other rows.
+        """
 
     def weights(self, rows: Rows) -> np.ndarray | None:
-        """What each row's combination rests on, array of shape (n, n_inputs), where it can be said in weights."""
+        """Return the weights of each row's combination, for reports.
+
+        Parameters
+        ----------
+        rows : Rows
+            As for `predict`.
+
+        Returns
+        -------
+        array of shape (n, n_inputs), or None
+            None if the combination cannot be expressed as weights.
+        """
         return None
 
     def save(self, folder: Path) -> None:
-        """Write the fitted method into an empty folder."""
+        """Write the fitted method; by default as one pickle.
+
+        Parameters
+        ----------
+        folder : Path
+            Existing, empty folder.
+        """
         (folder / FITTED).write_bytes(pickle.dumps(self))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The fitted method that `save` has written."""
+        """Read the fitted method that `save` wrote.
+
+        Parameters
+        ----------
+        folder : Path
+            Folder that `save` filled; it may have been moved since.
+
+        Returns
+        -------
+        Self
+        """
         return pickle.loads((folder / FITTED).read_bytes())
 
 
@@ -128,9 +232,9 @@ class Registered:
     ----------
     method : subclass of EnsembleMethod
     module : str
-        Where the seed says that it is.
+        Module that the seed names.
     over : str, optional
-        The method on whose finished forecasts it works; None where it combines the inputs.
+        Base method, whose forecasts this method adjusts; None if it combines the inputs.
     """
 
     method: type[EnsembleMethod]
@@ -139,27 +243,46 @@ class Registered:
 
 
 class WeightedMethod(EnsembleMethod):
-    """A method that is one set of weights a horizon; the quantiles are averaged level by level (Vincentisation)."""
+    """A method with one set of weights per horizon; quantiles are averaged level by level (Vincentisation)."""
 
     def fit(self, rows: Rows) -> Self:
+        """Fit each horizon separately, see `fit_horizon`."""
         self.by_horizon = {horizon: self.fit_horizon(own, horizon) for horizon, own in rows.by_horizon()}
         return self
 
     @abstractmethod
     def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:
-        """Weights of the inputs at one horizon, array of shape (n_inputs,)."""
+        """Estimate the weights of the inputs at one horizon.
+
+        Parameters
+        ----------
+        rows : Rows
+            Matured rows of this horizon, oldest target_date first.
+        horizon : int
+            Sessions; n rows hold about n / horizon independent samples.
+
+        Returns
+        -------
+        array of shape (n_inputs,)
+        """
 
     def weights(self, rows: Rows) -> np.ndarray:
+        """Weights of each row's horizon, shape (n, n_inputs)."""
         return np.stack([self.by_horizon[horizon] for horizon in rows.horizon_days])
 
     def predict(self, rows: Rows) -> np.ndarray:
+        """Weighted mean of the inputs' quantiles, level by level."""
         return np.einsum("ni,nil->nl", self.weights(rows), rows.quantiles)
 
 
 class MixtureMethod(EnsembleMethod):
-    """A method with weights whose forecast is the mixture of the inputs' distributions: wider than their mean where they disagree."""
+    """A method with weights that forecasts the mixture of the inputs' distributions.
+
+    A mixture is wider than the mean of the quantiles where the inputs disagree.
+    """
 
     def predict(self, rows: Rows) -> np.ndarray:
+        """Quantiles of the weighted mixture, see `distribution.mixture_quantiles`."""
         weights = self.weights(rows)
         assert weights is not None
         return mixture_quantiles(rows.quantiles, weights)

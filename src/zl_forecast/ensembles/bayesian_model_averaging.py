@@ -1,9 +1,12 @@
-"""Bayesian model averaging: each input's posterior probability from its predictive likelihood, and the mixture of all inputs.
+"""Bayesian model averaging: a mixture of all inputs, weighted by posterior probabilities.
 
-Overlapping targets say the same thing several times, so the log likelihood of n rows at horizon h counts as n / h samples. Half of the
-prior is the reference's: the other inputs' forecasts are mostly the reference's as well, and many of a kind must not outvote it.
-Sources: Hoeting, Madigan, Raftery and Volinsky (1999), Statistical Science 14(4), 382-417; mixture of forecast densities as in
-Raftery et al. (2005), Monthly Weather Review 133, 1155-1174, section 2; power of the likelihood as in Holmes and Walker (2017), Biometrika 104, 497-503.
+Posterior probabilities come from the inputs' predictive likelihoods. Overlapping targets repeat the same
+information, so the log likelihood of n rows at horizon h counts as n / h samples. Half of the prior is the
+reference's, because the other inputs mostly stay close to the reference and must not outweigh it by their
+number.
+Sources: Hoeting, Madigan, Raftery and Volinsky (1999), Statistical Science 14(4), 382-417; mixture of forecast
+densities as in Raftery et al. (2005), Monthly Weather Review 133, 1155-1174, section 2; power of the likelihood
+as in Holmes and Walker (2017), Biometrika 104, 497-503.
 """
 
 import numpy as np
@@ -16,7 +19,23 @@ PRIOR_OF_REFERENCE = 0.5
 
 
 def log_prior(inputs: tuple[str, ...]) -> np.ndarray:
-    """Log prior probabilities of the inputs, array of shape (n_inputs,)."""
+    """Compute the log prior probabilities of the inputs.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        Names, the reference among them.
+
+    Returns
+    -------
+    array of shape (n_inputs,)
+        `PRIOR_OF_REFERENCE` for the reference, the rest in equal parts for the others; as natural logarithms.
+
+    Examples
+    --------
+    >>> np.exp(log_prior(("crush", "macro", "reference"))).round(6).tolist()
+    [0.25, 0.25, 0.5]
+    """
     others = max(len(inputs) - 1, 1)
     alone = len(inputs) == 1
     return np.log(
@@ -28,32 +47,44 @@ def log_prior(inputs: tuple[str, ...]) -> np.ndarray:
 
 
 def log_likelihoods(rows: Rows) -> np.ndarray:
-    """Log predictive density of each input at each outcome, array of shape (n, n_inputs)."""
-    return log_densities(rows.quantiles, rows.z[:, None, None])[..., 0]
-
-
-def posterior(rows: Rows, horizon: int) -> np.ndarray:
-    """Posterior probabilities of the inputs after matured rows of one horizon.
+    """Compute the log predictive density of each input at each outcome.
 
     Parameters
     ----------
     rows : Rows
-        One a session.
+        Matured.
+
+    Returns
+    -------
+    array of shape (n, n_inputs)
+        Natural log of a density per unit of standardised return.
+    """
+    return log_densities(rows.quantiles, rows.z[:, None, None])[..., 0]
+
+
+def posterior(rows: Rows, horizon: int) -> np.ndarray:
+    """Compute the posterior probabilities of the inputs after matured rows of one horizon.
+
+    Parameters
+    ----------
+    rows : Rows
+        Matured, one per session.
     horizon : int
-        In sessions: n rows count as n / horizon samples.
+        Sessions; n rows count as n / horizon samples.
 
     Returns
     -------
     array of shape (n_inputs,)
-        At least zero, with sum one; the prior without any row.
+        Non-negative, with sum one; the prior if there are no rows.
     """
     return softmax(log_prior(rows.inputs) + log_likelihoods(rows).sum(axis=0) / horizon)
 
 
 class BayesianModelAveraging(MixtureMethod, WeightedMethod):
-    """Posterior probabilities as of the block's beginning."""
+    """Posterior probabilities at the start of the fold."""
 
     def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:
+        """Posterior probabilities of the inputs, see `posterior`."""
         return posterior(rows, horizon)
 
 

@@ -1,7 +1,7 @@
-"""Checks of what every ensemble method owes, for whoever writes one. The model is scikit-learn's `check_estimator`.
+"""Checks that every ensemble method must pass, for authors of methods. Modelled on scikit-learn's `check_estimator`.
 
 >>> from zl_forecast.ensembles.check import check_method
->>> check_method("zl_forecast.ensembles.equal_weights")
+>>> check_method("zl_forecast.ensembles.equal_weights")  # doctest: +SKIP
 """
 
 from copy import deepcopy
@@ -25,35 +25,37 @@ LEVELS = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of a standard
 
 
 def check_method(method: type[EnsembleMethod] | str) -> None:
-    """Hold an ensemble method against what the ensemble tournament asks of every method; it returns if nothing is wrong.
+    """Check that an ensemble method meets the requirements of the ensemble tournament; return silently if it does.
 
-    It is fitted as in the tournament on 400 sessions of two horizons, and forecasts ten sessions more; in some of both the reference stands
-    in for an input. A method that learns daily is shown what has matured before each of the ten. Takes about as long as four fits, and the
-    start of a process, in which one of them is made.
+    The method is fitted as in the tournament on 400 sessions of two horizons and forecasts ten more sessions.
+    In some rows the reference replaces a missing input. A method that learns daily is updated before each of
+    the ten sessions. The check takes about as long as four fits and the start of a process.
 
     Parameters
     ----------
     method : subclass of EnsembleMethod or str
-        A method, or the name of the module that has it as its constant METHOD, as column module of seeds/ensemble_methods.csv.
+        A method, or the name of the module with the constant METHOD, as in column module of
+        seeds/ensemble_methods.csv.
 
     Raises
     ------
     CheckError
-        The first check that failed: `check` is its name, the message names the method and says what was found. The checks are
+        At the first check that fails. `check` is its name; the message names the method and the problem. The
+        checks are
 
-        fits : it can be built without arguments, fitted and, where it learns daily, updated
+        fits : it can be built without arguments, fitted and, if it learns daily, updated
         keeps_rows : none of its functions changes the rows that it is given
         forecasts : finite, ascending quantiles of shape (n_rows, n_levels)
         weights : None, or finite weights of shape (n_rows, n_inputs)
-        own_row : a single row is forecast as it is among the rows of its session
-        one_horizon : it can be fitted on rows of one horizon, and forecasts that
-        reference_only : it can be fitted where there is no input but the reference
-        no_history : where it says that it needs no fit, it forecasts without a matured row
-        loads : a fresh process forecasts the same with the saved method, from another folder
-        repeats : a second fit, in a fresh process, forecasts the same
-        random_state : NumPy's global random state is left as it was
+        own_row : a single row gets the same forecast as among the rows of its session
+        one_horizon : it can be fitted on rows of one horizon, and forecasts that horizon
+        reference_only : it can be fitted if the reference is the only input
+        no_history : if it needs no fit, it forecasts without a matured row
+        loads : a fresh process gets the same forecasts from the saved method, in another folder
+        repeats : a second fit, in a fresh process, gives the same forecasts
+        random_state : NumPy's global random state is unchanged
     TournamentError
-        The module cannot be found or imported, or has no METHOD.
+        If the module cannot be found or imported, or has no METHOD.
     """
     if isinstance(method, str):
         title = f"ensemble method '{method}'"
@@ -73,27 +75,56 @@ def check_method(method: type[EnsembleMethod] | str) -> None:
 
 @dataclass(frozen=True)
 class Trial(Subject):
-    """A method and the rows that it is tried on, in the order in which they mature."""
+    """A method and its test rows, in the order in which they mature."""
 
     method: type[EnsembleMethod]
     rows: Rows
 
     @cached_property
     def first_day(self) -> np.datetime64:
-        """The first session to be forecast."""
+        """First session to forecast."""
         return np.unique(self.rows.as_of_date)[SESSIONS]
 
     def train(self) -> Rows:
-        """What had matured before the first session to be forecast."""
+        """Return the rows that matured before the first session to forecast.
+
+        Returns
+        -------
+        Rows
+        """
         return self.rows.take(self.rows.target_date < self.first_day)
 
     def test(self) -> Rows:
-        """The rows to be forecast, in the order of sessions, as if nothing of them had matured."""
+        """Return the rows to forecast, without outcomes, ordered by session and horizon.
+
+        Returns
+        -------
+        Rows
+        """
         which = np.flatnonzero(self.rows.as_of_date >= self.first_day)
         which = which[np.lexsort((self.rows.horizon_days[which], self.rows.as_of_date[which]))]
         return unknown(self.rows.take(which))
 
     def fitted(self, rows: Rows, check: str = "fits", where: str = "") -> EnsembleMethod:
+        """Fit the method on rows, and check what `fit` returns.
+
+        Parameters
+        ----------
+        rows : Rows
+            Matured rows.
+        check, where : str
+            Name of the check and suffix of the message if the fit fails.
+
+        Returns
+        -------
+        EnsembleMethod
+            The fitted method.
+
+        Raises
+        ------
+        CheckError
+            If `fit` raises, does not return the method, or changes the rows.
+        """
         given = deepcopy(rows)
         with self.failing(check, f"cannot be fitted{where}"):
             fitted = self.method().fit(rows)
@@ -103,12 +134,46 @@ class Trial(Subject):
         return fitted
 
     def check_unchanged(self, before: Rows, after: Rows, what: str) -> None:
+        """Fail unless rows are unchanged.
+
+        Parameters
+        ----------
+        before, after : Rows
+            A copy made before the call, and the rows after it.
+        what : str
+            Name of the called method.
+
+        Raises
+        ------
+        CheckError
+            If any field differs.
+        """
         for field in fields(Rows):
             if not _same(getattr(before, field.name), getattr(after, field.name)):
                 self.fail("keeps_rows", f"changes {field.name} of the rows that {what} is given. Copy it first.")
 
     def forecast(self, method: EnsembleMethod, rows: Rows, check: str = "forecasts", where: str = "") -> np.ndarray:
-        """Quantiles of rows of one session or more, if they are what a method owes."""
+        """Forecast rows, and check the quantiles.
+
+        Parameters
+        ----------
+        method : EnsembleMethod
+            Fitted.
+        rows : Rows
+            Rows of one or more sessions, without outcomes.
+        check, where : str
+            Name of the check and suffix of the message on failure.
+
+        Returns
+        -------
+        array of shape (n, n_levels)
+            Standardised returns.
+
+        Raises
+        ------
+        CheckError
+            If `predict` raises, changes the rows, or returns unusable quantiles.
+        """
         given = deepcopy(rows)
         with self.failing(check, f"cannot forecast{where}"):
             quantiles = method.predict(rows)
@@ -153,7 +218,7 @@ def _check(trial: Trial, folder: Path) -> None:
 
 
 def _sessions(trial: Trial) -> "list[tuple[Rows, Rows]]":
-    """For each session to be forecast what has matured since the last one, its own close included, and its rows."""
+    """For each session to forecast: the rows matured since the previous one, its own close included, and its rows."""
     rows, test = trial.rows, trial.test()
     days = np.unique(test.as_of_date)
     before = [trial.first_day - np.timedelta64(1, "D"), *days[:-1]]
@@ -178,7 +243,20 @@ def _check_weights(trial: Trial, method: EnsembleMethod, rows: Rows) -> None:
 
 
 def forecast_again(task: tuple[Trial, Path], is_second_fit: bool) -> np.ndarray:
-    """In a fresh process: forecasts by the saved method, or by a second fit."""
+    """Forecast in a fresh process, with the saved method or with a second fit.
+
+    Parameters
+    ----------
+    task : tuple of Trial and Path
+        The trial, and the folder of the saved method.
+    is_second_fit : bool
+        Whether to fit again instead of loading.
+
+    Returns
+    -------
+    array of shape (n, n_levels)
+        Standardised returns of all rows to forecast.
+    """
     trial, saved = task
     method = trial.method().fit(trial.train()) if is_second_fit else trial.method.load(saved)
     quantiles = []
@@ -193,7 +271,15 @@ def forecast_again(task: tuple[Trial, Path], is_second_fit: bool) -> np.ndarray:
 
 
 def input_rows() -> Rows:
-    """Forecasts of two inputs, of which one carries a signal, and of the reference, which stands in for the second now and then."""
+    """Simulate forecasts of two inputs and of the reference, with outcomes.
+
+    The first input carries a signal. The reference replaces every seventh forecast of the second one.
+
+    Returns
+    -------
+    Rows
+        In the order in which they mature.
+    """
     rng, n = np.random.default_rng(settings.SEED), SESSIONS + TEST_SESSIONS
     days = pd.bdate_range("2000-01-03", periods=n + max(HORIZONS)).to_numpy()
     parts = []
@@ -213,7 +299,17 @@ def input_rows() -> Rows:
 
 
 def unknown(rows: Rows) -> Rows:
-    """The same rows without outcomes."""
+    """Remove the outcomes from rows.
+
+    Parameters
+    ----------
+    rows : Rows
+
+    Returns
+    -------
+    Rows
+        With z NaN.
+    """
     return Rows(
         rows.as_of_date,
         rows.horizon_days,
@@ -226,7 +322,16 @@ def unknown(rows: Rows) -> Rows:
 
 
 def only_reference(rows: Rows) -> Rows:
-    """The same rows as if nobody else had forecast them."""
+    """Keep the reference as the only input of rows.
+
+    Parameters
+    ----------
+    rows : Rows
+
+    Returns
+    -------
+    Rows
+    """
     which = [rows.inputs.index(REFERENCE)]
     return Rows(
         rows.as_of_date,

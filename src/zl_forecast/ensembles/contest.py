@@ -1,4 +1,4 @@
-"""The ensemble methods on one fold: fitted on the out-of-fold rows that had matured before it, forecasting its rows."""
+"""The ensemble methods on one fold: fitted on out-of-fold rows that matured before it, then forecasting its rows."""
 
 import json
 import pickle
@@ -30,10 +30,10 @@ class EnsembleContest(Contest):
     methods : dict
         Registered method by name.
     history : Rows
-        In the order in which they matured. What matured before `fold.train_until` is fitted on; the rest reaches the methods that
-        learn daily, on the day on which it became known.
+        In the order in which they matured. Methods are fitted on rows that matured before `fold.train_until`.
+        Methods that learn daily get the later rows on the session on which they matured.
     test : Rows
-        In order of as_of_date, horizon_days; without outcomes, which a method has no use for.
+        Ordered by as_of_date, horizon_days; without outcomes.
     """
 
     fold: Fold
@@ -44,15 +44,17 @@ class EnsembleContest(Contest):
 
     @cached_property
     def rows(self) -> pd.DataFrame:
+        """as_of_date and horizon_days of the rows to forecast."""
         return pd.DataFrame({"as_of_date": self.test.as_of_date, "horizon_days": self.test.horizon_days})
 
     @cached_property
     def train_rows(self) -> int:
+        """Number of training rows."""
         return len(self._train)
 
     @cached_property
-    def keeps_models(self) -> bool:  # type: ignore[override]  # a field elsewhere; nobody assigns it
-        """The live fold grows by the day, and its matured rows do not."""
+    def keeps_models(self) -> bool:  # type: ignore[override]  # a field in other contests; never assigned
+        """Whether fitted methods are stored: only for the live fold, which gets new rows daily but no training rows."""
         return self.fold.kind == "live"
 
     @cached_property
@@ -61,23 +63,47 @@ class EnsembleContest(Contest):
 
     @cached_property
     def _n_matured(self) -> dict[int, int]:
-        """Rows to fit on, by horizon."""
+        """Number of training rows by horizon."""
         return {horizon: len(own) for horizon, own in self._train.by_horizon()}
 
     def matured(self, after: np.datetime64 | None, upto: np.datetime64) -> Rows:
-        """Rows of the history that became known after one day, or ever, and on or before another."""
+        """Select the rows of the history that matured between two dates.
+
+        Parameters
+        ----------
+        after : datetime64, optional
+            Exclusive lower bound of target_date; None for no bound.
+        upto : datetime64
+            Inclusive upper bound of target_date.
+
+        Returns
+        -------
+        Rows
+            In the order in which they matured.
+        """
         days = self.history.target_date
         first = 0 if after is None else np.searchsorted(days, after, side="right")
         return self.history.take(slice(first, np.searchsorted(days, upto, side="right")))
 
     def is_able(self, method: type[EnsembleMethod]) -> np.ndarray:
-        """For which test rows a method has enough matured rows of their horizon, array of shape (n_rows,)."""
+        """Mark the test rows for which a method has enough matured rows of their horizon.
+
+        Parameters
+        ----------
+        method : subclass of EnsembleMethod
+
+        Returns
+        -------
+        array of bool, shape (n_rows,)
+            All True if the method needs no fit.
+        """
         needed = settings.MATURED_FOR_ENSEMBLE if method.needs_fit else 0
         return np.array(
             [self._n_matured.get(int(horizon), 0) >= needed for horizon in self.test.horizon_days], dtype=bool
         )
 
     def competitors(self) -> Sequence[Competitor]:
+        """The methods, in the order of the registry."""
         return self._competitors
 
     @cached_property
@@ -111,7 +137,10 @@ class EnsembleContest(Contest):
         )
 
     def _daily_hashes(self, row: np.ndarray) -> np.ndarray:
-        """Of each row with all that a method which learns daily has seen by then: what has matured, and the days on which it has looked."""
+        """Hash of each row with everything that a method which learns daily has seen by then.
+
+        That is the matured rows and the sessions at which the method was updated.
+        """
         matured = np.concatenate([[0], row_hashes(self.history).cumsum(dtype=np.uint64)]).astype(np.uint64)
         until = np.searchsorted(self.history.target_date, self.test.as_of_date, side="right")
         days = np.searchsorted(np.unique(self.test.as_of_date), self.test.as_of_date)
@@ -121,17 +150,18 @@ class EnsembleContest(Contest):
     # ---------- in a process of the executor
 
     def train(self, name: str, folder: Path) -> dict:
+        """Fit one method and save it in `folder`; return whether it could be saved."""
         started = time.perf_counter()
         method = self._fitted(self.methods[name].method)
         seconds = time.perf_counter() - started
         try:
             method.save(folder)
-        except (pickle.PicklingError, AttributeError, TypeError):  # somebody's own is fitted again where it forecasts
+        except (pickle.PicklingError, AttributeError, TypeError):  # not picklable: fitted again to forecast
             return {"fit_seconds": seconds, "is_saved": False}
         return {"fit_seconds": seconds, "is_saved": True}
 
     def _fitted(self, method: type[EnsembleMethod]) -> EnsembleMethod:
-        """A method fitted on the rows of the horizons that it is able to forecast; as it is where there is none."""
+        """Fit a method on rows of the horizons that it can forecast; return it unfitted if there are none."""
         horizons = self.test.horizon_days[self.is_able(method)]
         fitted = method()
         if len(horizons):
@@ -139,12 +169,13 @@ class EnsembleContest(Contest):
         return fitted
 
     def forecast(self, models: dict[str, Model]) -> Iterator[Forecasts]:
+        """Forecast all rows with each method; a method that raises yields a `Failure`."""
         for name, model in models.items():
             method = self.methods[name].method
             try:
                 fitted = method.load(model.folder) if model.facts["is_saved"] else self._fitted(method)
                 yield Forecasts(name, self._forecasts(fitted).assign(fit_seconds=model.facts["fit_seconds"]))
-            except Exception as error:  # one method less must not stop the forecast; its rows say why
+            except Exception as error:  # a failing method does not affect the others; its rows record the reason
                 yield Forecasts(name, Failure.of(error))
 
     def _forecasts(self, method: EnsembleMethod) -> pd.DataFrame:
@@ -170,7 +201,16 @@ class EnsembleContest(Contest):
 
 
 def row_hashes(rows: Rows) -> np.ndarray:
-    """Hash of each row: origin, horizon, forecasts of all inputs, and outcome, array of shape (n_rows,)."""
+    """Hash each row: origin, horizon, forecasts of all inputs, and outcome.
+
+    Parameters
+    ----------
+    rows : Rows
+
+    Returns
+    -------
+    array of uint64, shape (n_rows,)
+    """
     columns = {"as_of_date": rows.as_of_date, "target_date": rows.target_date, "z": rows.z}
     present = rows.is_present @ (2 ** np.arange(len(rows.inputs)))
     return fingerprint.with_row_hash(rows.frame().assign(**columns, present=present))["row_hash"].to_numpy()
@@ -181,7 +221,7 @@ def _at_once(method: EnsembleMethod, contest: EnsembleContest, test: Rows) -> tu
 
 
 def _walk(method: EnsembleMethod, contest: EnsembleContest, test: Rows) -> tuple[np.ndarray, np.ndarray | None]:
-    """Session after session: what has become known by its close, then its forecast."""
+    """Session by session, update the method with the rows matured by that close, then forecast."""
     known = _day_before(contest.fold.train_until)
     quantiles: list[np.ndarray] = []
     weights: list[np.ndarray] = []
@@ -199,12 +239,12 @@ def _walk(method: EnsembleMethod, contest: EnsembleContest, test: Rows) -> tuple
 
 
 def _day_before(day: pd.Timestamp) -> np.datetime64:
-    """What matured before a day had matured on or before this one."""
+    """The day before: rows that matured before `day` matured on or before it."""
     return (day - pd.Timedelta(days=1)).to_datetime64()
 
 
 def _checked(quantiles: np.ndarray, weights: np.ndarray | None, test: Rows) -> tuple[np.ndarray, np.ndarray | None]:
-    """What a method returned, if it is what it owes. A row of quantiles that is not finite fails alone, see `runner`."""
+    """Check the shapes and weights that a method returned. A row without finite quantiles fails alone, see `runner`."""
     for what, values, width in (("quantiles", quantiles, len(QUANTILES)), ("weights", weights, len(test.inputs))):
         if values is not None and np.shape(values) != (len(test), width):
             raise ValueError(f"{what} of shape {np.shape(values)}, not {(len(test), width)}")
@@ -218,20 +258,20 @@ def _inputs(rows: Rows) -> str:
 
 
 def _stand_ins(rows: Rows) -> str:
-    """Whom the reference stands in for, with the number of rows."""
+    """List the missing inputs replaced by the reference, with row counts."""
     missing = {name: int((~rows.is_present[:, i]).sum()) for i, name in enumerate(rows.inputs)}
     told = [f"{name} ({count} of {len(rows)} rows)" for name, count in missing.items() if count]
     return f"the reference stands in for {', '.join(told)}" if told else ""
 
 
 def _weights_in_json(weights: np.ndarray | None, rows: Rows) -> Iterator[str]:
-    """The weights as they worked, in JSON: where the reference stood in for an input, the weight was the reference's."""
+    """Format the effective weights as JSON; the weight of an input that the reference replaced is the reference's."""
     if weights is None:
         yield from ["{}"] * len(rows)
         return
     worked = np.where(rows.is_present, weights, 0.0)
     worked[:, rows.inputs.index(REFERENCE)] += (weights - worked).sum(axis=1)
-    # the reference is always named: what a method leaves of the forecast is the reference's as well
+    # always name the reference: shrinkage adds to its weight later
     for row in worked.tolist():
         by_input = dict(zip(rows.inputs, row, strict=True))
         yield json.dumps({n: round(w, 4) for n, w in by_input.items() if w >= MIN_SHOWN_WEIGHT or n == REFERENCE})

@@ -1,9 +1,11 @@
-"""Dynamic model averaging: posterior probabilities that forget, so that the weight moves on when another input becomes the better one.
+"""Dynamic model averaging: a mixture whose weights discount older outcomes (exponential forgetting).
 
-Each session the probabilities are raised to the power alpha, and the prior's to 1 - alpha, and multiplied by the predictive likelihood
-of the row that matured, to the power 1 / h since neighbouring targets overlap. Alpha is set so that the memory is a number of
-independent samples; what is forgotten goes back to the prior.
-Source: Raftery, Karny and Ettler (2010), Technometrics 52(1), 52-66, section 3.2, with their forgetting on the models' probabilities.
+At each session the probabilities are raised to the power alpha, the prior's to 1 - alpha, and the product is
+multiplied by the predictive likelihood of the matured row. That likelihood has the power 1 / h, because
+neighbouring targets overlap. Alpha is set so that the memory is a fixed number of independent samples; the
+discounted part returns to the prior.
+Source: Raftery, Karny and Ettler (2010), Technometrics 52(1), 52-66, section 3.2, with their forgetting on the
+models' probabilities.
 """
 
 from typing import Self
@@ -14,16 +16,17 @@ from scipy.special import log_softmax
 from zl_forecast.ensembles.base import MixtureMethod, Rows
 from zl_forecast.ensembles.bayesian_model_averaging import log_likelihoods, log_prior
 
-MEMORY_SAMPLES = 50  # independent samples that the weights rest on
-LEAST_PROBABILITY = 1e-3  # an input that was written off can come back
+MEMORY_SAMPLES = 50  # effective number of independent samples behind the weights
+LEAST_PROBABILITY = 1e-3  # lower bound, so that a poor input can regain weight
 
 
 class DynamicModelAveraging(MixtureMethod):
-    """Weights of every session; the log probabilities are kept a horizon."""
+    """Weights per session; log probabilities are stored per horizon."""
 
     learns_daily = True
 
     def fit(self, rows: Rows) -> Self:
+        """Start from the prior, and update with the matured rows."""
         self._prior = log_prior(rows.inputs)
         self._log: dict[int, np.ndarray] = {}
         self.update(rows)
@@ -39,9 +42,11 @@ class DynamicModelAveraging(MixtureMethod):
         return log
 
     def update(self, rows: Rows) -> None:
+        """Update the log probabilities of each horizon with its matured rows."""
         self._log |= {horizon: self._log_after(own, horizon) for horizon, own in rows.by_horizon()}
 
     def weights(self, rows: Rows) -> np.ndarray:
+        """Current probabilities of the inputs at each row's horizon, shape (n, n_inputs)."""
         return np.exp([self._log.get(int(horizon), self._prior) for horizon in rows.horizon_days])
 
 

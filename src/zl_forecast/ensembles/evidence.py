@@ -1,4 +1,4 @@
-"""Which ensemble methods may still be the best one, and which beat the reference: the model confidence set and Diebold-Mariano tests."""
+"""The model confidence set of the ensemble methods, and their Diebold-Mariano tests against the reference."""
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,8 @@ from zl_forecast.ensembles import FALLBACK
 from zl_forecast.imports import ONE_IMPORT_AT_A_TIME
 from zl_forecast.scoring import diebold_mariano
 
-LEAST_SAMPLES = 10  # independent ones below which nothing is ruled out
-LEAST_SHARE_OF_ROWS = 0.75  # common to all compared methods; one that failed too often for it is not compared
+LEAST_SAMPLES = 10  # independent samples below which no method is ruled out
+LEAST_SHARE_OF_ROWS = 0.75  # common to all compared methods; a method with too many failures is not compared
 CONFIDENCE = 0.75  # of the set; Hansen, Lunde and Nason report 75 and 90 %
 REPETITIONS = 1_000
 COLUMNS = {
@@ -27,23 +27,25 @@ COLUMNS = {
 
 
 def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
-    """What had been shown of each method when a fold began.
+    """Collect the evidence on each method that was available when a fold began.
 
-    Sources: Hansen, Lunde and Nason (2011), Econometrica 79(2), 453-497 (range statistic, stationary bootstrap with mean block
-    length of twice the horizon, as in `arch.bootstrap.MCS`); the test against the reference is `diebold_mariano`.
+    Sources: Hansen, Lunde and Nason (2011), Econometrica 79(2), 453-497 (range statistic, stationary bootstrap
+    with mean block length of twice the horizon, as in `arch.bootstrap.MCS`); the test against the reference is
+    `diebold_mariano`.
 
     Parameters
     ----------
     losses : DataFrame
-        Of out-of-fold forecasts whose outcome is known: competitor, as_of_date, horizon_days, target_date, pinball_pct.
+        Matured out-of-fold forecasts: competitor, as_of_date, horizon_days, target_date, pinball_pct (percent
+        of price).
     folds : DataFrame
         fold_type, fold_start, trained_until, horizon_days.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`: a row a fold, horizon and method that was compared. mcs_p_value is NaN, and every method in the set,
-        below `LEAST_SAMPLES` independent samples.
+        Columns `COLUMNS`, one row per fold, horizon and compared method. With fewer than `LEAST_SAMPLES`
+        independent samples mcs_p_value is NaN and every method is in the set.
     """
     frames = []
     for horizon, own in folds.groupby("horizon_days"):
@@ -51,7 +53,7 @@ def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame
         by_method = past.pivot(index="as_of_date", columns="competitor", values="pinball_pct").sort_index()
         matured_on = past.drop_duplicates("as_of_date").set_index("as_of_date")["target_date"].sort_index()
         for fold in own.itertuples(index=False):
-            # a fold's models are trained before it starts, so none of these rows is its own
+            # models are trained before the fold starts, so none of these rows is in the fold
             table = compared(by_method[(matured_on < fold.trained_until).to_numpy()])
             if len(table) > 1:
                 frames.append(_tested(table, int(horizon)).assign(**fold._asdict()))
@@ -60,10 +62,20 @@ def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame
 
 
 def compared(losses: pd.DataFrame) -> pd.DataFrame:
-    """The rows that the compared methods share.
+    """Select the methods to compare and the rows that they share.
 
-    Methods with the fewest rows are left out until the others have `LEAST_SHARE_OF_ROWS` of all rows in common: one that failed in
-    a bad year must not take the year away from the others.
+    Methods with the fewest rows are dropped until the others have `LEAST_SHARE_OF_ROWS` of all rows in common,
+    so that a method that failed in a bad year does not remove that year for the others.
+
+    Parameters
+    ----------
+    losses : DataFrame of shape (n_rows, n_methods)
+        Pinball losses; NaN where a method has no forecast.
+
+    Returns
+    -------
+    DataFrame
+        Without NaN; the fallback method is never dropped.
     """
     complete = losses.dropna()
     while len(complete) < LEAST_SHARE_OF_ROWS * len(losses) and losses.shape[1] > 1:
@@ -73,19 +85,22 @@ def compared(losses: pd.DataFrame) -> pd.DataFrame:
 
 
 def confidence_set(losses: pd.DataFrame, horizon: int) -> pd.Series:
-    """The p-value of each method: the greatest confidence of a set that leaves it out is one minus it.
+    """Compute the model confidence set p-value of each method.
+
+    A method is outside the set at confidence c if its p-value is below 1 - c.
+    Source: Hansen, Lunde and Nason (2011), Econometrica 79(2), 453-497.
 
     Parameters
     ----------
     losses : DataFrame of shape (n_rows, n_methods)
-        In order of time, one row a session.
+        Pinball losses without NaN, oldest first, one row per session.
     horizon : int
-        In sessions.
+        Sessions.
 
     Returns
     -------
     Series of n_methods floats
-        1 for the best. Methods whose losses are the same in every row have the same.
+        Between 0 and 1; 1 for the best method. Methods with equal losses in every row share a p-value.
     """
     twins = {
         name: next(n for n in losses if np.allclose(losses[n], losses[name], rtol=0, atol=1e-12)) for name in losses

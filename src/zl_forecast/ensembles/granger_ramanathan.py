@@ -1,8 +1,9 @@
-"""Regression combination: the outcome on the inputs' medians, with weights at least zero that need not sum to one.
+"""Regression combination: the outcome on the inputs' medians, with non-negative weights that need not sum to one.
 
-Weights that sum to one halve two signals that ought to be added: buckets see different drivers. The sum is trusted as far as
-it forecasts blocks that it had not seen, so it is zero, and the median the reference's, where nothing forecasts.
-Source: Granger and Ramanathan (1984), Journal of Forecasting 3, 197-204, method A, with weights held at zero or above.
+Weights with sum one would halve two signals that ought to be added, because buckets see different drivers. The
+sum of the weights is scaled by how well they forecast held-out folds. If no input has skill, the sum is zero
+and the median is the reference's.
+Source: Granger and Ramanathan (1984), Journal of Forecasting 3, 197-204, method A, with non-negative weights.
 """
 
 from typing import Self
@@ -19,13 +20,15 @@ MEDIAN = settings.QUANTILE_LEVELS.index(0.5)
 
 
 class GrangerRamanathan(WeightedMethod):
-    """One set of weights a horizon for the location; the width is that of the cross-fitted residuals."""
+    """One set of weights per horizon for the median; the width comes from the cross-fitted residuals."""
 
     def fit(self, rows: Rows) -> Self:
+        """Fit each horizon separately, and keep the residual quantiles."""
         self._residuals: dict[int, np.ndarray] = {}
         return super().fit(rows)
 
     def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:
+        """Non-negative least-squares weights, shrunk by the slope of cross-fitted forecasts."""
         medians, y = rows.quantiles[:, :, MEDIAN], rows.z - np.median(rows.z)
         cross_fitted = np.zeros(len(y))
         for block, outside in purged_blocks(len(y), horizon):
@@ -35,6 +38,7 @@ class GrangerRamanathan(WeightedMethod):
         return slope * nnls(medians, y)[0]
 
     def predict(self, rows: Rows) -> np.ndarray:
+        """Weighted sum of the inputs' medians, plus the residual quantiles of the horizon."""
         location = (self.weights(rows) * rows.quantiles[:, :, MEDIAN]).sum(axis=1)
         return location[:, None] + np.stack([self._residuals[horizon] for horizon in rows.horizon_days])
 

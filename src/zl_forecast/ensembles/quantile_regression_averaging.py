@@ -1,8 +1,10 @@
-"""Quantile regression averaging: weights at least zero, with sum one, that minimise the pinball loss of the combined quantiles.
+"""Quantile regression averaging: simplex weights that minimise the pinball loss of the combined quantiles.
 
-One set of weights serves all levels of a horizon, since few samples at long horizons do not overlap. Weight on anything but the
-reference costs a penalty that fades with the number of samples, so that it must be earned. A linear programme.
-Sources: Nowotarski and Weron (2015), Computational Statistics 30, 791-803; penalty as in Uniejewski and Weron (2021), Energy Economics 95, 105121.
+All levels of a horizon share one set of weights, because long horizons have few non-overlapping samples. Weight
+on any input but the reference has a penalty that decreases with the number of samples. The problem is a linear
+programme.
+Sources: Nowotarski and Weron (2015), Computational Statistics 30, 791-803; penalty as in Uniejewski and Weron
+(2021), Energy Economics 95, 105121.
 """
 
 import numpy as np
@@ -13,14 +15,15 @@ from zl_forecast import settings
 from zl_forecast.ensembles.base import REFERENCE, Rows, WeightedMethod
 from zl_forecast.scoring import pinball
 
-ROWS_A_HORIZON = 5  # rows kept of each `horizon` overlapping ones: neighbours say nearly the same
+ROWS_A_HORIZON = 5  # rows kept per `horizon` sessions; neighbouring rows are nearly equal
 PENALTY = 1.0  # in units of the reference's mean loss, divided by the number of independent samples
 
 
 class QuantileRegressionAveraging(WeightedMethod):
-    """Simplex-constrained, with an L1 penalty on all weights but the reference's."""
+    """Simplex-constrained weights with an L1 penalty on all weights except the reference's."""
 
     def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:
+        """Simplex weights with the least penalised pinball loss on thinned rows, see `simplex_weights`."""
         samples = max(len(rows) / horizon, 1.0)
         thinned = rows.take(slice(None, None, max(1, horizon // ROWS_A_HORIZON)))
         loss = pinball(rows.z, rows.input(REFERENCE), settings.QUANTILE_LEVELS).mean()
@@ -29,19 +32,26 @@ class QuantileRegressionAveraging(WeightedMethod):
 
 
 def simplex_weights(quantiles: np.ndarray, z: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-    """Weights with the least mean pinball loss plus penalty.
+    """Compute the non-negative weights with sum one that minimise mean pinball loss plus penalty.
 
     Parameters
     ----------
     quantiles : array of shape (n, n_inputs, n_levels)
+        Standardised returns at `settings.QUANTILE_LEVELS`.
     z : array of shape (n,)
+        Realised standardised returns.
     penalty : array of shape (n_inputs,)
-        Cost of a weight of one, in the unit of z.
+        Cost per unit of weight, in the unit of z.
 
     Returns
     -------
     array of shape (n_inputs,)
-        At least zero, with sum one.
+        Non-negative, with sum one.
+
+    Raises
+    ------
+    ValueError
+        If the solver finds no solution.
     """
     n, k, levels = quantiles.shape
     level = np.tile(settings.QUANTILE_LEVELS, n)

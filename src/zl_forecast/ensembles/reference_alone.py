@@ -1,4 +1,4 @@
-"""Control: the reference, as if there were no other input. What is published wherever no combination has shown to be better."""
+"""Control: the reference without any other input. It is published if no combination is better."""
 
 from typing import Self
 
@@ -13,12 +13,15 @@ class ReferenceAlone(EnsembleMethod):
     needs_fit = False
 
     def fit(self, rows: Rows) -> Self:
+        """Return the method; there is nothing to estimate."""
         return self
 
     def predict(self, rows: Rows) -> np.ndarray:
+        """The reference's quantiles."""
         return rows.input(REFERENCE)
 
     def weights(self, rows: Rows) -> np.ndarray:
+        """One for the reference, zero for the others, shape (n, n_inputs)."""
         return np.tile(np.array(rows.inputs) == REFERENCE, (len(rows), 1)).astype(float)
 
 

@@ -1,4 +1,4 @@
-"""What is done to every combination before it is judged: it is pulled towards the reference."""
+"""Shrink every combination towards the reference before it is scored."""
 
 import numpy as np
 
@@ -6,34 +6,50 @@ from zl_forecast import settings
 from zl_forecast.scoring import pinball
 
 SHARES = np.linspace(0, 1, 21)
-PRIOR_SHARE = 0.5  # of a combination of which nothing is known yet; see DECISIONS.md
+PRIOR_SHARE = 0.5  # of a combination without matured rows; see DECISIONS.md
 
 
 def share_of_combination(z: np.ndarray, combined: np.ndarray, reference: np.ndarray, horizon_days: int) -> float:
-    """How much of a combination to publish, the rest being the reference.
+    """Estimate the shrinkage weight of a combination; the rest of the published forecast is the reference.
 
-    The share with the least pinball loss on matured, out-of-fold rows of earlier blocks, drawn towards one half as if
-    `settings.PRIOR_SAMPLES` independent samples had spoken for that. n rows count as n / horizon_days samples: at six months a
-    year brings two, and one half stays the answer for long; at a week it is the data's after a year.
-    Source: partial pooling of a forecast with a benchmark, Stock and Watson (2004), Journal of Forecasting 23, 405-430, section 4
-    (weights shrunk towards equal ones).
+    The weight with the least pinball loss on matured out-of-fold rows of earlier folds is shrunk towards one
+    half, with a prior of `settings.PRIOR_SAMPLES` independent samples. n rows count as n / horizon_days
+    samples. At six months a year adds two samples, so the weight stays near one half for years; at one week the
+    data dominate after a year.
+    Source: partial pooling of a forecast with a benchmark, Stock and Watson (2004), Journal of Forecasting 23,
+    405-430, section 4 (weights shrunk towards equal ones).
 
     Parameters
     ----------
     z : array of shape (n,)
-        Realised scaled returns, one a session.
+        Realised standardised returns, one per session.
     combined, reference : arrays of shape (n, n_levels)
-        At `settings.QUANTILE_LEVELS`.
+        Standardised returns at `settings.QUANTILE_LEVELS`.
+    horizon_days : int
+        Sessions.
 
     Returns
     -------
     float in [0, 1]
-        `PRIOR_SHARE` without any row.
+        `PRIOR_SHARE` if there are no rows.
+
+    Examples
+    --------
+    Without matured rows the weight is the prior. Forty independent samples that favour the combination raise it
+    to (40 * 1 + 20 * 0.5) / (40 + 20):
+
+    >>> none = np.empty((0, 7))
+    >>> share_of_combination(np.empty(0), none, none, horizon_days=5)
+    0.5
+    >>> z = np.ones(200)
+    >>> combined, reference = np.ones((200, 7)), np.zeros((200, 7))
+    >>> round(share_of_combination(z, combined, reference, horizon_days=5), 4)
+    0.8333
     """
     if len(z) == 0:
         return PRIOR_SHARE
     scored = [settings.QUANTILE_LEVELS.index(level) for level in settings.SCORED_LEVELS]
     losses = [pinball(z, share * combined[:, scored] + (1 - share) * reference[:, scored]).mean() for share in SHARES]
-    best = SHARES[int(np.argmin(np.round(losses, 12)))]  # of equal losses the first: nothing but a gain earns a share
+    best = SHARES[int(np.argmin(np.round(losses, 12)))]  # on ties the smallest weight
     samples = len(z) / horizon_days
     return float((samples * best + settings.PRIOR_SAMPLES * PRIOR_SHARE) / (samples + settings.PRIOR_SAMPLES))

@@ -1,7 +1,8 @@
-"""Stacking: an AutoGluon meta-learner reads the inputs' P10/P50/P90 and the horizon, and forecasts the quantiles anew.
+"""Stacking: AutoGluon learners that read the inputs' P10/P50/P90 and the horizon, and forecast the quantiles.
 
-Source: Wolpert (1992), Neural Networks 5, 241-259. The learners are as strongly regularised as in the buckets and see all
-horizons together, since long horizons alone hold few independent samples.
+The learners are as strongly regularised as in the buckets. They see all horizons together, because long
+horizons alone have few independent samples.
+Source: Wolpert (1992), Neural Networks 5, 241-259.
 """
 
 import json
@@ -23,16 +24,17 @@ LEARNERS = {"lightgbm": lightgbm.FAMILY, "catboost": catboost.FAMILY}
 
 
 class Stacking(EnsembleMethod):
-    """AutoGluon over the inputs' quantiles; the mean of two boosters, so no row is spent on weighting them."""
+    """The mean of two AutoGluon boosters over the inputs' quantiles; fixed equal weights need no validation rows."""
 
     def fit(self, rows: Rows) -> Self:
+        """Fit both boosters, validate on the newest part of the rows, and refit on all."""
         from autogluon.tabular import TabularPredictor
 
         data = without_drift(rows.frame(settings.SCORED_LEVELS).assign(z=rows.z))
         dates = pd.Series(rows.as_of_date)
         cut = dates.quantile(1 - settings.TUNING_SHARE)
         newest = dates >= cut
-        # 1.6 calendar days a session: targets of the fit part end before the newest part begins
+        # 1.6 calendar days per session: targets of the fit part end before the newest part begins
         before = dates + pd.to_timedelta(1.6 * rows.horizon_days, "D") < cut
         self._folder = tempfile.TemporaryDirectory()
         self._predictor = TabularPredictor(
@@ -63,7 +65,8 @@ class Stacking(EnsembleMethod):
         return self
 
     def save(self, folder: Path) -> None:
-        if not hasattr(self, "_predictor"):  # no horizon had rows to fit on
+        """Copy AutoGluon's predictor into `folder`; nothing if the method was not fitted."""
+        if not hasattr(self, "_predictor"):  # not fitted: no horizon had enough rows
             return
         self._predictor.save_space()  # without the training rows
         shutil.copytree(self._folder.name, folder / PREDICTOR)
@@ -71,6 +74,7 @@ class Stacking(EnsembleMethod):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        """Read the predictor that `save` wrote."""
         from autogluon.tabular import TabularPredictor
 
         method = cls()
@@ -80,6 +84,7 @@ class Stacking(EnsembleMethod):
         return method
 
     def predict(self, rows: Rows) -> np.ndarray:
+        """Mean of both boosters' quantiles."""
         data = rows.frame(settings.SCORED_LEVELS)
         return np.mean([self._predictor.predict(data, model=model).to_numpy() for model in self._models], axis=0)
 

@@ -1,4 +1,4 @@
-"""The ensemble tournament: every method fitted on the matured rows before a fold, forecasting the fold, one fold after the other."""
+"""The ensemble tournament: on each fold, every method is fitted on the rows that matured before it and forecasts it."""
 
 import numpy as np
 import pandas as pd
@@ -25,31 +25,33 @@ COLUMNS = RUNNER_COLUMNS | {"share": "float64", "weights": "object", "inputs": "
 def run_ensembles(
     inputs: pd.DataFrame, targets: pd.DataFrame, registry: pd.DataFrame, thresholds: pd.DataFrame
 ) -> pd.DataFrame:
-    """Hold the ensemble tournament: first the methods that combine the inputs, then those that feed on one of them.
+    """Run the ensemble tournament: base methods first, then methods that adjust a base method's forecasts.
 
-    Beside each forecast stands what had been shown of its method when its fold began, see `evidence`.
+    Each row also has the evidence on its method that was available when its fold began, see `evidence`.
 
     Parameters
     ----------
     inputs : DataFrame
-        int_ensemble__inputs: input, kind, fold_start, trained_until, as_of_date, horizon_days, q05 ... q95 (scaled units).
+        int_ensemble__inputs: input, kind, fold_start, trained_until, as_of_date, horizon_days, q05 ... q95
+        (standardised returns).
     targets : DataFrame
         int_targets__daily.
     registry : DataFrame
         seeds/ensemble_methods.csv: ensemble_method, module, over.
     thresholds : DataFrame
-        seeds/thresholds.csv: of which first_scored_fold is used.
+        seeds/thresholds.csv; first_scored_fold is used.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`: a row per method, fold, as_of_date and horizon. Quantiles ascend and are as they would be published:
-        those of the first level pulled towards the reference by 1 - share. The first fold has only methods without a fit.
+        Columns `COLUMNS`, one row per method, fold, as_of_date and horizon. Quantiles ascend and are ready to
+        be published: first-level combinations are shrunk towards the reference, with `share` as the weight of
+        the combination. In the first fold only methods without a fit have forecasts.
 
     Raises
     ------
     TournamentError
-        The registry names what is not there, or the reference lacks rows.
+        If the registry names an unknown module or method, or the reference lacks rows.
     """
     methods = load_methods(registry)
     inputs = inputs.rename(columns={"kind": "fold_type"})
@@ -58,14 +60,14 @@ def run_ensembles(
     finished = _pulled_towards_reference(run(_contests(inputs, outcome, first)), inputs, targets)
     second = [_fed(name, own, finished, inputs, outcome) for name, own in methods.items() if own.over is not None]
     table = pd.concat([finished, *second], ignore_index=True)
-    table["weights"] = table["weights"].fillna("{}")  # of what failed
+    table["weights"] = table["weights"].fillna("{}")  # failed rows have no weights
     first_scored = int(thresholds.set_index("name").at["first_scored_fold", "value"])
     table = table.merge(_evidence(table, targets, first_scored), on=[*FOLD, "horizon_days", "competitor"], how="left")
     return table.reindex(columns=list(COLUMNS)).astype(COLUMNS)
 
 
 def _evidence(table: pd.DataFrame, targets: pd.DataFrame, first_scored: int) -> pd.DataFrame:
-    """`ensemble_evidence` of all folds, which stays the same until the next one begins: what matures meanwhile is no evidence yet."""
+    """`ensemble_evidence` of all folds, cached until the next fold begins; later outcomes do not count yet."""
     folds = table[[*FOLD, "horizon_days"]].drop_duplicates().sort_values([*FOLD, "horizon_days"], ignore_index=True)
     past = matured_losses(table, targets, first_scored)
     past = past[past["target_date"] < folds["trained_until"].max()]
@@ -76,7 +78,23 @@ def _evidence(table: pd.DataFrame, targets: pd.DataFrame, first_scored: int) -> 
 
 
 def matured_losses(table: pd.DataFrame, targets: pd.DataFrame, first_scored: int) -> pd.DataFrame:
-    """Losses of the history that are evidence, from one of its folds on: competitor, as_of_date, horizon_days, target_date, pinball_pct."""
+    """Compute the losses of matured out-of-fold rows, from the first scored fold on.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Forecasts with columns `COLUMNS`; quantiles are standardised returns.
+    targets : DataFrame
+        int_targets__daily.
+    first_scored : int
+        Number of the first out-of-fold fold that counts, starting at 1.
+
+    Returns
+    -------
+    DataFrame
+        competitor, as_of_date, horizon_days, target_date and pinball_pct (percent of price), sorted by the
+        first three.
+    """
     starts = np.sort(table.loc[table["fold_type"] == "oof", "fold_start"].unique())[first_scored - 1 :]
     rows = table[(table["fold_type"] == "oof") & (table["status"] == "ok") & table["fold_start"].isin(starts)]
     rows = rows.merge(targets[targets["is_matured"]], on=KEY)
@@ -88,7 +106,7 @@ def matured_losses(table: pd.DataFrame, targets: pd.DataFrame, first_scored: int
 def _fed(
     name: str, registered: Registered, finished: pd.DataFrame, inputs: pd.DataFrame, outcome: pd.DataFrame
 ) -> pd.DataFrame:
-    """A method of the second level, on the finished forecasts of the one that feeds it and the reference of the same rows."""
+    """Run a second-level method on the forecasts of its base method, with the reference of the same rows."""
     reference = inputs[inputs["input"] == REFERENCE]
     fed = finished[(finished["competitor"] == registered.over) & (finished["status"] == "ok")]
     rows = [*FOLD, *KEY]
@@ -99,7 +117,7 @@ def _fed(
     raw = run(_contests(both, outcome, {name: registered}))
     if len(raw):
         raw = raw.merge(fed[[*rows, "inputs", "reason"]], on=rows, suffixes=("_own", ""))
-        # it rests on what its base rests on; where it failed the reason is its own
+        # inherit inputs and reason from the base method; keep the own reason on failure
         raw["reason"] = raw["reason"].where(raw["status"] == "ok", raw["reason_own"])
     unfed = reference[rows].merge(fed[rows], on=rows, how="left", indicator=True).query("_merge == 'left_only'")[rows]
     skipped = unfed.assign(
@@ -113,7 +131,7 @@ def _fed(
 
 
 def _contests(inputs: pd.DataFrame, outcome: pd.DataFrame, methods: dict[str, Registered]) -> list[EnsembleContest]:
-    """Oldest fold first, the live one last."""
+    """Build one contest per fold: oldest first, the live fold last."""
     if inputs.empty:
         return []
     names = tuple(sorted(inputs["input"].unique()))
@@ -132,7 +150,7 @@ def _contests(inputs: pd.DataFrame, outcome: pd.DataFrame, methods: dict[str, Re
 
 
 def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...]) -> Rows:
-    """Pivot the inputs. Where an input has no forecast, or one without any width, the reference stands in."""
+    """Pivot the inputs. If an input has no forecast, or one without width, the reference replaces it."""
     key = long[KEY].drop_duplicates().sort_values(KEY, ignore_index=True)
     index = pd.MultiIndex.from_frame(key)
     by_input = {name: part.set_index(KEY)[QUANTILES].reindex(index).to_numpy() for name, part in long.groupby("input")}
@@ -158,7 +176,10 @@ def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...]) -> 
 
 
 def _pulled_towards_reference(raw: pd.DataFrame, inputs: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
-    """By a share a method, horizon and block, learnt from what had matured before the block."""
+    """Shrink combinations towards the reference, with a weight per method, horizon and fold.
+
+    The weight is estimated on rows that matured before the fold.
+    """
     reference = inputs.loc[inputs["input"] == REFERENCE, [*FOLD, *KEY, *QUANTILES]]
     rows = raw.merge(reference, on=[*FOLD, *KEY], suffixes=("", "_reference"))
     rows = rows.merge(targets[[*KEY, "z", "target_date", "is_matured"]], on=KEY)

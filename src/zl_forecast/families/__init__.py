@@ -1,4 +1,4 @@
-"""The model families: one module each, with a constant FAMILY. The registry is seeds/families.csv, whose rows name the modules."""
+"""The model families: one module each, with a constant FAMILY. The registry seeds/families.csv names the modules."""
 
 import pandas as pd
 
@@ -7,17 +7,22 @@ from zl_forecast.registry import load_constant
 
 
 def load_families(families: pd.DataFrame) -> dict[str, Family]:
-    """The families of the registry, by name, in its order.
+    """Load the families of the registry.
 
     Parameters
     ----------
     families : DataFrame
-        Columns family and module of seeds/families.csv. A module may be anywhere that Python finds it.
+        Columns family and module of seeds/families.csv. A module may be anywhere on Python's path.
+
+    Returns
+    -------
+    dict of str to Family
+        By name, in the order of the registry.
 
     Raises
     ------
     TournamentError
-        A module cannot be found or imported, or its FAMILY is missing or no Family.
+        If a module cannot be found or imported, or its FAMILY is missing or not a Family.
     """
     return {
         name: load_constant(

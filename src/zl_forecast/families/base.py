@@ -1,4 +1,4 @@
-"""What a model family of the tournament is, and what it says of its own forecasts."""
+"""The interface of a model family in the tournament, and of its explanations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,9 +8,10 @@ from autogluon.core.models import AbstractModel
 
 
 class QuantileModel(AbstractModel):
-    """A model class of our own: quantiles only, and refitted on fit and tuning part together.
+    """Base class of the project's own models: quantiles only, refitted on fit and tuning part together.
 
-    Without the tag AutoGluon's `refit_full` is a copy of the first fit, which has not seen the newest rows.
+    Without the tag `can_refit_full`, AutoGluon's `refit_full` would copy the first fit, which has not seen the
+    newest rows.
     """
 
     _supported_problem_types = ("quantile",)
@@ -21,7 +22,7 @@ class QuantileModel(AbstractModel):
 
 @dataclass(frozen=True)
 class Explanation:
-    """What moved a family's forecasts, by one method.
+    """Attributions of a family's forecasts by one method.
 
     Attributes
     ----------
@@ -29,10 +30,10 @@ class Explanation:
         'tree_shap', 'coefficients' (both exact, signed), 'permutation' (signed, approximate), 'attention' or
         'variable_selection' (weights from 0 to 1), or 'parameters'.
     median : DataFrame of shape (n_rows, n_features)
-        One row a row of X, with its index; a column a feature. What the feature adds to P50, in units of the scaled
-        return; for weights and parameters the value itself.
+        One row per row of X, with its index; one column per feature. The contribution of the feature to P50 in
+        standardised returns; for weights and parameters the value itself.
     width : DataFrame of shape (n_rows, n_features), optional
-        The same for P90 - P10; None where the method does not tell the two apart.
+        The same for P90 - P10; None if the method does not separate the two.
     """
 
     method: str
@@ -44,22 +45,23 @@ class Explanation:
 class Family:
     """One competitor of the bucket tournaments, fitted through AutoGluon's `TabularPredictor` in quantile mode.
 
-    A family sees rows of features and `horizon_days` and must return ascending quantiles at
-    `settings.QUANTILE_LEVELS` of the scaled return z, the same for the same rows, seed and one thread. Rows arrive ordered by
-    as_of_date, horizon_days. A forecast may depend on the fitted model and its own row alone.
+    A family reads rows of features and `horizon_days`. It must return ascending quantiles of the standardised
+    return z at `settings.QUANTILE_LEVELS`, and the same ones for the same rows and seed on one thread. Rows are
+    ordered by as_of_date, horizon_days. A forecast may depend only on the fitted model and its own row.
 
     Attributes
     ----------
     model : str or subclass of AbstractModel
-        AutoGluon's key of a built-in model ('GBM'), or a subclass of `QuantileModel`, importable by its module's name.
+        AutoGluon's key of a built-in model ('GBM'), or a subclass of `QuantileModel` that can be imported by
+        its module's name.
     hyperparameters : dict
-        Passed to AutoGluon as they are. Chosen on real data that ended by 2019-12; see DECISIONS.md.
+        Passed to AutoGluon unchanged. Chosen on real data that ended by 2019-12; see DECISIONS.md.
     reads_lookback : bool
-        Rows also carry the columns of `zl_forecast.families.lookback`: the sessions before the origin.
+        Whether rows also have the columns of `zl_forecast.families.lookback`: the sessions before the origin.
     explain : callable (fitted model, X) -> list of Explanation, optional
-        What the family can say of itself. Where that is nothing signed, the tournament adds a 'permutation'.
+        The family's own attributions. If none of them is signed, the tournament adds a 'permutation'.
     is_second_level : bool
-        Its features are the out-of-fold forecasts of the other families, not the mart's.
+        Whether its features are the out-of-fold forecasts of the other families instead of the mart's.
     """
 
     model: str | type[AbstractModel]

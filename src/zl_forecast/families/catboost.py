@@ -1,4 +1,7 @@
-"""CatBoost with the MultiQuantile loss. Source: Prokhorenkova et al. (2018), NeurIPS 31."""
+"""CatBoost with the MultiQuantile loss.
+
+Source: Prokhorenkova et al. (2018), NeurIPS 31.
+"""
 
 import pandas as pd
 
@@ -7,10 +10,24 @@ from zl_forecast.families.shap import tree_shap
 
 
 def explain(model, X: pd.DataFrame) -> list[Explanation]:
-    """TreeSHAP of all levels; CatBoost's last column is the base value."""
+    """Compute TreeSHAP values of all levels.
+
+    Parameters
+    ----------
+    model : AbstractModel
+        Fitted.
+    X : DataFrame of shape (n_rows, n_features)
+        Rows as the family reads them.
+
+    Returns
+    -------
+    list of one Explanation
+        Method 'tree_shap', in standardised returns.
+    """
     from catboost import Pool
 
     X = model.preprocess(X)
+    # the last column is the base value
     values = model.model.get_feature_importance(Pool(X), type="ShapValues", thread_count=1)
     return [tree_shap(values[:, :, :-1], X)]
 

@@ -1,7 +1,7 @@
-"""Checks of what every model family owes, for whoever writes one. The model is scikit-learn's `check_estimator`.
+"""Checks that every model family must pass, for authors of families. Modelled on scikit-learn's `check_estimator`.
 
 >>> from zl_forecast.families.check import check_family
->>> check_family("zl_forecast.families.reference")
+>>> check_family("zl_forecast.families.reference")  # doctest: +SKIP
 """
 
 from dataclasses import dataclass
@@ -26,40 +26,42 @@ from zl_forecast.tournament.splits import inner_split, without_drift
 HORIZONS = (5, 20, 60)
 SESSIONS, TEST_SESSIONS = 640, 30
 FEATURES = ("drive", "late", "walk", "idle")
-CHANNELS = ("drive", "late")  # features whose look-back is shown
-MEMBERS = ("first", "second", "third", "fourth")  # whose forecasts a second level reads
+CHANNELS = ("drive", "late")  # features with a look-back
+MEMBERS = ("first", "second", "third", "fourth")  # families whose forecasts a second-level family reads
 LEVELS = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of a standard normal, at `settings.QUANTILE_LEVELS`
 METHODS = (*SIGNED, "attention", "variable_selection", "parameters")
 NOT_SHOWN = ["as_of_date", "target_date", "z"]
 
 
 def check_family(family: Family | str) -> None:
-    """Hold a family against what the tournament asks of every family; it returns if nothing is wrong.
+    """Check that a family meets the requirements of the tournament; return silently if it does.
 
-    It is fitted as in the tournament on 640 sessions of three horizons with missing values, a constant feature and one that begins late;
-    it forecasts 30 sessions more. Takes about as long as two fits, and the start of a process, in which the second one is made.
+    The family is fitted as in the tournament on 640 sessions of three horizons, with missing values, a constant
+    feature and one that begins late; it forecasts 30 more sessions. The check takes about as long as two fits
+    and the start of a process.
 
     Parameters
     ----------
     family : Family or str
-        A family, or the name of the module that has it as its constant FAMILY, as column module of seeds/families.csv.
+        A family, or the name of the module with the constant FAMILY, as in column module of seeds/families.csv.
 
     Raises
     ------
     CheckError
-        The first check that failed: `check` is its name, the message names the family and says what was found. The checks are
+        At the first check that fails. `check` is its name; the message names the family and the problem. The
+        checks are
 
         fits : it can be fitted, validated and refitted
         keeps_rows : neither fitting nor forecasting changes the rows that it is given
         forecasts : finite, ascending quantiles of shape (n_rows, n_levels)
-        missing_values : the same where a feature is missing that was there in training
-        own_row : rows of one horizon, and a single row, are forecast as they are among all others
-        explains : what it says of its forecasts has a known method and a value for each row
-        loads : a fresh process forecasts the same with the saved model, from another folder
-        repeats : a second fit, in a fresh process, forecasts the same
-        random_state : NumPy's global random state is left as it was
+        missing_values : the same if a feature is missing that was present in training
+        own_row : rows of one horizon, and a single row, get the same forecasts as among all others
+        explains : its explanations have a known method and a value for each row
+        loads : a fresh process gets the same forecasts from the saved model, in another folder
+        repeats : a second fit, in a fresh process, gives the same forecasts
+        random_state : NumPy's global random state is unchanged
     TournamentError
-        The module cannot be found or imported, or has no FAMILY.
+        If the module cannot be found or imported, or has no FAMILY.
     """
     if isinstance(family, str):
         title = f"family '{family}'"
@@ -74,7 +76,7 @@ def check_family(family: Family | str) -> None:
 
 @dataclass(frozen=True)
 class Trial(Subject):
-    """A family and the rows that it is tried on.
+    """A family and its test rows.
 
     Attributes
     ----------
@@ -86,13 +88,25 @@ class Trial(Subject):
     rows: pd.DataFrame
 
     def parts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What the family is fitted and validated on, with z."""
+        """Split the training rows into fit part and tuning part, as the tournament does.
+
+        Returns
+        -------
+        tuple of two DataFrames
+            horizon_days, the features and z.
+        """
         train = without_drift(self.rows[self.rows["z"].notna()])
         fit_rows, tuning_rows = (part.drop(columns=["as_of_date", "target_date"]) for part in inner_split(train))
         return fit_rows, tuning_rows
 
     def to_forecast(self) -> pd.DataFrame:
-        """What the family sees of the rows to forecast."""
+        """Return the rows to forecast, as the family reads them.
+
+        Returns
+        -------
+        DataFrame
+            horizon_days and the features.
+        """
         return self.rows[self.rows["z"].isna()].drop(columns=NOT_SHOWN).reset_index(drop=True)
 
 
@@ -117,7 +131,7 @@ def _check(trial: Trial, folder: Path) -> None:
 
 
 def _forecast(trial: Trial, model: AbstractModel, X: pd.DataFrame, check: str, where: str = "") -> np.ndarray:
-    """Quantiles of the rows, if they are what a family owes."""
+    """Forecast rows, and check the quantiles."""
     with trial.failing(check, f"cannot forecast{where}"):
         quantiles = np.asarray(model.predict_proba(X), float)
     return trial.check_quantiles(check, quantiles, len(X), where)
@@ -129,7 +143,10 @@ def _check_unchanged(trial: Trial, before: tuple, after: tuple, what: str) -> No
 
 
 def _check_missing_values(trial: Trial, model: AbstractModel, X: pd.DataFrame) -> None:
-    """Each feature is missing in one row, as where a source is late; of a second level, all forecasts of one family."""
+    """Remove each feature in one row, as if a source were late.
+
+    For a second-level family, remove all forecasts of one family.
+    """
     gaps = X.copy()
     if trial.family.is_second_level:
         gaps.loc[1, [name for name in X if name.startswith(MEMBERS[0])]] = np.nan
@@ -166,7 +183,20 @@ def _check_explanations(trial: Trial, model: AbstractModel, X: pd.DataFrame) -> 
 
 
 def forecast_again(task: tuple[Trial, Path, dict], is_second_fit: bool) -> np.ndarray:
-    """In a fresh process: forecasts by the saved model, or by a second fit."""
+    """Forecast in a fresh process, with the saved model or with a second fit.
+
+    Parameters
+    ----------
+    task : tuple of Trial, Path and dict
+        The trial, the folder of the saved model, and what `fit_family` returned.
+    is_second_fit : bool
+        Whether to fit again instead of loading.
+
+    Returns
+    -------
+    array of shape (n_rows, n_levels)
+        Standardised returns.
+    """
     trial, saved, facts = task
     with TemporaryDirectory(prefix="zl-check-") as folder:
         if is_second_fit:
@@ -184,7 +214,18 @@ def _name(family: Family) -> str:
 
 @cache
 def mart_rows(reads_lookback: bool) -> pd.DataFrame:
-    """Rows of a mart in which `drive` moves the next session's return a little."""
+    """Simulate rows of a mart whose feature `drive` has a small effect on the next session's return.
+
+    Parameters
+    ----------
+    reads_lookback : bool
+        Whether to add the look-back columns.
+
+    Returns
+    -------
+    DataFrame
+        One row per session and horizon: as_of_date, horizon_days, target_date, z and the features.
+    """
     rng, n = np.random.default_rng(settings.SEED), SESSIONS + TEST_SESSIONS
     drive, late, walk = rng.standard_normal(n), rng.standard_normal(n), rng.standard_normal(n).cumsum()
     returns = 0.01 * rng.standard_t(5, n)
@@ -203,7 +244,15 @@ def mart_rows(reads_lookback: bool) -> pd.DataFrame:
 
 @cache
 def second_level_rows() -> pd.DataFrame:
-    """Rows whose features are forecasts of four families, each with an error of another size; one failed in the first rows."""
+    """Simulate rows whose features are forecasts of four families with errors of different sizes.
+
+    The last family has no forecasts in the first rows.
+
+    Returns
+    -------
+    DataFrame
+        One row per session and horizon: as_of_date, horizon_days, target_date, z and the features.
+    """
     rng, n = np.random.default_rng(settings.SEED), SESSIONS + TEST_SESSIONS
     rows = _with_targets(
         pd.DataFrame({"as_of_date": _days(n)}), np.cumsum(0.01 * rng.standard_normal(n)), np.full(n, 0.01)
@@ -224,7 +273,7 @@ def _days(n: int) -> pd.DatetimeIndex:
 
 
 def _with_targets(mart: pd.DataFrame, log_price: np.ndarray, sigma: np.ndarray) -> pd.DataFrame:
-    """A row per session and horizon; z is known where the target lies before the sessions to forecast, and NaN in those."""
+    """Add targets, one row per session and horizon; z is NaN in the sessions to forecast."""
     n, days = len(mart), pd.bdate_range("2000-01-03", periods=len(mart) + max(HORIZONS))
     frames = []
     for horizon in HORIZONS:
@@ -236,7 +285,7 @@ def _with_targets(mart: pd.DataFrame, log_price: np.ndarray, sigma: np.ndarray) 
             "z": moved / (sigma * np.sqrt(horizon)),
         }
         frames.append(mart.assign(**targets))
-    first = ["as_of_date", "horizon_days", "target_date", "z"]  # a family sees horizon_days first, then the features
+    first = ["as_of_date", "horizon_days", "target_date", "z"]  # horizon_days comes before the features
     rows = pd.concat(frames).sort_values(first[:2], ignore_index=True)
     rows = rows[first + [name for name in mart if name != "as_of_date"]]
     is_test = rows["as_of_date"] >= days[SESSIONS]

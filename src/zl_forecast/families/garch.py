@@ -1,12 +1,13 @@
-"""GARCH: volatility that returns to its mean, read from the daily returns that a row carries.
+"""GARCH: mean-reverting volatility, from the daily returns in each row's look-back.
 
-Training rows are folded back into one series of daily returns, on which GARCH(1,1), GARCH-t and GJR-GARCH-t (bad news
-moves volatility more than good news) are fitted by maximum likelihood; BIC keeps one. The variance of a sum of h returns is
-exact; its shape is simulated once, at the fit, from the filtered shocks. A forecast then needs one number of its row:
-tomorrow's variance. The centre stays at the last price; the shape keeps the skew that leverage and the shocks give it.
-Sources: Bollerslev (1986), Journal of Econometrics 31, 307-327; Glosten, Jagannathan and Runkle (1993), Journal of
-Finance 48, 1779-1801; filtered historical simulation, Barone-Adesi, Giannopoulos and Vosper (1999), Journal of Futures
-Markets 19, 583-602.
+Training rows are merged back into one series of daily returns. GARCH(1,1), GARCH-t and GJR-GARCH-t (negative
+returns raise volatility more than positive ones) are fitted by maximum likelihood, and BIC selects one. The
+variance of a sum of h returns is exact; its shape is simulated once, at the fit, from the filtered shocks. A
+forecast then needs one number from its row: the variance of the next session. The median stays at the last
+price; the shape keeps the skew from leverage and shocks.
+Sources: Bollerslev (1986), Journal of Econometrics 31, 307-327; Glosten, Jagannathan and Runkle (1993), Journal
+of Finance 48, 1779-1801; filtered historical simulation, Barone-Adesi, Giannopoulos and Vosper (1999), Journal
+of Futures Markets 19, 583-602.
 """
 
 from dataclasses import dataclass
@@ -20,18 +21,20 @@ from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.families.lookback import RETURN_LAGS, Sessions, read_sessions
 from zl_forecast.scoring import pinball
 
-PERCENT = 100.0  # arch's optimiser wants returns near one
-LARGEST_PERSISTENCE = 0.995  # half of a shock to variance is gone after 138 sessions
+PERCENT = 100.0  # arch's optimiser needs returns near one
+LARGEST_PERSISTENCE = 0.995  # half-life of a shock to variance: 138 sessions
 PATHS = 8_000
-START_VARIANCES = 15  # of the simulation, from a quarter of the smallest filtered variance to four times the largest
-PRIOR_SAMPLES = 20  # independent samples that "the scale is one" counts for
-SCALES = np.linspace(np.log(0.6), np.log(1.6), 51)  # searched for a horizon's scale, in logs
+START_VARIANCES = 15  # grid from a quarter of the smallest filtered variance to four times the largest
+PRIOR_SAMPLES = 20  # weight of the prior "the scale is one" in independent samples
+SCALES = np.linspace(np.log(0.6), np.log(1.6), 51)  # grid of a horizon's scale, in logs
 
 
 @dataclass(frozen=True)
 class Garch:
     """Variance of the next return: omega + (alpha + gamma * [last return < 0]) * last return^2 + beta * last variance.
 
+    Sources: Bollerslev (1986), Journal of Econometrics 31, 307-327; gamma: Glosten, Jagannathan and Runkle (1993),
+    Journal of Finance 48, 1779-1801.
     Attributes
     ----------
     omega : float
@@ -49,23 +52,54 @@ class Garch:
     nu: float
 
     def persistence(self, bad_share: float = 0.5) -> float:
-        """Factor by which the variance's distance from its mean shrinks in a session.
+        """Compute the factor per session by which the variance's distance from its mean shrinks.
 
-        `bad_share` is the mean square of the negative shocks (those of variance one, positive ones as zero).
+        Parameters
+        ----------
+        bad_share : float in [0, 1]
+            Mean square of the negative shocks, with shocks of variance one and positive ones counted as zero.
+
+        Returns
+        -------
+        float
+            alpha + gamma * bad_share + beta; the process is stationary below 1.
+
+        Examples
+        --------
+        >>> Garch(omega=1e-6, alpha=0.25, gamma=0.25, beta=0.5, nu=np.inf).persistence()
+        0.875
         """
         return self.alpha + self.gamma * bad_share + self.beta
 
     def next_variance(self, variance: np.ndarray, returns: np.ndarray) -> np.ndarray:
-        """Variance one session on, after `returns`; a missing return leaves it as it was."""
+        """Compute the variance of the next session's return.
+
+        Parameters
+        ----------
+        variance : array of any shape
+            Variance of this session's return, squared log return per session.
+        returns : array, same shape
+            This session's log returns (0.01 is 1 %). A missing return leaves the variance unchanged.
+
+        Returns
+        -------
+        array, same shape
+            Squared log return per session.
+        """
         step = self.omega + (self.alpha + self.gamma * (returns < 0)) * returns**2 + self.beta * variance
         return np.where(np.isnan(returns), variance, step)
 
 
 def session_positions(sessions: Sessions) -> np.ndarray:
-    """Where each session's newest return stands in the series that all look-backs together tell.
+    """Locate each session's newest return in the series that all look-backs together form.
 
-    Training rows may miss sessions (those purged before a tuning part); the look-back of the session after the gap shows how
-    many. Where two neighbours share no look-back they are put next to each other.
+    Training rows may lack sessions (those purged before a tuning part). The look-back of the first session
+    after a gap shows the length of the gap. Neighbours without a common look-back are placed next to each
+    other.
+
+    Parameters
+    ----------
+    sessions : Sessions
 
     Returns
     -------
@@ -84,19 +118,24 @@ def session_positions(sessions: Sessions) -> np.ndarray:
 
 
 def contiguous(lookbacks: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Look-backs laid over each other.
+    """Merge overlapping look-backs into one series.
 
     Parameters
     ----------
     lookbacks : array of shape (n_sessions, n_lags, ...)
         Oldest first.
     positions : array of shape (n_sessions,)
-        Of each session's newest value, see `session_positions`.
+        Position of each session's newest value, see `session_positions`.
 
     Returns
     -------
     array of shape (positions[-1] + 1, ...)
-        NaN where no session tells.
+        NaN where no look-back has a value.
+
+    Examples
+    --------
+    >>> contiguous(np.array([[0.1, 0.2], [0.2, 0.3]]), np.array([1, 2])).tolist()
+    [0.1, 0.2, 0.3]
     """
     series = np.full((positions[-1] + 1, *lookbacks.shape[2:]), np.nan)
     for lag in reversed(range(lookbacks.shape[1])):
@@ -105,15 +144,22 @@ def contiguous(lookbacks: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def fit_garch(returns: np.ndarray) -> tuple[str, Garch]:
-    """The GARCH of the smallest BIC, and its name.
+    """Fit the three GARCH variants and select the one with the smallest BIC.
 
-    Where a fit has (almost) no mean to return to, its persistence is lowered to LARGEST_PERSISTENCE and omega set so
-    that the mean is the sample's: over 120 sessions an integrated variance only grows.
+    If the fitted variance has (almost) no mean to revert to, persistence is lowered to LARGEST_PERSISTENCE and
+    omega set so that the mean is the sample's. Otherwise the variance would only grow over 120 sessions.
+    Sources: Bollerslev (1986), Journal of Econometrics 31, 307-327; Glosten, Jagannathan and Runkle (1993),
+    Journal of Finance 48, 1779-1801.
 
     Parameters
     ----------
     returns : array of shape (n,)
-        Log returns per session, contiguous, finite.
+        Log returns per session, contiguous, finite, oldest first.
+
+    Returns
+    -------
+    tuple of str and Garch
+        'garch_normal', 'garch_t' or 'gjr_garch_t', and its parameters.
     """
     from arch import arch_model
 
@@ -147,27 +193,52 @@ def fit_garch(returns: np.ndarray) -> tuple[str, Garch]:
 
 
 def filtered_variance(garch: Garch, returns: np.ndarray) -> np.ndarray:
-    """Variance of each session's return and of the next one, known the session before.
+    """Filter the variance of each session's return and of the next one; each is known one session before.
 
     Parameters
     ----------
+    garch : Garch
     returns : array of shape (..., n)
-        Oldest first; started at their own mean square.
+        Log returns per session, oldest first. The filter starts at their mean square.
 
     Returns
     -------
     array of shape (..., n + 1)
+        Squared log return per session.
     """
-    path = [np.nanmean(np.ascontiguousarray(returns**2), axis=-1)]  # one order of summation, however many rows come
+    path = [np.nanmean(np.ascontiguousarray(returns**2), axis=-1)]  # contiguous: fixed order of summation
     for step in range(returns.shape[-1]):
         path.append(garch.next_variance(path[-1], returns[..., step]))
     return np.stack(path, axis=-1)
 
 
 def sum_variance(garch: Garch, variance: np.ndarray, horizon: int, bad_share: float = 0.5) -> np.ndarray:
-    """Expected variance of the sum of the next `horizon` returns, given the next one's.
+    """Compute the expected variance of the sum of the next `horizon` returns.
 
-    Exact: the expected variance moves geometrically to its mean. Baillie and Bollerslev (1992), Journal of Econometrics 52.
+    Exact, because the expected variance reverts geometrically to its mean.
+    Source: Baillie and Bollerslev (1992), Journal of Econometrics 52, 91-113.
+
+    Parameters
+    ----------
+    garch : Garch
+    variance : array of any shape
+        Variance of the next return, squared log return per session.
+    horizon : int
+        Sessions.
+    bad_share : float in [0, 1]
+        See `Garch.persistence`.
+
+    Returns
+    -------
+    array, same shape as `variance`
+        Squared log return over `horizon` sessions.
+
+    Examples
+    --------
+    Without reversion (persistence 1 and omega 0) the variance grows in proportion to the horizon:
+
+    >>> sum_variance(Garch(0.0, alpha=0.5, gamma=0.0, beta=0.5, nu=np.inf), np.array([2.0]), horizon=3).tolist()
+    [6.0]
     """
     persistence, total = garch.persistence(bad_share), np.zeros_like(variance)
     for _ in range(horizon):
@@ -179,21 +250,27 @@ def sum_variance(garch: Garch, variance: np.ndarray, horizon: int, bad_share: fl
 def simulated_shapes(
     garch: Garch, shocks: np.ndarray, starts: np.ndarray, horizons: list[int], levels: tuple[float, ...]
 ) -> np.ndarray:
-    """Quantiles of sums of returns, each divided by its own expected standard deviation.
+    """Simulate quantiles of sums of returns, each sum divided by its own expected standard deviation.
 
-    The same draws serve every start, and every path has a mirror that takes the shock of the opposite rank: what differs
-    between neighbours on the grid is then the start, not chance.
+    All starts share the same draws, and every path has an antithetic path with the shock of the opposite rank.
+    Differences between neighbours on the grid are therefore due to the start, not to chance.
+    Source: Barone-Adesi, Giannopoulos and Vosper (1999), Journal of Futures Markets 19, 583-602.
 
     Parameters
     ----------
+    garch : Garch
     shocks : array of shape (n_shocks,)
-        Of mean zero and variance one.
+        Filtered shocks with mean zero and variance one.
     starts : array of shape (n_starts,)
-        Variances of the first return.
+        Variances of the first return, squared log return per session.
+    horizons : list of n_horizons ints
+        Sessions.
+    levels : tuple of n_levels floats in (0, 1)
 
     Returns
     -------
     array of shape (n_horizons, n_starts, n_levels)
+        Dimensionless.
     """
     rng = np.random.default_rng(settings.SEED)
     ranked = np.sort(shocks)
@@ -214,7 +291,7 @@ def simulated_shapes(
 
 
 class GarchModel(QuantileModel):
-    """AutoGluon adapter: fit once on the series behind the rows, forecast each row from its own returns."""
+    """AutoGluon adapter: fit once on the series behind the rows, then forecast each row from its own returns."""
 
     ag_key = "GARCH"
     ag_name = "Garch"
@@ -240,8 +317,8 @@ class GarchModel(QuantileModel):
             ),
             "scales": dict.fromkeys(horizons, 1.0),
         }
-        # One scale a horizon: the target is a move of the price, which holds roll steps that the returns leave out.
-        # Shrunk to one as far as the horizon has few targets that do not overlap.
+        # One scale per horizon, because the target includes the price steps at rolls, which the returns exclude.
+        # It is shrunk to one, more so at horizons with few non-overlapping targets.
         forecast, z = self._predict_proba(X), y.to_numpy(float)
         for horizon in horizons:
             rows = X["horizon_days"].to_numpy() == horizon
@@ -255,7 +332,7 @@ class GarchModel(QuantileModel):
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         sessions = read_sessions(X)
         garch, starts = self.model["garch"], np.log(self.model["starts"])
-        # Row by row the same operations whatever else is asked for: a forecast depends on its own row alone.
+        # The same operations for any number of rows: a forecast depends only on its own row.
         variance = filtered_variance(garch, sessions.returns)[:, -1]
         middle = list(self.quantile_levels).index(0.5)
         result = np.empty((len(X), len(self.quantile_levels)))
@@ -264,13 +341,13 @@ class GarchModel(QuantileModel):
             width = np.sqrt(sum_variance(garch, own, int(horizon), self.model["bad_share"])) / sigma / np.sqrt(horizon)
             shape = self.model["shapes"][horizon]
             shape = np.stack([np.interp(np.log(own), starts, column) for column in shape.T], axis=1)
-            shape = shape - shape[:, [middle]]  # no drift; the skew stays
+            shape = shape - shape[:, [middle]]  # no drift, but keep the skew
             result[rows] = self.model["scales"][horizon] * width[:, None] * shape
         return result
 
 
 def _explain(model: GarchModel, X: pd.DataFrame) -> list[Explanation]:
-    """The parameters of the chosen GARCH, the same for every row, and the scale of the row's horizon."""
+    """Parameters of the selected GARCH, equal for all rows, and the scale of the row's horizon."""
     garch = model.model["garch"]
     persistence = garch.persistence(model.model["bad_share"])
     values = {

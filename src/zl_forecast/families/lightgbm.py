@@ -1,4 +1,7 @@
-"""LightGBM, one booster a quantile level. Source: Ke et al. (2017), NeurIPS 30."""
+"""LightGBM, one booster per quantile level.
+
+Source: Ke et al. (2017), NeurIPS 30.
+"""
 
 import numpy as np
 import pandas as pd
@@ -9,9 +12,23 @@ from zl_forecast.families.shap import tree_shap
 
 
 def explain(model, X: pd.DataFrame) -> list[Explanation]:
-    """TreeSHAP of each level's booster; LightGBM's last column is the base value."""
+    """Compute TreeSHAP values of each level's booster.
+
+    Parameters
+    ----------
+    model : AbstractModel
+        Fitted.
+    X : DataFrame of shape (n_rows, n_features)
+        Rows as the family reads them.
+
+    Returns
+    -------
+    list of one Explanation
+        Method 'tree_shap', in standardised returns.
+    """
     X = model.preprocess(X)
     boosters = model.model.model_dict  # AutoGluon's QuantileBooster: level -> booster
+    # the last column of each booster is the base value
     values = np.stack(
         [boosters[level].predict(X, pred_contrib=True)[:, :-1] for level in settings.QUANTILE_LEVELS], axis=1
     )

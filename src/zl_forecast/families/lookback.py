@@ -1,8 +1,9 @@
-"""The look-back that a row carries: what the sessions up to its origin looked like, as plain columns.
+"""The look-back in each row: the sessions up to its origin, as plain columns.
 
 A forecast is a pure function of (fitted model, row), so families that read a path find it in their own row:
-`origin_day`, `sigma`, ZL's daily returns `return_lag_000` (the origin's own) to `return_lag_251`, and the bucket's channels,
-`<channel>@00` to `<channel>@39`. Lags count sessions; every value was public at the cut-off of its own session.
+`origin_day`, `sigma` (EWMA volatility), ZL's daily returns `return_lag_000` (the origin's own) to
+`return_lag_251`, and the bucket's channels, `<channel>@00` to `<channel>@39`. Lags count sessions. Every value
+was public at the cut-off of its own session.
 """
 
 from dataclasses import dataclass
@@ -21,14 +22,14 @@ SEPARATOR = "@"
 
 @dataclass(frozen=True)
 class Sessions:
-    """Rows folded to one entry a session, oldest first.
+    """Rows grouped into one entry per session, oldest first.
 
     Attributes
     ----------
     day : array of shape (n_sessions,)
         Days since 1970-01-01, ascending, int64.
     sigma : array of shape (n_sessions,)
-        Volatility known at the origin, log return per session (0.01 is 1 %).
+        EWMA volatility known at the origin, log return per session (0.01 is 1 %).
     returns : array of shape (n_sessions, RETURN_LAGS)
         Log returns per session, oldest first, the origin's own last; NaN before the history begins.
     channels : array of shape (n_sessions, CHANNEL_LAGS, n_channels)
@@ -37,7 +38,7 @@ class Sessions:
     features : DataFrame of shape (n_sessions, n_features)
         The mart's features at the origin; NaN where unknown.
     session : array of shape (n_rows,)
-        For each row of X the position of its session.
+        Position of the session of each row of X.
     """
 
     day: np.ndarray
@@ -50,24 +51,31 @@ class Sessions:
 
 
 def lookback_columns(mart: pd.DataFrame, zl: pd.DataFrame, channels: tuple[str, ...]) -> pd.DataFrame:
-    """The look-back of every session of a mart.
+    """Build the look-back of every session of a mart.
 
     Parameters
     ----------
     mart : DataFrame
-        as_of_date (ascending) and the channels among its features.
+        as_of_date (ascending), and features that include the channels.
     zl : DataFrame
-        as_of_date (ascending), log_return and sigma of ZL; may begin before the mart, must cover its dates.
+        as_of_date (ascending), log_return and sigma of ZL (log return per session). May begin before the mart,
+        and must cover its dates.
     channels : tuple of str
-        Features of the mart whose past is shown.
+        Features of the mart that get a look-back.
 
     Returns
     -------
     DataFrame
-        One row a session of the mart, in its order: as_of_date, `DAY`, `SIGMA`, `RETURN_COLUMNS` and the channels' columns.
+        One row per session of the mart, in its order: as_of_date, `DAY`, `SIGMA`, `RETURN_COLUMNS` and the
+        columns of the channels.
+
+    Raises
+    ------
+    TournamentError
+        If `zl` lacks a session of the mart.
     """
     position = pd.Index(zl["as_of_date"]).get_indexer(mart["as_of_date"])
-    if (position < 0).any():  # -1 would be the newest session: the future
+    if (position < 0).any():  # position -1 would select the newest session, which is look-ahead
         missing = mart.loc[position < 0, "as_of_date"]
         raise TournamentError(
             f"ZL's returns miss {len(missing)} sessions of the mart, the first {missing.iloc[0]:%Y-%m-%d}. "
@@ -88,8 +96,18 @@ def lookback_columns(mart: pd.DataFrame, zl: pd.DataFrame, channels: tuple[str, 
 
 
 def read_sessions(X: pd.DataFrame) -> Sessions:
-    """Fold rows (one a session and horizon) to one entry a session, ordered by day."""
-    X = X.loc[:, X.columns.notna()]  # AutoGluon hands over an empty column named None beside validation rows
+    """Group rows (one per session and horizon) into one entry per session, ordered by day.
+
+    Parameters
+    ----------
+    X : DataFrame
+        horizon_days, features and the columns of `lookback_columns`.
+
+    Returns
+    -------
+    Sessions
+    """
+    X = X.loc[:, X.columns.notna()]  # AutoGluon adds an empty column named None to validation rows
     day, first, session = np.unique(X[DAY].to_numpy(), return_index=True, return_inverse=True)
     own = X.iloc[first]
     names = tuple(c.rsplit(SEPARATOR, 1)[0] for c in X.columns if c.endswith(f"{SEPARATOR}00"))

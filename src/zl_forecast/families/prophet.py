@@ -1,10 +1,11 @@
-"""Prophet: a season and regressors of the scaled return at every horizon, in one fit, with Prophet's own Gaussian width.
+"""Prophet: a season and regressors of the standardised return at every horizon, in one fit, with a Gaussian width.
 
-Each horizon's z is divided by its standard deviation and all are fitted at once on the date of the origin: flat growth (a drift is
-not for a family to find), a yearly season a horizon, and a horizon's own coefficient for each regressor. Neighbouring targets
-overlap, so the likelihood believes in more samples than there are: rows are thinned, and every prior is as much narrower as its
-horizon counts its samples too often. Prophet's uncertainty of a fit without trend changes is its observation noise alone,
-so its quantiles are exact and need no draws.
+Each horizon's z is divided by its standard deviation. All horizons are fitted at once on the date of the
+origin, with flat growth (families must not forecast a drift), one yearly season per horizon, and one
+coefficient per regressor and horizon. Neighbouring targets overlap, so the likelihood overstates the number of
+samples. Rows are therefore thinned, and every prior is narrowed by as much as its horizon overstates its
+samples. Without trend changes Prophet's uncertainty is its observation noise alone, so the quantiles are exact
+and need no draws.
 Source: Taylor and Letham (2018), The American Statistician 72, 37-45.
 """
 
@@ -21,15 +22,15 @@ from zl_forecast.families.scaling import standard_scores
 
 PERIOD = 365.25  # days
 FOURIER_ORDER = 2
-THINNED_TO = 5  # every so many sessions
-MOST_FEATURES = 6  # of the mart, beside the bucket's channels
-SEASON_R2 = 0.01  # share of variance that the season is expected to explain, at a horizon
-REGRESSORS_R2 = 0.01  # and all regressors together
+THINNED_TO = 5  # keep one session in five
+MOST_FEATURES = 6  # of the mart, in addition to the bucket's channels
+SEASON_R2 = 0.01  # prior share of variance that the season explains, per horizon
+REGRESSORS_R2 = 0.01  # and that all regressors together explain
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What Prophet has found for one horizon, in units of the scaled return.
+    """Fitted parameters of one horizon, in units of Prophet's y.
 
     Attributes
     ----------
@@ -48,15 +49,25 @@ class Effects:
 
 
 def strongest(x: np.ndarray, y: np.ndarray, horizon: np.ndarray, number: int) -> list[int]:
-    """Columns with the largest squared t-statistics, summed over horizons; each counts the samples that do not overlap.
+    """Select the columns with the largest squared t-statistics, summed over horizons.
+
+    Each t-statistic counts only non-overlapping samples.
 
     Parameters
     ----------
     x : array of shape (n_rows, n_columns)
-        Standardised.
+        Standardised features.
     y : array of shape (n_rows,)
+        Targets.
     horizon : array of shape (n_rows,)
-        In rows of the same horizon.
+        Horizon of each row, in sessions.
+    number : int
+        Number of columns to select.
+
+    Returns
+    -------
+    list of int
+        Positions of the columns, ascending.
     """
     evidence = np.zeros(x.shape[1])
     for h in np.unique(horizon):
@@ -66,7 +77,25 @@ def strongest(x: np.ndarray, y: np.ndarray, horizon: np.ndarray, number: int) ->
 
 
 def prophet_frame(day: np.ndarray, horizon: np.ndarray, x: np.ndarray, horizons: list[int]) -> pd.DataFrame:
-    """What Prophet reads: ds, a condition a horizon, and each regressor times each horizon's indicator."""
+    """Build the table that Prophet reads.
+
+    Parameters
+    ----------
+    day : array of shape (n_rows,)
+        Days since 1970-01-01.
+    horizon : array of shape (n_rows,)
+        Sessions.
+    x : array of shape (n_rows, n_regressors)
+        Standardised.
+    horizons : list of int
+        All horizons of the model.
+
+    Returns
+    -------
+    DataFrame
+        ds (date), per horizon an indicator `is_<horizon>`, and per regressor and horizon their product
+        `x<regressor>_<horizon>`.
+    """
     columns = {"ds": pd.to_datetime(day, unit="D")}
     for h in horizons:
         columns[f"is_{h}"] = horizon == h
@@ -75,7 +104,7 @@ def prophet_frame(day: np.ndarray, horizon: np.ndarray, x: np.ndarray, horizons:
 
 
 def fit_prophet(day: np.ndarray, horizon: np.ndarray, x: np.ndarray, y: np.ndarray, spacing: int):
-    """Prophet on rows of all horizons.
+    """Fit Prophet on rows of all horizons.
 
     Parameters
     ----------
@@ -86,13 +115,14 @@ def fit_prophet(day: np.ndarray, horizon: np.ndarray, x: np.ndarray, y: np.ndarr
     x : array of shape (n_rows, n_regressors)
         Standardised.
     y : array of shape (n_rows,)
-        Of mean zero and variance one at each horizon.
+        Targets with mean zero and variance one at each horizon.
     spacing : int
         Sessions between neighbouring rows of a horizon; a target overlaps with horizon / spacing others.
 
     Returns
     -------
     prophet.Prophet
+        Fitted.
     """
     import cmdstanpy
     from prophet import Prophet
@@ -106,7 +136,7 @@ def fit_prophet(day: np.ndarray, horizon: np.ndarray, x: np.ndarray, y: np.ndarr
         daily_seasonality=False,
         uncertainty_samples=0,
     )
-    unit = np.abs(y).max()  # Prophet's: it divides y by its largest value, and priors are meant after that
+    unit = np.abs(y).max()  # Prophet divides y by its largest value, and priors apply to the result
     for h in horizons:
         counted_once = np.sqrt(min(1.0, spacing / h)) / unit
         season_deviation = np.sqrt(SEASON_R2 / FOURIER_ORDER)  # a sine and a cosine have variance 1/2 each
@@ -124,7 +154,21 @@ def fit_prophet(day: np.ndarray, horizon: np.ndarray, x: np.ndarray, y: np.ndarr
 
 
 def effects_by_horizon(model, n_regressors: int) -> dict[int, Effects]:
-    """Parameters of a model of `fit_prophet`, in units of its y: first the seasons of all horizons, then the regressors."""
+    """Extract the parameters of a model of `fit_prophet`.
+
+    Prophet stores the seasons of all horizons first, then the regressors.
+
+    Parameters
+    ----------
+    model : prophet.Prophet
+        Fitted.
+    n_regressors : int
+
+    Returns
+    -------
+    dict of int to Effects
+        By horizon in sessions, in units of the model's y.
+    """
     horizons = [int(name.removeprefix("season_")) for name in model.seasonalities]
     beta = model.y_scale * model.params["beta"][0]
     seasons, regressors = np.split(beta, [2 * FOURIER_ORDER * len(horizons)])
@@ -135,12 +179,14 @@ def effects_by_horizon(model, n_regressors: int) -> dict[int, Effects]:
 
 
 def contributions(effects: Effects, day: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """What the season, each regressor and the trend add to Prophet's yhat, in its units.
+    """Compute the contributions of the season, each regressor and the trend to Prophet's yhat.
 
-    Prophet's own `predict` of a frame of these rows, taken apart and without the frame.
+    Equals Prophet's own `predict`, split into parts.
 
     Parameters
     ----------
+    effects : Effects
+        Of one horizon.
     day : array of shape (n,)
         Days since 1970-01-01.
     x : array of shape (n, n_regressors)
@@ -149,6 +195,7 @@ def contributions(effects: Effects, day: np.ndarray, x: np.ndarray) -> np.ndarra
     Returns
     -------
     array of shape (n, n_regressors + 2)
+        In units of the model's y; the sum of a row is yhat.
     """
     angles = 2 * np.pi * day[:, None] * np.arange(1, FOURIER_ORDER + 1) / PERIOD
     waves = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(day), -1)
@@ -157,7 +204,7 @@ def contributions(effects: Effects, day: np.ndarray, x: np.ndarray) -> np.ndarra
 
 
 class ProphetModel(QuantileModel):
-    """AutoGluon adapter: Prophet fits, a few numbers a horizon remain."""
+    """AutoGluon adapter: only a few numbers per horizon are kept of the fitted Prophet."""
 
     ag_key = "PROPHET"
     ag_name = "Prophet"
@@ -188,7 +235,18 @@ class ProphetModel(QuantileModel):
         self.model["deviations"] = {int(h): float(deviation) for h, deviation in deviations.items()}
 
     def contributions(self, X: pd.DataFrame) -> pd.DataFrame:
-        """What the season, each regressor and the trend add to P50, in units of the scaled return; they sum to it."""
+        """Compute the contributions of the season, each regressor and the trend to P50.
+
+        Parameters
+        ----------
+        X : DataFrame of n_rows rows
+            Rows as the family reads them.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_regressors + 2)
+            Standardised returns, with the index of X; the sum of a row is P50.
+        """
         sessions = read_sessions(X)
         names = self.model["regressors"]
         values = _candidates(sessions)[names].to_numpy(float)
@@ -208,13 +266,13 @@ class ProphetModel(QuantileModel):
 
 
 def _candidates(sessions: Sessions) -> pd.DataFrame:
-    """Regressors to choose from: the channels at the origin, then the mart's other features."""
+    """Candidate regressors: the channels at the origin, then the mart's other features."""
     channels = pd.DataFrame(sessions.channels[:, -1], columns=list(sessions.channel_names))
     return channels.join(sessions.features.drop(columns=channels.columns, errors="ignore"))
 
 
 def _explain(model: ProphetModel, X: pd.DataFrame) -> list[Explanation]:
-    """Contributions to P50, exact. The width depends on the horizon alone."""
+    """Exact contributions to P50. The width depends only on the horizon."""
     median = model.contributions(X)
     return [Explanation("coefficients", median, 0.0 * median)]
 

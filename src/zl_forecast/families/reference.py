@@ -1,8 +1,10 @@
 """Reference: the volatility-scaled random walk.
 
-The median stays at the last price; the other quantiles are the empirical quantiles of past scaled returns of the same
-horizon around their own median. In scaled units (z) that is one row of numbers a horizon. Every skill is relative to it.
-Source: the historical-simulation forecast with volatility rescaling of Hull and White (1998), Journal of Risk 1(1), 5-19.
+The median stays at the last price. The other quantiles are the empirical quantiles of past standardised returns
+of the same horizon around their own median, so in standardised returns (z) the forecast is one row of numbers
+per horizon. Every skill is relative to it.
+Source: the historical-simulation forecast with volatility rescaling of Hull and White (1998), Journal of Risk
+1(1), 5-19.
 """
 
 import numpy as np
@@ -12,18 +14,23 @@ from zl_forecast.families.base import Explanation, Family, QuantileModel
 
 
 def centred_quantiles(z: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
-    """Empirical quantiles of `z` minus its median.
+    """Compute the empirical quantiles of `z` minus its median.
 
     Parameters
     ----------
     z : array of shape (n,)
-        Scaled returns of one horizon, in units of the volatility known at their origins.
+        Standardised returns of one horizon.
     levels : tuple of n_levels floats in (0, 1)
 
     Returns
     -------
     array of shape (n_levels,)
-        Zero at level 0.5.
+        Standardised returns; zero at level 0.5.
+
+    Examples
+    --------
+    >>> centred_quantiles(np.array([1.0, 2.0, 3.0, 4.0, 6.0]), (0.25, 0.5, 0.75)).tolist()
+    [-1.0, 0.0, 1.0]
     """
     return np.quantile(z, levels) - np.median(z)
 
@@ -46,7 +53,20 @@ class ReferenceModel(QuantileModel):
 
 
 def explain(model: ReferenceModel, X: pd.DataFrame) -> list[Explanation]:
-    """Its parameters: the quantiles of the scaled return at each horizon."""
+    """Return the parameters: the quantiles at each row's horizon.
+
+    Parameters
+    ----------
+    model : ReferenceModel
+        Fitted.
+    X : DataFrame of n_rows rows
+        Rows as the family reads them.
+
+    Returns
+    -------
+    list of one Explanation
+        Method 'parameters', in standardised returns.
+    """
     names = [f"quantile_{100 * level:02.0f}" for level in model.quantile_levels]
     return [
         Explanation(

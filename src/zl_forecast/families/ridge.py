@@ -1,10 +1,12 @@
-"""Screened ridge regression of the location, trusted only as far as it forecast blocks that it had not seen.
+"""Screened ridge regression of the median, scaled by its skill on held-out folds.
 
-Per horizon: features are standardised, those without evidence of their own shrunk away, a ridge regression gives the
-direction, and the slope along it is estimated on cross-fitted forecasts of purged blocks and shrunk by its own standard
-error. Where nothing forecasts, the slope is zero and the family is the reference. The width is the cross-fitted residuals'.
-Sources: screening as in supervised principal components, Bair et al. (2006), Journal of the American Statistical
-Association 101, 119-137; cross-fitted slope as stacked regression with one input, Breiman (1996), Machine Learning 24, 49-64.
+Per horizon, features are standardised, those without evidence of their own are screened out, and a ridge
+regression gives the direction. The slope along this direction is estimated on cross-fitted forecasts of purged
+folds and shrunk by its own standard error. Without skill the slope is zero and the family equals the reference.
+The width comes from the cross-fitted residuals.
+Sources: screening as in supervised principal components, Bair et al. (2006), Journal of the American
+Statistical Association 101, 119-137; cross-fitted slope as stacked regression with one input, Breiman (1996),
+Machine Learning 24, 49-64.
 """
 
 from collections.abc import Iterator
@@ -17,28 +19,31 @@ from zl_forecast.families.reference import centred_quantiles
 from zl_forecast.families.scaling import standard_scores
 
 BLOCKS = 6
-LARGEST_SLOPE = 20.0  # the penalty makes directions short
+LARGEST_SLOPE = 20.0  # large, because the penalty shrinks directions
 
 
 def screened_ridge(x: np.ndarray, y: np.ndarray, samples: float, screen: float, prior_r2: float) -> np.ndarray:
-    """Ridge coefficients on features weighted by their own evidence.
+    """Estimate ridge coefficients on features weighted by their own evidence.
+
+    Source: screening as in Bair et al. (2006), Journal of the American Statistical Association 101, 119-137.
 
     Parameters
     ----------
     x : array of shape (n, n_features)
         Standardised.
     y : array of shape (n,)
-        Centred.
+        Centred targets.
     samples : float
-        Independent samples behind the n overlapping rows: n / horizon.
+        Independent samples in the n overlapping rows: n / horizon.
     screen : float
-        Squared t-statistic of a feature's correlation at or below which it is left out.
+        Features are left out if the squared t-statistic of their correlation is at or below this value.
     prior_r2 : float
-        Share of variance that all features together are expected to explain; sets the penalty.
+        Prior share of variance that all features together explain; sets the penalty.
 
     Returns
     -------
     array of shape (n_features,)
+        In the unit of y per standard deviation of the feature; zero for features left out.
     """
     correlation = x.T @ y / len(y) / np.maximum(x.std(axis=0) * y.std(), 1e-12)
     evidence = np.maximum(0.0, 1.0 - screen / np.maximum(correlation**2 * samples, 1e-12))
@@ -53,9 +58,29 @@ def screened_ridge(x: np.ndarray, y: np.ndarray, samples: float, screen: float, 
 
 
 def purged_blocks(n: int, horizon: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Contiguous blocks of n ordered rows, each with a mask of the rows outside that share no target with it.
+    """Split ordered rows into contiguous folds for cross-fitting, purged of overlapping targets.
 
-    A block without at least four times `horizon` such rows is left out.
+    A fold is left out if fewer than four times `horizon` rows remain outside it.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows, one per session.
+    horizon : int
+        Sessions, which equals rows: a target overlaps with this many neighbours.
+
+    Yields
+    ------
+    tuple of slice and bool array of shape (n,)
+        The fold, and a mask of the rows outside it whose targets do not overlap with the fold's.
+
+    Examples
+    --------
+    Twelve rows give six folds of two rows. The first fold also excludes its neighbour:
+
+    >>> fold, outside = next(purged_blocks(12, horizon=1))
+    >>> np.arange(12)[fold].tolist(), np.flatnonzero(~outside).tolist()
+    ([0, 1], [0, 1, 2])
     """
     edges = np.linspace(0, n, BLOCKS + 1).astype(int)
     for start, end in zip(edges[:-1], edges[1:], strict=True):
@@ -66,13 +91,21 @@ def purged_blocks(n: int, horizon: int) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def shrunk_slope(forecast: np.ndarray, y: np.ndarray, overlap: int) -> float:
-    """Slope of `y` on an out-of-sample `forecast`, at least zero, shrunk by its standard error.
+    """Estimate the slope of `y` on an out-of-sample `forecast`, non-negative and shrunk by its standard error.
+
+    Source: Breiman (1996), Machine Learning 24, 49-64 (stacked regression with one input).
 
     Parameters
     ----------
     forecast, y : arrays of shape (n,)
+        In the same unit; `y` is centred.
     overlap : int
-        Horizon in rows: the standard error counts n / overlap samples.
+        Horizon in rows; the standard error counts n / overlap samples.
+
+    Returns
+    -------
+    float
+        Between 0 and `LARGEST_SLOPE`; 0 if the forecast is zero or has the wrong sign.
     """
     power = float(forecast @ forecast)
     if power < 1e-12:
@@ -83,7 +116,7 @@ def shrunk_slope(forecast: np.ndarray, y: np.ndarray, overlap: int) -> float:
 
 
 class RidgeModel(QuantileModel):
-    """AutoGluon adapter; rows are ordered by as_of_date within a horizon, as the tournament hands them over."""
+    """AutoGluon adapter. Rows must be ordered by as_of_date within a horizon, as the tournament provides them."""
 
     ag_key = "RIDGE"
     ag_name = "Ridge"
@@ -132,7 +165,22 @@ class RidgeModel(QuantileModel):
 
 
 def explain(model: RidgeModel, X: pd.DataFrame) -> list[Explanation]:
-    """Coefficient times standard score: these add up to P50, exactly. The width does not depend on the features."""
+    """Compute the contribution of each feature to P50: coefficient times standard score.
+
+    The contributions add up to P50 exactly. The width does not depend on the features.
+
+    Parameters
+    ----------
+    model : RidgeModel
+        Fitted.
+    X : DataFrame of n_rows rows
+        Rows as the family reads them.
+
+    Returns
+    -------
+    list of one Explanation
+        Method 'coefficients', in standardised returns; the width is zero.
+    """
     X = model.preprocess(X)
     features = X.drop(columns="horizon_days")
     values = np.empty(features.shape)

@@ -1,10 +1,12 @@
 """SARIMAX of the daily returns: their own past, the trading week, and the bucket's channels one session before.
 
-The returns, in units of the volatility known a session before, are a regression on the channels with seasonal ARMA errors and no
-intercept. Channels and orders must earn their place by BIC. The mean of h steps, over sqrt(h), is the location in scaled
-units; how far it is trusted is a slope, estimated on forecasts of blocks that neither the selection nor the fit had seen,
-and shrunk by its own standard error. Where nothing forecasts, the family is the reference. The width is the residuals'.
-Source: Box, Jenkins and Reinsel (1994), Time Series Analysis, 3rd ed.; statsmodels' SARIMAX does the likelihood.
+Returns are divided by the volatility known one session before. They are a regression on the channels with
+seasonal ARMA errors and no intercept. BIC selects channels and orders. The expected sum of h returns over
+sqrt(h) is the median in standardised returns. It is multiplied by a slope that is estimated on held-out folds,
+used by neither selection nor fit, and shrunk by its own standard error. Without skill the family equals the
+reference. The width comes from the residuals.
+Source: Box, Jenkins and Reinsel (1994), Time Series Analysis, 3rd ed.; statsmodels' SARIMAX computes the
+likelihood.
 """
 
 import warnings
@@ -20,13 +22,11 @@ from zl_forecast.families.reference import centred_quantiles
 from zl_forecast.families.ridge import BLOCKS, shrunk_slope
 from zl_forecast.families.scaling import standard_scores
 
-DECAY = (
-    0.97  # as of sigma; a row carries only its origin's, so that of the sessions before is computed from its returns
-)
+DECAY = 0.97  # as for sigma; a row has only its origin's sigma, so earlier ones are computed from its returns
 ORDERS = ((0, 0), (1, 0), (0, 1), (1, 1))  # p, q
 SEASONS = ((0, 0), (1, 0), (0, 1))  # P, Q of the trading week
 WEEK = 5
-MEMORY = CHANNEL_LAGS - 1  # sessions that a forecast looks back on: those before which the channels are known
+MEMORY = CHANNEL_LAGS - 1  # sessions in a forecast's look-back: those with channels known one session before
 ITERATIONS = 30
 
 
@@ -50,14 +50,19 @@ class DailyModel:
 
 
 def volatility_units(returns: np.ndarray) -> np.ndarray:
-    """Returns divided by the exponentially weighted volatility known a session before; zero where unknown.
+    """Divide returns by the exponentially weighted volatility known one session before.
 
     Parameters
     ----------
     returns : array of shape (..., n)
-        Log returns per session, oldest first; the weighting starts at their mean square.
+        Log returns per session, oldest first. The variance starts at their mean square.
+
+    Returns
+    -------
+    array of shape (..., n)
+        Dimensionless; zero where the return is missing.
     """
-    squares = np.ascontiguousarray(returns**2)  # one order of summation, however many rows come
+    squares = np.ascontiguousarray(returns**2)  # contiguous: the same order of summation for any number of rows
     variance, units = np.nanmean(squares, axis=-1), np.zeros_like(squares)
     for step in range(squares.shape[-1]):
         units[..., step] = returns[..., step] / np.sqrt(np.maximum(variance, 1e-16))
@@ -67,13 +72,19 @@ def volatility_units(returns: np.ndarray) -> np.ndarray:
 
 
 def selected_channels(u: np.ndarray, x: np.ndarray) -> list[int]:
-    """Columns of `x` that least squares takes in one by one while BIC falls.
+    """Select channels by forward selection in least squares, as long as BIC falls.
 
     Parameters
     ----------
     u : array of shape (n,)
+        Returns in units of volatility, finite.
     x : array of shape (n, n_channels)
-        Known before `u`; both finite.
+        Standardised channels known before `u`, finite.
+
+    Returns
+    -------
+    list of int
+        Positions of the selected channels, ascending.
     """
     chosen: list[int] = []
     best = len(u) * np.log(np.mean(u**2))
@@ -92,14 +103,19 @@ def selected_channels(u: np.ndarray, x: np.ndarray) -> list[int]:
 
 
 def fit_daily(u: np.ndarray, x: np.ndarray) -> DailyModel:
-    """Select channels and orders by BIC and fit by maximum likelihood.
+    """Select channels and orders by BIC, and fit by maximum likelihood.
 
     Parameters
     ----------
     u : array of shape (n,)
-        Returns in units of volatility, oldest first; NaN where they must not be seen (the Kalman filter steps over them).
+        Returns in units of volatility, oldest first; NaN where they must not be used (the Kalman filter skips
+        them).
     x : array of shape (n, n_channels)
         Standardised channels known before each return, finite.
+
+    Returns
+    -------
+    DailyModel
     """
     seen = ~np.isnan(u)
     kept = selected_channels(u[seen], x[seen])
@@ -108,7 +124,7 @@ def fit_daily(u: np.ndarray, x: np.ndarray) -> DailyModel:
         errors = u - x[:, kept] @ np.linalg.lstsq(x[seen][:, kept], u[seen], rcond=None)[0]
     order = min(ORDERS, key=lambda tried: _fit(errors, None, (*tried, 0, 0)).bic)
     season = min(SEASONS, key=lambda tried: _fit(errors, None, (*order, *tried)).bic)
-    if any(season):  # the order may have stood in for the season
+    if any(season):  # the order may have captured part of the season
         order = min(ORDERS, key=lambda tried: _fit(errors, None, (*tried, *season)).bic)
     orders = (*order, *season)
     fit = _fit(u, x[:, kept] if kept else None, orders)
@@ -120,7 +136,7 @@ def fit_daily(u: np.ndarray, x: np.ndarray) -> DailyModel:
 
 
 def _fit(u: np.ndarray, exog: np.ndarray | None, order: tuple[int, int, int, int]):
-    """statsmodels' results object; the variance is concentrated out of the likelihood."""
+    """Return statsmodels' results; the variance is concentrated out of the likelihood."""
     from statsmodels.tsa.statespace.sarimax import SARIMAX
 
     p, q, seasonal_p, seasonal_q = order
@@ -128,21 +144,38 @@ def _fit(u: np.ndarray, exog: np.ndarray | None, order: tuple[int, int, int, int
     model = SARIMAX(u, exog, order=(p, 0, q), seasonal_order=season, concentrate_scale=True)
     if not model.param_names:
         return model.filter([])
-    with warnings.catch_warnings():  # poor starting values, or not quite at the optimum after so many iterations
+    with warnings.catch_warnings():  # poor starting values, or no convergence within ITERATIONS
         warnings.simplefilter("ignore")
         return model.fit(disp=0, maxiter=ITERATIONS, cov_type="none")
 
 
 def past_weights(ar: np.ndarray, ma: np.ndarray, memory: int, horizon: int) -> np.ndarray:
-    """Weights of the newest `memory` values of an ARMA process in the expected sum of the next `horizon`.
+    """Compute the weights of the newest values of an ARMA process in the expected sum of its next values.
 
-    The best linear forecast from a finite past, which is what a stationary Kalman filter on these values gives:
-    covariance of the sum with the past, over the covariance of the past. Brockwell and Davis (1991), section 5.1.
+    This is the best linear forecast from a finite past, equal to a stationary Kalman filter on these values:
+    covariance of the sum with the past, over the covariance of the past.
+    Source: Brockwell and Davis (1991), Time Series: Theory and Methods, 2nd ed., section 5.1.
+
+    Parameters
+    ----------
+    ar, ma : arrays
+        Polynomials that begin with 1, as in `DailyModel`.
+    memory : int
+        Number of newest values.
+    horizon : int
+        Number of next values in the sum, in sessions.
 
     Returns
     -------
     array of shape (memory,)
         For values that are oldest first.
+
+    Examples
+    --------
+    In an AR(1) with coefficient 0.5 only the newest value counts: 0.5 for one session, 0.5 + 0.25 for two.
+
+    >>> past_weights(np.array([1.0, -0.5]), np.array([1.0]), memory=3, horizon=2).round(6).tolist()
+    [0.0, 0.0, 0.75]
     """
     from scipy.linalg import solve_toeplitz
     from statsmodels.tsa.arima_process import arma_acovf
@@ -154,25 +187,28 @@ def past_weights(ar: np.ndarray, ma: np.ndarray, memory: int, horizon: int) -> n
 
 
 def expected_sums(daily: DailyModel, decay: np.ndarray, u: np.ndarray, x: np.ndarray, horizon: int) -> np.ndarray:
-    """Expected sum of the next `horizon` returns in units of volatility, taken apart.
+    """Compute the expected sum of the next `horizon` returns, split into contributions.
 
-    Future channels are their value at the origin, fading as an AR(1).
+    Channels are forecast as an AR(1) that decays from their value at the origin.
 
     Parameters
     ----------
+    daily : DailyModel
     decay : array of shape (n_channels,)
         Autocorrelation of each channel at one session.
     u : array of shape (n, MEMORY)
-        Oldest first, up to the origin.
+        Returns in units of volatility, oldest first, up to the origin.
     x : array of shape (n, MEMORY + 1, n_channels)
-        Channels at the session before the first of `u`, to the origin.
+        Standardised channels, from the session before the first of `u` to the origin.
+    horizon : int
+        Sessions.
 
     Returns
     -------
     array of shape (n, n_channels + 1)
-        What each channel adds, and last what the returns' own past adds.
+        In units of volatility: the contribution of each channel, and last that of the returns' own past.
     """
-    # Sums along rows, not matrix products: BLAS rounds by how many rows come at once.
+    # Sums along rows, not matrix products: rounding in BLAS depends on the number of rows.
     errors = u - (x[:, :-1] * daily.coefficients).sum(axis=2)
     own_past = (errors * past_weights(daily.ar, daily.ma, MEMORY, horizon)).sum(axis=1)
     reach = (decay[:, None] ** np.arange(horizon)).sum(axis=1)
@@ -205,7 +241,7 @@ class SarimaxModel(QuantileModel):
         cross_fitted = np.zeros(len(X))
         edges = np.linspace(0, len(sessions.day), BLOCKS + 1).astype(int)
         for start, end in zip(edges[:-1], edges[1:], strict=True):
-            hidden = u.copy()  # no return that a target of the block holds
+            hidden = u.copy()  # hide the returns that targets of the fold contain
             first, last = positions[[start, end - 1]] + 1 - begin
             hidden[first : last + horizon.max()] = np.nan
             daily = fit_daily(hidden, before)
@@ -226,12 +262,23 @@ class SarimaxModel(QuantileModel):
             )
 
     def _lookback(self, sessions) -> tuple[np.ndarray, np.ndarray]:
-        """Each session's newest returns in units of volatility and standardised channels, see `expected_sums`."""
+        """Each session's newest returns in units of volatility, and standardised channels; see `expected_sums`."""
         u = volatility_units(sessions.returns)[:, -MEMORY:]
         return u, standard_scores(sessions.channels, self.model["mean"], self.model["scale"])
 
     def contributions(self, X: pd.DataFrame) -> pd.DataFrame:
-        """What each channel and the returns' own past add to P50, in units of the scaled return; they sum to it."""
+        """Compute the contributions of each channel and of the returns' own past to P50.
+
+        Parameters
+        ----------
+        X : DataFrame of n_rows rows
+            Rows as the family reads them.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_channels + 1)
+            Standardised returns, with the index of X; the sum of a row is P50.
+        """
         sessions = read_sessions(X)
         u, x = self._lookback(sessions)
         names = [*sessions.channel_names, "own_past"]
@@ -256,7 +303,7 @@ def _deviation(values: np.ndarray) -> float:
 
 
 def _explain(model: SarimaxModel, X: pd.DataFrame) -> list[Explanation]:
-    """Contributions to P50, exact. The width does not depend on the row."""
+    """Exact contributions to P50. The width depends only on the horizon."""
     median = model.contributions(X)
     return [Explanation("coefficients", median, 0.0 * median)]
 

@@ -1,4 +1,4 @@
-"""Standard scores, as the linear families and the networks read their inputs."""
+"""Standard scores of the inputs of linear families and networks."""
 
 import numpy as np
 
@@ -6,12 +6,22 @@ OUTLIER = 3.0  # standard deviations at which an input is clipped
 
 
 def standard_scores(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Standard scores, clipped; a missing value is the mean.
+    """Compute standard scores, clipped at `OUTLIER`; a missing value becomes the mean.
 
     Parameters
     ----------
     x : array of shape (..., n_inputs)
     mean, scale : arrays of shape (n_inputs,)
-        From training rows alone.
+        From training rows only, in the unit of each input.
+
+    Returns
+    -------
+    array of shape (..., n_inputs)
+        Between -`OUTLIER` and `OUTLIER`; 0 where x is missing.
+
+    Examples
+    --------
+    >>> standard_scores(np.array([14.0, 99.0, np.nan]), np.full(3, 10.0), np.full(3, 2.0)).tolist()
+    [2.0, 3.0, 0.0]
     """
     return np.nan_to_num(np.clip((x - mean) / scale, -OUTLIER, OUTLIER))

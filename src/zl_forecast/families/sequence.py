@@ -1,7 +1,8 @@
-"""What the four families that read a sequence share: inputs, anchored quantiles, loss, training, AutoGluon adapter.
+"""Shared parts of the families that read a sequence: inputs, anchored quantiles, loss, training, AutoGluon adapter.
 
-A session is one sample: its look-back of ZL's returns and the bucket's channels, its features at the origin, and the
-targets of all its matured horizons. A network moves the reference's quantiles; before training it moves nothing.
+A session is one sample: its look-back of ZL's returns and the bucket's channels, its features at the origin,
+and the targets of all its matured horizons. A network moves the reference's quantiles; an untrained network
+leaves them unchanged.
 """
 
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ from zl_forecast.families.lookback import CHANNEL_LAGS, read_sessions
 from zl_forecast.families.reference import centred_quantiles
 from zl_forecast.families.scaling import standard_scores
 
-LARGEST_SHIFT = 1.0  # scaled return: the furthest that a median is moved
-LARGEST_LOG_FACTOR = 0.7  # a distance between two quantiles is at most twice the reference's, at least half of it
+LARGEST_SHIFT = 1.0  # standardised return: largest move of a median
+LARGEST_LOG_FACTOR = 0.7  # distances between quantiles are between half and twice the reference's
 LARGEST_GRADIENT = 1.0
 BATCH_SESSIONS = 128
 SCORE_SESSIONS = 1024
@@ -31,12 +32,13 @@ ATTENTION_COLUMNS = [f"sessions_ago_{lag:02d}" for lag in reversed(range(CHANNEL
 
 @dataclass(frozen=True)
 class Scaling:
-    """Mean and standard deviation of inputs, learnt from the training rows.
+    """Mean and standard deviation of inputs, estimated on the training rows.
 
     Attributes
     ----------
     mean, scale : arrays of shape (n_inputs,)
-        `scale` is infinite where the training values do not vary: a network knows nothing about such an input.
+        In the unit of each input. `scale` is infinite if the training values do not vary, so that the network
+        ignores the input.
     """
 
     mean: np.ndarray
@@ -44,7 +46,16 @@ class Scaling:
 
     @classmethod
     def learn(cls, values: np.ndarray) -> "Scaling":
-        """Moments over all axes but the last, of the values that are there."""
+        """Estimate the moments over all axes but the last, ignoring missing values.
+
+        Parameters
+        ----------
+        values : array of shape (..., n_inputs)
+
+        Returns
+        -------
+        Scaling
+        """
         values = values.reshape(-1, values.shape[-1])
         there = np.isfinite(values)
         count = np.maximum(there.sum(axis=0), 1)
@@ -53,23 +64,33 @@ class Scaling:
         return cls(mean, np.where(spread > 1e-9 * np.maximum(np.abs(mean), 1e-9), spread, np.inf))
 
     def apply(self, values: np.ndarray) -> torch.Tensor:
-        """Standard scores, clipped; a missing value is the mean. Float32."""
+        """Compute standard scores, see `scaling.standard_scores`.
+
+        Parameters
+        ----------
+        values : array of shape (..., n_inputs)
+
+        Returns
+        -------
+        float32 tensor of shape (..., n_inputs)
+            Clipped; 0 where a value is missing.
+        """
         return torch.from_numpy(standard_scores(values, self.mean, self.scale).astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Inputs of a network before scaling, one entry a session.
+    """Inputs of a network before scaling, one entry per session.
 
     Attributes
     ----------
     path : array of shape (n_sessions, CHANNEL_LAGS, n_channels)
-        `RETURN_CHANNELS` in units of the origin's volatility, then the bucket's channels; oldest first.
+        `RETURN_CHANNELS` in units of the origin's EWMA volatility, then the bucket's channels; oldest first.
     features : array of shape (n_sessions, n_features)
         The mart's features at the origin.
     channel_names, feature_names : tuples of str
     session : array of shape (n_rows,)
-        For each row of X the position of its session.
+        Position of the session of each row of X.
     """
 
     path: np.ndarray
@@ -80,7 +101,17 @@ class Sequences:
 
 
 def read_sequences(X: pd.DataFrame) -> Sequences:
-    """The sequences that rows carry."""
+    """Extract the sequences from rows.
+
+    Parameters
+    ----------
+    X : DataFrame of n_rows rows
+        Rows as the family reads them, with look-back.
+
+    Returns
+    -------
+    Sequences
+    """
     sessions = read_sessions(X)
     returns = sessions.returns[:, -CHANNEL_LAGS:, None] / sessions.sigma[:, None, None]
     return Sequences(
@@ -93,18 +124,24 @@ def read_sequences(X: pd.DataFrame) -> Sequences:
 
 
 def target_table(z: np.ndarray, session: np.ndarray, horizon: np.ndarray) -> np.ndarray:
-    """Targets of a session side by side.
+    """Arrange the targets of each session side by side.
 
     Parameters
     ----------
     z : array of shape (n_rows,)
+        Standardised returns.
     session, horizon : integer arrays of shape (n_rows,)
-        Positions.
+        Positions of the row in the table.
 
     Returns
     -------
     array of shape (n_sessions, n_horizons)
-        NaN where there is no row: that horizon has not matured.
+        NaN where there is no row, because that horizon has not matured.
+
+    Examples
+    --------
+    >>> target_table(np.array([0.1, 0.2, 0.3]), np.array([0, 0, 1]), np.array([0, 1, 0])).tolist()
+    [[0.1, 0.2], [0.3, nan]]
     """
     table = np.full((session.max() + 1, horizon.max() + 1), np.nan)
     table[session, horizon] = z
@@ -112,68 +149,87 @@ def target_table(z: np.ndarray, session: np.ndarray, horizon: np.ndarray) -> np.
 
 
 def anchored_quantiles(raw: torch.Tensor, anchor: torch.Tensor, middle: int) -> torch.Tensor:
-    """Quantiles of a network's output: `anchor` where the output is zero, ascending whatever it is.
+    """Convert a network's output into quantiles: `anchor` if the output is zero, and ascending for any output.
+
+    Cumulated positive increments prevent crossing quantiles.
+    Source: Gasthaus et al. (2019), AISTATS, PMLR 89.
 
     Parameters
     ----------
     raw : tensor of shape (..., n_levels)
-        First the shift of the middle quantile, then the logarithms of the factors by which the n_levels - 1 distances
-        between neighbouring quantiles are stretched. Both are squashed smoothly to `LARGEST_SHIFT` and
-        `LARGEST_LOG_FACTOR`, so that no input makes a forecast explode.
+        First the shift of the middle quantile, then the logarithms of the factors that stretch the n_levels - 1
+        distances between neighbouring quantiles. Both are squashed smoothly to `LARGEST_SHIFT` and
+        `LARGEST_LOG_FACTOR`, so that forecasts are bounded for any input.
     anchor : float64 tensor of shape (..., n_levels)
-        Ascending.
+        Standardised returns, ascending.
     middle : int
-        Position of the quantile that only the shift moves: the median.
+        Position of the median, which only the shift moves.
 
     Returns
     -------
     float64 tensor of shape (..., n_levels)
+        Standardised returns, ascending.
 
-    Notes
-    -----
-    Cumulated positive increments as a way to quantiles that cannot cross: Gasthaus et al. (2019), AISTATS, PMLR 89.
+    Examples
+    --------
+    >>> anchor = torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64)
+    >>> anchored_quantiles(torch.zeros(3), anchor, middle=1).tolist()
+    [-1.0, 0.0, 2.0]
     """
     raw = raw.double()
     shift = LARGEST_SHIFT * torch.tanh(raw[..., :1] / LARGEST_SHIFT)
     factor = torch.exp(LARGEST_LOG_FACTOR * torch.tanh(raw[..., 1:] / LARGEST_LOG_FACTOR))
-    extra = (factor - 1.0) * anchor.diff(dim=-1)  # sums of these, not of whole distances: exactly zero at factor one
+    extra = (factor - 1.0) * anchor.diff(dim=-1)  # sums of these are exactly zero at factor one
     below = -extra[..., :middle].flip(-1).cumsum(-1).flip(-1)
     above = extra[..., middle:].cumsum(-1)
     return anchor + shift + torch.cat([below, torch.zeros_like(shift), above], dim=-1)
 
 
 def credibility(table: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
-    """Share of a move away from the reference that targets can vouch for by their number, for each horizon.
+    """Compute, per horizon, the credibility weight of targets against the reference.
 
-    n overlapping targets of h sessions hold about n / h independent ones; the prior "the reference is right" counts for
-    `settings.PRIOR_SAMPLES` of them.
+    n overlapping targets of h sessions hold about n / h independent samples; the prior "the reference is right"
+    has the weight of `settings.PRIOR_SAMPLES` samples.
+    Source: Bühlmann (1967), Experience rating and credibility, ASTIN Bulletin 4(3), 199-207.
 
     Parameters
     ----------
     table : array of shape (n_sessions, n_horizons)
         Finite where a target has matured.
+    horizons : tuple of n_horizons ints
+        Sessions.
 
     Returns
     -------
     array of shape (n_horizons,)
-        Between 0 and 1. Source: Bühlmann (1967), Experience rating and credibility, ASTIN Bulletin 4(3), 199-207.
+        Between 0 and 1.
+
+    Examples
+    --------
+    Forty matured sessions at a horizon of one session: 40 / (40 + 20).
+
+    >>> credibility(np.zeros((40, 1)), (1,)).round(4).tolist()
+    [0.6667]
     """
     samples = np.isfinite(table).sum(axis=0) / np.array(horizons)
     return samples / (samples + settings.PRIOR_SAMPLES)
 
 
 def validated_share(gain: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
-    """Share of a network's move away from the reference that validation supports, for each horizon.
+    """Compute, per horizon, how much of a network's move away from the reference validation supports.
 
     Parameters
     ----------
     gain : array of shape (n_sessions, n_horizons)
-        Loss of the reference less the network's on rows it was not trained on; NaN where not matured.
+        Loss of the reference minus the network's, on rows it was not trained on; NaN where not matured.
+    horizons : tuple of n_horizons ints
+        Sessions.
 
     Returns
     -------
     array of shape (n_horizons,)
-        Zero without a gain or without a matured row; else the `credibility` of the validation rows.
+        Zero if the total is not positive or no row has matured; otherwise the `credibility` of the validation
+        rows.
     """
     matured = np.isfinite(gain)
     total = np.where(matured, gain, 0.0).sum(axis=0)
@@ -181,35 +237,59 @@ def validated_share(gain: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
 
 
 def pinball(target: torch.Tensor, quantiles: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-    """Pinball loss, mean over levels.
+    """Compute the pinball loss, averaged over levels.
+
+    Source: Koenker and Bassett (1978), Econometrica 46(1), 33-50.
 
     Parameters
     ----------
     target : tensor of shape (n_sessions, n_horizons)
-        NaN where not matured.
+        Standardised returns; NaN where not matured.
     quantiles : tensor of shape (n_sessions, n_horizons, n_levels)
+        Standardised returns.
     levels : tensor of shape (n_levels,)
+        Between 0 and 1.
 
     Returns
     -------
     tensor of shape (n_sessions, n_horizons)
-        In units of the target; NaN where not matured. Source: Koenker and Bassett (1978), Econometrica 46(1), 33-50.
+        In the unit of the target; NaN where not matured.
     """
     missed = target[..., None] - quantiles
     return torch.maximum(levels * missed, (levels - 1.0) * missed).mean(dim=-1)
 
 
 def matured_mean(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Mean of a loss of shape (n_sessions, n_horizons) where it is not NaN, weighted by horizon: a scalar tensor."""
+    """Compute the mean of a loss over matured targets, weighted by horizon.
+
+    Parameters
+    ----------
+    loss : tensor of shape (n_sessions, n_horizons)
+        NaN where not matured.
+    weight : tensor of shape (n_horizons,)
+        Non-negative.
+
+    Returns
+    -------
+    scalar tensor
+        In the unit of the loss.
+
+    Examples
+    --------
+    >>> loss = torch.tensor([[1.0, 4.0], [3.0, float("nan")]])
+    >>> float(matured_mean(loss, torch.tensor([1.0, 2.0])))
+    3.0
+    """
     matured = ~loss.isnan()
     weight = weight.expand_as(loss)[matured]
     return (weight * loss[matured]).sum() / weight.sum()
 
 
 class AdditiveAttention(nn.Module):
-    """Weights over the steps of a sequence by how well each goes with a query.
+    """Weights over the steps of a sequence by their match with a query.
 
-    Source: Bahdanau, Cho and Bengio (2015), Neural machine translation by jointly learning to align and translate, ICLR.
+    Source: Bahdanau, Cho and Bengio (2015), Neural machine translation by jointly learning to align and
+    translate, ICLR.
     """
 
     def __init__(self, width: int):
@@ -219,16 +299,27 @@ class AdditiveAttention(nn.Module):
         self.score = nn.Linear(width, 1, bias=False)
 
     def forward(self, steps: torch.Tensor, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weighted mean, shape (n, width), and the weights, shape (n, n_steps), of steps of shape (n, n_steps, width)."""
+        """Compute the weighted mean of the steps.
+
+        Parameters
+        ----------
+        steps : tensor of shape (n, n_steps, width)
+        query : tensor of shape (n, width)
+
+        Returns
+        -------
+        tuple of two tensors
+            Weighted mean of shape (n, width), and weights of shape (n, n_steps) with sum one per row.
+        """
         score = self.score(torch.tanh(self.key(steps) + self.query(query)[:, None]))
         weights = torch.softmax(score.squeeze(-1), dim=1)
         return (weights[:, :, None] * steps).sum(dim=1), weights
 
 
 class Head(nn.Module):
-    """Joins what a sequence says to the features at the origin; zero before training.
+    """Joins the summary of a sequence and the features at the origin; outputs zero before training.
 
-    The last layer starts at zero, hence `anchored_quantiles` of it at the anchor.
+    The last layer starts at zero, so that `anchored_quantiles` of the output equals the anchor.
     """
 
     def __init__(self, width: int, n_features: int, n_horizons: int, n_levels: int, dropout: float):
@@ -240,16 +331,28 @@ class Head(nn.Module):
         start_at_zero(self.last)
 
     def forward(self, summary: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Shape (n, n_horizons, n_levels) from a summary of shape (n, width) and features of shape (n, n_features)."""
+        """Compute the raw output.
+
+        Parameters
+        ----------
+        summary : tensor of shape (n, width)
+        features : tensor of shape (n, n_features)
+            Standardised.
+
+        Returns
+        -------
+        tensor of shape (n, n_horizons, n_levels)
+            See `anchored_quantiles`.
+        """
         joined = torch.cat([summary, self.features(features)], dim=1)
         return self.last(self.dropout(joined)).unflatten(1, self.shape)
 
 
 class RecurrentAttention(nn.Module):
-    """A recurrent encoder of the look-back whose steps are weighed by additive attention; its last state is the query.
+    """A recurrent encoder of the look-back with additive attention over its steps; the last state is the query.
 
-    The last state is added to what attention gives: without it, a thousand sessions are too few to learn where to look.
-    Where that state holds all that matters, the weights stay flat.
+    The last state is added to the attention's output. Without it, a thousand sessions are too few to learn the
+    weights. The weights stay flat if the last state holds all relevant information.
     """
 
     def __init__(self, cell: type[nn.LSTM] | type[nn.GRU], n_channels: int, width: int, head: Head):
@@ -259,20 +362,41 @@ class RecurrentAttention(nn.Module):
         self.head = head
 
     def forward(self, path: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Compute raw outputs and attention weights.
+
+        Parameters
+        ----------
+        path : tensor of shape (n, CHANNEL_LAGS, n_channels)
+            Standardised, oldest first.
+        features : tensor of shape (n, n_features)
+            Standardised.
+
+        Returns
+        -------
+        tuple of tensor and dict of tensors
+            Raw output of shape (n, n_horizons, n_levels), see `anchored_quantiles`, and 'attention' of shape
+            (n, CHANNEL_LAGS).
+        """
         steps, _ = self.encoder(path)
         context, weights = self.attention(steps, steps[:, -1])
         return self.head(context + steps[:, -1], features), {"attention": weights}
 
 
 def start_at_zero(layer: nn.Linear) -> None:
-    """Let a layer give zero until it is trained."""
+    """Initialise a layer so that its output is zero until it is trained.
+
+    Parameters
+    ----------
+    layer : Linear
+        Changed in place.
+    """
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Scaled inputs and targets; tensors with one entry a session along the first axis."""
+    """Scaled inputs and targets; tensors with one entry per session along the first axis."""
 
     path: torch.Tensor
     features: torch.Tensor
@@ -287,16 +411,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class Anchor:
-    """The reference that a network departs from, and how far it may be believed.
+    """The reference from which a network departs, and how far the network is trusted.
 
     Attributes
     ----------
     quantiles : float64 tensor of shape (n_horizons, n_levels)
+        Standardised returns.
     levels : float64 tensor of shape (n_levels,)
     trust : float64 tensor of shape (n_horizons,)
-        From 0 to 1; shrinks the network's output.
+        From 0 to 1; multiplies the network's output.
     weight : float64 tensor of shape (n_horizons,)
-        Of the horizons in the loss: `credibility` of the training targets, which is also the trust while training.
+        Weights of the horizons in the loss: `credibility` of the training targets, which is also the trust
+        during training.
     """
 
     quantiles: torch.Tensor
@@ -305,12 +431,37 @@ class Anchor:
     weight: torch.Tensor
 
     def forecast(self, raw: torch.Tensor, horizon: torch.Tensor | slice = slice(None)) -> torch.Tensor:
-        """Quantiles of a raw output of shape (..., n_levels) that belongs to the horizons at positions `horizon`."""
+        """Convert raw outputs into quantiles.
+
+        Parameters
+        ----------
+        raw : tensor of shape (..., n_levels)
+            See `anchored_quantiles`.
+        horizon : integer tensor or slice
+            Positions of the horizons that the outputs belong to.
+
+        Returns
+        -------
+        float64 tensor of shape (..., n_levels)
+            Standardised returns, ascending.
+        """
         middle = int((self.levels - 0.5).abs().argmin())
         return anchored_quantiles(raw.double() * self.trust[horizon, None], self.quantiles[horizon], middle)
 
     def loss(self, network: nn.Module, batch: Batch) -> torch.Tensor:
-        """Mean pinball loss of a network's forecasts, a scalar tensor."""
+        """Compute the mean pinball loss of a network's forecasts.
+
+        Parameters
+        ----------
+        network : Module
+            As in `train`.
+        batch : Batch
+
+        Returns
+        -------
+        scalar tensor
+            Standardised returns.
+        """
         raw, _ = network(batch.path, batch.features)
         return matured_mean(pinball(batch.target, self.forecast(raw), self.levels), self.weight)
 
@@ -326,25 +477,33 @@ def train(
     learning_rate: float,
     weight_decay: float,
 ) -> int:
-    """Train by AdamW on mini-batches of sessions; leave the network at the epoch that validated best.
+    """Train by AdamW on mini-batches of sessions, and keep the epoch with the lowest validation loss.
 
     Parameters
     ----------
     network : Module
-        (path, features) to a tuple whose first element is the raw output of shape (n_sessions, n_horizons, n_levels).
+        Maps (path, features) to a tuple whose first element is the raw output of shape (n_sessions, n_horizons,
+        n_levels). Changed in place.
+    anchor : Anchor
+    data : Batch
+        Training sessions.
     validation : Batch, optional
         Without it, exactly `epochs` epochs are trained.
+    epochs : int
+        Largest number of epochs.
     patience : int
-        Epochs without a better validation loss after which training ends.
+        Training ends after this many epochs without a lower validation loss.
+    learning_rate, weight_decay : float
 
     Returns
     -------
     int
-        The best epoch. 0 is the untrained network, which takes part: it is the reference.
+        The best epoch. 0 is the untrained network, which equals the reference.
 
     Notes
     -----
-    Reads torch's global generator. AdamW: Loshchilov and Hutter (2019), ICLR.
+    Uses torch's global random generator.
+    Source: AdamW, Loshchilov and Hutter (2019), ICLR.
     """
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
     best_epoch, best_loss, best_weights = 0, np.inf, None
@@ -375,7 +534,16 @@ def train(
 
 @contextmanager
 def torch_to_itself(seed: int) -> Iterator[None]:
-    """Torch on the threads of one fit and with a generator of its own; afterwards as before."""
+    """Run torch on the threads of one fit with its own random generator; restore both afterwards.
+
+    Parameters
+    ----------
+    seed : int
+
+    Yields
+    ------
+    None
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.THREADS_PER_FIT)
     try:
@@ -387,10 +555,10 @@ def torch_to_itself(seed: int) -> Iterator[None]:
 
 
 class SequenceModel(QuantileModel):
-    """AutoGluon adapter; a subclass says which network it trains.
+    """AutoGluon adapter; a subclass chooses the network.
 
-    A network maps (path, features) to its raw output, shape (n_sessions, n_horizons, n_levels), and to weights by
-    name, each of shape (n_sessions, n_columns) or (n_sessions, n_horizons, n_columns).
+    A network maps (path, features) to its raw output of shape (n_sessions, n_horizons, n_levels), and to
+    weights by name, each of shape (n_sessions, n_columns) or (n_sessions, n_horizons, n_columns).
     """
 
     seed_name = "seed"
@@ -399,7 +567,28 @@ class SequenceModel(QuantileModel):
     def build(
         self, n_channels: int, n_features: int, horizons: tuple[int, ...], width: int, dropout: float
     ) -> nn.Module:
-        """The untrained network; its raw output is zero."""
+        """Build the untrained network, whose raw output is zero. A subclass must implement it.
+
+        Parameters
+        ----------
+        n_channels, n_features : int
+            Number of inputs per session of the path, and at the origin.
+        horizons : tuple of int
+            Sessions.
+        width : int
+            Size of the hidden layers.
+        dropout : float in [0, 1)
+
+        Returns
+        -------
+        Module
+            See the class.
+
+        Raises
+        ------
+        NotImplementedError
+            In this base class.
+        """
         raise NotImplementedError
 
     def _fit(
@@ -427,7 +616,7 @@ class SequenceModel(QuantileModel):
             trust=weight,
             weight=weight,
         )
-        validated = params.pop("validated", (1.0,) * len(self.horizons))  # of the refit: what the first fit learnt
+        validated = params.pop("validated", (1.0,) * len(self.horizons))  # at the refit: result of the first fit
         validation = None if X_val is None else self._batch(read_sequences(X_val), X_val, y_val)
         with torch_to_itself(params.pop("seed")):
             self.model = self.build(
@@ -441,7 +630,7 @@ class SequenceModel(QuantileModel):
             if validation is not None:
                 validated = tuple(self._validated_share(validation).tolist())
         self.anchor = replace(self.anchor, trust=weight * torch.tensor(validated, dtype=torch.float64))
-        self.model.double()  # a float32 product depends on how many rows share a batch, which a forecast must not
+        self.model.double()  # float32 products depend on the batch size; forecasts must not
         self.params_trained |= {"epochs": epochs, "validated": validated}
 
     def _validated_share(self, validation: Batch) -> np.ndarray:
@@ -467,7 +656,19 @@ class SequenceModel(QuantileModel):
         return np.array([position[int(horizon)] for horizon in X["horizon_days"]])
 
     def run(self, X: pd.DataFrame) -> tuple[np.ndarray, dict[str, np.ndarray], Sequences]:
-        """Raw output, shape (n_rows, n_levels), and weights, each of shape (n_rows, n_columns), of the fitted network."""
+        """Run the fitted network on rows.
+
+        Parameters
+        ----------
+        X : DataFrame of n_rows rows
+            Rows as the family reads them, with look-back.
+
+        Returns
+        -------
+        tuple of array, dict of arrays and Sequences
+            Raw output of shape (n_rows, n_levels), weights by name, each of shape (n_rows, n_columns), and the
+            inputs.
+        """
         sequences = read_sequences(X)
         batch = self._batch(sequences, X)
         with torch_to_itself(0), torch.inference_mode():
@@ -487,16 +688,17 @@ class SequenceModel(QuantileModel):
 
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         raw, _, _ = self.run(X)
-        rounded = torch.from_numpy(raw.round(6))  # the last digits of a sum depend on the rows beside it
+        rounded = torch.from_numpy(raw.round(6))  # the last digits of a sum depend on the other rows
         return self.anchor.forecast(rounded, torch.from_numpy(self._horizon_positions(X))).numpy()
 
 
 class RecurrentModel(SequenceModel):
-    """AutoGluon adapter of `RecurrentAttention`; a subclass names the cell."""
+    """AutoGluon adapter of `RecurrentAttention`; a subclass chooses the cell."""
 
     cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
 
     def build(self, n_channels, n_features, horizons, width, dropout) -> nn.Module:
+        """Return an untrained `RecurrentAttention`."""
         head = Head(width, n_features, len(horizons), len(self.quantile_levels), dropout)
         return RecurrentAttention(self.cell, n_channels, width, head)
 
@@ -513,6 +715,19 @@ RECURRENT = {
 
 
 def explain_attention(model: SequenceModel, X: pd.DataFrame) -> list[Explanation]:
-    """How much weight a forecast gave to each session of the look-back."""
+    """Return the attention weight of each session in the look-back.
+
+    Parameters
+    ----------
+    model : SequenceModel
+        Fitted, with weights named 'attention'.
+    X : DataFrame of n_rows rows
+        Rows as the family reads them, with look-back.
+
+    Returns
+    -------
+    list of one Explanation
+        Method 'attention': one column per session, weights from 0 to 1 with sum one per row.
+    """
     _, weights, _ = model.run(X)
     return [Explanation("attention", pd.DataFrame(weights["attention"], index=X.index, columns=ATTENTION_COLUMNS))]

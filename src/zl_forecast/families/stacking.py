@@ -1,8 +1,9 @@
-"""Stacking: a second level over the three best families, on what each of them forecast out of fold in earlier blocks.
+"""Stacking: a second level over the three best families, on their out-of-fold forecasts in earlier folds.
 
-Per horizon, AutoGluon's greedy selection weighs the three on pinball loss, and the weights are drawn towards equal ones as far
-as there are few independent samples. Sources: Wolpert (1992), Neural Networks 5, 241-259; selection by Caruana et al. (2004),
-ICML 21, 18; that equal weights are hard to beat: Smith and Wallis (2009), Oxford Bulletin 71, 331-355.
+Per horizon, AutoGluon's greedy selection weights the three on pinball loss. The weights are shrunk towards
+equal ones, more so with few independent samples.
+Sources: Wolpert (1992), Neural Networks 5, 241-259; selection by Caruana et al. (2004), ICML 21, 18; equal
+weights are hard to beat: Smith and Wallis (2009), Oxford Bulletin 71, 331-355.
 """
 
 import numpy as np
@@ -18,29 +19,60 @@ P10, P50, P90 = (settings.QUANTILE_LEVELS.index(level) for level in (0.10, 0.50,
 
 
 def column(family: str, quantile: str) -> str:
-    """Name of the feature that holds a family's forecast of one quantile."""
+    """Return the name of the feature with a family's forecast of one quantile.
+
+    Parameters
+    ----------
+    family : str
+    quantile : str
+        Column of `settings.QUANTILE_COLUMNS`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> column("ridge", "q10")
+    'ridge__q10'
+    """
     return f"{family}__{quantile}"
 
 
 def member_quantiles(X: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Each family's quantiles, arrays of shape (n_rows, n_levels)."""
-    # AutoGluon hands over an empty column named None beside validation rows
+    """Collect the quantiles of each family from the feature columns.
+
+    Parameters
+    ----------
+    X : DataFrame of n_rows rows
+        Columns named by `column`, and others.
+
+    Returns
+    -------
+    dict of str to array of shape (n_rows, n_levels)
+        Standardised returns by family.
+    """
+    # AutoGluon adds an empty column named None to validation rows
     names = dict.fromkeys(name.rsplit("__", 1)[0] for name in X.columns if name is not None and "__" in name)
     return {name: X[[column(name, q) for q in settings.QUANTILE_COLUMNS]].to_numpy(float) for name in names}
 
 
 def greedy_weights(members: list[np.ndarray], z: np.ndarray) -> np.ndarray:
-    """AutoGluon's greedy forward selection with replacement, on pinball loss.
+    """Run AutoGluon's greedy forward selection with replacement, on pinball loss.
+
+    Source: Caruana et al. (2004), ICML 21, 18.
 
     Parameters
     ----------
-    members : list of arrays of shape (n, n_levels)
+    members : list of n_members arrays of shape (n, n_levels)
+        Standardised returns at `settings.QUANTILE_LEVELS`.
     z : array of shape (n,)
+        Realised standardised returns.
 
     Returns
     -------
     array of shape (n_members,)
-        At least zero, with sum one.
+        Non-negative, with sum one.
     """
     from autogluon.core.metrics import pinball_loss
     from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
@@ -57,18 +89,24 @@ def greedy_weights(members: list[np.ndarray], z: np.ndarray) -> np.ndarray:
 
 
 def stacking_weights(members: dict[str, np.ndarray], z: np.ndarray, overlap: int) -> dict[str, float]:
-    """Weights of the best families, at least zero, with sum one.
+    """Estimate the weights of the best families at one horizon.
 
     Parameters
     ----------
     members : dict of arrays of shape (n, n_levels)
-        Out-of-fold quantiles of one horizon; rows that a family failed in are NaN, and count for none of the chosen.
+        Out-of-fold quantiles by family, standardised returns. A family with NaN in any row is not a candidate.
     z : array of shape (n,)
+        Realised standardised returns.
     overlap : int
-        Horizon in sessions: n / overlap samples are independent.
+        Horizon in sessions; n / overlap samples are independent.
+
+    Returns
+    -------
+    dict of str to float
+        At most `MEMBERS` families, best first; non-negative, with sum one.
     """
     complete = {name: np.isfinite(quantiles).all(axis=1) for name, quantiles in members.items()}
-    # a family that failed in a block is no candidate: it was not tried where the others were
+    # a family that failed in a fold is not a candidate: its losses are not comparable
     losses = {
         name: pinball(z, quantiles, settings.QUANTILE_LEVELS).mean()
         for name, quantiles in members.items()
@@ -83,7 +121,7 @@ def stacking_weights(members: dict[str, np.ndarray], z: np.ndarray, overlap: int
 
 
 class StackingModel(QuantileModel):
-    """AutoGluon adapter of `stacking_weights`; a family that fails in a row leaves its weight to the others."""
+    """AutoGluon adapter of `stacking_weights`. If a family has no forecast in a row, the others share its weight."""
 
     ag_key = "STACKING"
     ag_name = "Stacking"
@@ -96,7 +134,19 @@ class StackingModel(QuantileModel):
             self.model[horizon] = stacking_weights(members, y.to_numpy(float)[rows], int(horizon))
 
     def row_weights(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Weight of each family in each row; a horizon never seen takes the mean over the others."""
+        """Compute the weight of each family in each row.
+
+        Parameters
+        ----------
+        X : DataFrame of n_rows rows
+            Rows as the family reads them.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_families)
+            With the index of X and sum one per row; zero where a family has no forecast. A horizon without
+            training rows gets the mean weights of the others.
+        """
         by_horizon = pd.DataFrame(self.model).T.fillna(0.0)
         weights = by_horizon.reindex(X["horizon_days"].to_numpy()).fillna(by_horizon.mean()).set_axis(X.index)
         members = member_quantiles(X)
@@ -110,7 +160,20 @@ class StackingModel(QuantileModel):
 
 
 def explain(model: StackingModel, X: pd.DataFrame) -> list[Explanation]:
-    """What each member adds, its weight times its own forecast, and the weights."""
+    """Compute the contribution of each member, its weight times its own forecast, and the weights.
+
+    Parameters
+    ----------
+    model : StackingModel
+        Fitted.
+    X : DataFrame of n_rows rows
+        Rows as the family reads them.
+
+    Returns
+    -------
+    list of two Explanations
+        Methods 'coefficients' (standardised returns) and 'parameters' (weights).
+    """
     weights, members = model.row_weights(X), member_quantiles(X)
     median = pd.DataFrame({name: weights[name] * members[name][:, P50] for name in weights.columns}, index=X.index)
     width = pd.DataFrame(

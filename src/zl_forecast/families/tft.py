@@ -1,7 +1,8 @@
-"""Temporal fusion transformer on gluonts' network: variable selection, gated residual networks, interpretable attention.
+"""Temporal fusion transformer on gluonts' network, with variable selection and interpretable attention.
 
-The look-back is the past, each horizon is one decoder step that knows nothing of the future but its own length, and the
-features at the origin are static. Source: Lim et al. (2021), International Journal of Forecasting 37(4), 1748-1764.
+The look-back is the past input. Each horizon is one decoder step, whose only known future input is its own
+length. The features at the origin are static inputs.
+Source: Lim et al. (2021), International Journal of Forecasting 37(4), 1748-1764.
 """
 
 import numpy as np
@@ -20,14 +21,20 @@ HEADS = 4
 
 
 class FusionNetwork(nn.Module):
-    """gluonts' temporal fusion transformer with its weights read out.
+    """gluonts' temporal fusion transformer, which also returns its attention and selection weights.
 
     Parameters
     ----------
     n_channels : int
-        The first is ZL's return, which the network takes as its target's past.
+        The first is ZL's return, which the network reads as its target's past.
+    n_features : int
     horizons : tuple of int
-        Sessions; a decoder step each.
+        Sessions; one decoder step each.
+    levels : list of float
+        Quantile levels.
+    width : int
+        Size of the hidden layers.
+    dropout : float in [0, 1)
     """
 
     known: torch.Tensor
@@ -59,6 +66,22 @@ class FusionNetwork(nn.Module):
         self.register_buffer("known", known[:, None])
 
     def forward(self, path: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Compute raw outputs, and weights over static features, channels and sessions.
+
+        Parameters
+        ----------
+        path : tensor of shape (n, CHANNEL_LAGS, n_channels)
+            Standardised, oldest first.
+        features : tensor of shape (n, n_features)
+            Standardised.
+
+        Returns
+        -------
+        tuple of tensor and dict of tensors
+            Raw output of shape (n, n_horizons, n_levels), see `anchored_quantiles`. Weights with sum one along
+            the last axis: 'static' (n, n_features), 'past' (n, n_channels), 'attention' (n, n_horizons,
+            CHANNEL_LAGS).
+        """
         n = len(path)
         network = self.network
         read: dict[str, torch.Tensor] = {}
@@ -83,10 +106,10 @@ class FusionNetwork(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
-        # gluonts insists on a static category, which is a constant here, and shows the past log(horizon), a constant too
+        # drop the weights of two constants: gluonts requires a static category, and adds log(horizon) to the past
         static = read["static"].squeeze(1)[:, :-1]
         past = read["past"].squeeze(2).mean(dim=1)[:, :-1]
-        lags = read["attention"][:, :, :CHANNEL_LAGS]  # the rest goes to the horizons themselves
+        lags = read["attention"][:, :, :CHANNEL_LAGS]  # the other columns are the horizons themselves
         return raw, {"static": _shares(static), "past": _shares(past), "attention": _shares(lags)}
 
 
@@ -102,14 +125,27 @@ class TftModel(SequenceModel):
     ag_priority = 37
 
     def build(self, n_channels, n_features, horizons, width, dropout) -> nn.Module:
+        """Return an untrained `FusionNetwork`."""
         return FusionNetwork(n_channels, n_features, horizons, list(self.quantile_levels), width, dropout)
 
 
 def explain(model: TftModel, X: pd.DataFrame) -> list[Explanation]:
-    """Weights of the variables and of the sessions of the look-back.
+    """Compute the weights of the variables and of the sessions in the look-back.
 
-    The static and the past variables have a selector each, which count for half: `<feature>` is a feature at the origin,
-    `<channel>@past` a channel's look-back.
+    Static and past variables have separate selectors, and each selector counts for half. `<feature>` is a
+    feature at the origin, `<channel>@past` a channel's look-back.
+
+    Parameters
+    ----------
+    model : TftModel
+        Fitted.
+    X : DataFrame of n_rows rows
+        Rows as the family reads them.
+
+    Returns
+    -------
+    list of two Explanations
+        Methods 'variable_selection' and 'attention': weights from 0 to 1 with sum one per row.
     """
     _, weights, sequences = model.run(X)
     names = [*sequences.feature_names, *(f"{channel}{SEPARATOR}past" for channel in sequences.channel_names)]

@@ -1,6 +1,7 @@
-"""Transformer encoder over the look-back; the origin's session asks which others to read.
+"""Transformer encoder over the look-back, read at the origin's session.
 
-Sources: Vaswani et al. (2017), Attention is all you need, NeurIPS 30; layer norm first as in Xiong et al. (2020), ICML.
+Sources: Vaswani et al. (2017), Attention is all you need, NeurIPS 30; pre-layer normalisation as in Xiong et
+al. (2020), ICML.
 """
 
 import math
@@ -17,9 +18,20 @@ HEADS = 4
 
 
 def positional_encoding(n_steps: int, width: int) -> torch.Tensor:
-    """Sines and cosines that tell the steps of a sequence apart, shape (n_steps, width); `width` is even.
+    """Compute the sinusoidal encoding of the positions in a sequence.
 
     Source: Vaswani et al. (2017), section 3.5.
+
+    Parameters
+    ----------
+    n_steps : int
+    width : int
+        Even.
+
+    Returns
+    -------
+    tensor of shape (n_steps, width)
+        Between -1 and 1.
     """
     step = torch.arange(n_steps, dtype=torch.float32)[:, None]
     angle = step * torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
@@ -27,7 +39,7 @@ def positional_encoding(n_steps: int, width: int) -> torch.Tensor:
 
 
 class AttentionEncoder(nn.Module):
-    """A transformer encoder of one layer, read at the origin's session, which sees the others by its attention alone."""
+    """A transformer encoder of one layer; only the output at the origin's session is used."""
 
     def __init__(self, n_channels: int, width: int, head: Head, dropout: float):
         super().__init__()
@@ -40,12 +52,40 @@ class AttentionEncoder(nn.Module):
         self.head = head
 
     def forward(self, path: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Compute raw outputs and, outside training, attention weights.
+
+        Parameters
+        ----------
+        path : tensor of shape (n, CHANNEL_LAGS, n_channels)
+            Standardised, oldest first.
+        features : tensor of shape (n, n_features)
+            Standardised.
+
+        Returns
+        -------
+        tuple of tensor and dict of tensors
+            Raw output of shape (n, n_horizons, n_levels), see `anchored_quantiles`, and 'attention' of shape
+            (n, CHANNEL_LAGS).
+        """
         steps = self.embedding(path) + self.position
         raw = self.head(self.encoder(steps)[:, -1], features)
         return raw, {} if self.training else {"attention": self.attention(steps)}
 
     def attention(self, steps: torch.Tensor) -> torch.Tensor:
-        """Weights of the origin's query over the steps, mean over heads; the layer computes them but keeps them to itself."""
+        """Compute the attention weights of the origin's session over all sessions, mean over heads.
+
+        The encoder layer does not return its weights, so they are computed again.
+
+        Parameters
+        ----------
+        steps : tensor of shape (n, CHANNEL_LAGS, width)
+            Embedded sessions, oldest first.
+
+        Returns
+        -------
+        tensor of shape (n, CHANNEL_LAGS)
+            Non-negative, with sum one per row.
+        """
         (layer,) = self.encoder.layers
         normed = layer.norm1(steps)
         return layer.self_attn(normed[:, -1:], normed, normed)[1].squeeze(1)
@@ -59,6 +99,7 @@ class TransformerModel(SequenceModel):
     ag_priority = 38
 
     def build(self, n_channels, n_features, horizons, width, dropout) -> nn.Module:
+        """Return an untrained `AttentionEncoder`."""
         head = Head(width, n_features, len(horizons), len(self.quantile_levels), dropout)
         return AttentionEncoder(n_channels, width, head, dropout=0.1)
 

@@ -1,4 +1,4 @@
-"""XGBoost with the pinball objective on all levels at once. AutoGluon's own XGBoost has no quantile mode.
+"""XGBoost with the pinball objective on all levels at once; AutoGluon's own XGBoost has no quantile mode.
 
 Source: Chen and Guestrin (2016), KDD, 785-794; objective `reg:quantileerror`, XGBoost 2.0.
 """
@@ -11,7 +11,7 @@ from zl_forecast.families.shap import tree_shap
 
 
 class XGBoostQuantileModel(QuantileModel):
-    """AutoGluon adapter of an XGBoost booster with one output a quantile level."""
+    """AutoGluon adapter of an XGBoost booster with one output per quantile level."""
 
     ag_key = "XGB_QUANTILE"
     ag_name = "XGBoostQuantile"
@@ -40,10 +40,24 @@ class XGBoostQuantileModel(QuantileModel):
 
 
 def explain(model: XGBoostQuantileModel, X: pd.DataFrame) -> list[Explanation]:
-    """TreeSHAP of all levels; XGBoost's last column is the base value."""
+    """Compute TreeSHAP values of all levels.
+
+    Parameters
+    ----------
+    model : XGBoostQuantileModel
+        Fitted.
+    X : DataFrame of shape (n_rows, n_features)
+        Rows as the family reads them.
+
+    Returns
+    -------
+    list of one Explanation
+        Method 'tree_shap', in standardised returns.
+    """
     import xgboost
 
     X = model.preprocess(X)
+    # the last column is the base value
     values = model.model.predict(xgboost.DMatrix(X), pred_contribs=True)
     return [tree_shap(values[:, :, :-1], X)]
 

@@ -1,4 +1,4 @@
-"""Landing files: where they are, and the contract that they must keep before anything is built on them."""
+"""Landing files: where they are, and the contract that they must meet before anything is built on them."""
 
 from zl_forecast.landing.contract import Landing, read_table
 from zl_forecast.landing.folder import LandingFolder, find_landing

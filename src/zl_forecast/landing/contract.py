@@ -1,9 +1,10 @@
-"""The landing check: all files of a folder held against the contract, and what is to be said of them.
+"""The landing check: read all files of a folder, check them against the contract, and list the findings.
 
-Structure is checked for every row of every table, since all buckets share the files. Of a symbol's bars as a whole see
-`zl_forecast.landing.instruments`. A number that is infinite, not a number, or of an impossible size counts as no value: one of them in a
-window would stop the whole build. Of ZL's close that is refused; a bar of another instrument without a close is a missing bar, and an
-observation without a value is none.
+Every row of every table is checked for structure, since all buckets share the files. The checks of
+all bars of a symbol together are in `zl_forecast.landing.instruments`. A number that is infinite, not
+a number, or of an impossible size counts as missing: one of them in a window would stop the whole
+build. A missing close of ZL is refused. A bar of another instrument without a close counts as a
+missing bar, and an observation without a value as a missing observation.
 """
 
 from collections.abc import Collection, Iterator
@@ -62,7 +63,7 @@ MEMORY_LIMIT = "4GB"
 
 @dataclass
 class _Checked:
-    """One table after its check."""
+    """One table with the results of its check."""
 
     rows: pa.Table | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -78,7 +79,13 @@ class Landing:
     folder : LandingFolder
         Where the files are.
     sessions : DataFrame, optional
-        Columns calendar, session_date, of all calendars of seeds/instruments.csv; from the library unless given.
+        Columns calendar and session_date, for all calendars of seeds/instruments.csv. Taken from
+        pandas_market_calendars if omitted.
+
+    Examples
+    --------
+    >>> landing = Landing(find_landing())                                  # doctest: +SKIP
+    >>> bars = landing.table("bars_daily").to_pandas()                     # doctest: +SKIP
     """
 
     def __init__(self, folder: LandingFolder, sessions: pd.DataFrame | None = None):
@@ -88,18 +95,24 @@ class Landing:
         self._checked: dict[str, _Checked] = {}
 
     def table(self, name: str) -> pa.Table:
-        """All files of one landing table, checked, with the column data_source.
+        """Return all files of one landing table as one checked table.
+
+        Parameters
+        ----------
+        name : {"bars_daily", "series", "policy_events", "curve_daily"}
+            Table of the contract, a key of `TABLES`.
 
         Returns
         -------
         pyarrow.Table
-            The contract's columns plus data_source; empty where an optional table has no file.
+            The contract's columns plus data_source. Empty if an optional table has no file.
 
         Raises
         ------
         LandingError
-            A file cannot be read, lacks a column, holds a wrong type, a null in a key, a contradicted key, a date that goes back or is
-            not plausible, or ZL bars that cannot be; or there is no ZL, or it stopped long before other symbols.
+            A file cannot be read, lacks a column, or holds a wrong type, a null in a key, a duplicate key
+            with different values, dates out of order, an implausible date or impossible ZL bars. Also
+            raised if there is no ZL, or if ZL ends long before the other symbols.
         """
         checked = self._check(name)
         if checked.errors:
@@ -107,7 +120,14 @@ class Landing:
         return checked.rows
 
     def findings(self) -> pa.Table:
-        """What is to be said of the files, most serious first: one row per finding, columns `FINDINGS`."""
+        """List the findings of the check, most serious first.
+
+        Returns
+        -------
+        pyarrow.Table
+            One row per finding, with the columns of `FINDINGS`. A file that breaks the contract is a
+            finding of severity `refused` here; only `table` raises.
+        """
         found = [finding for name in TABLES for finding in self._check(name).findings]
         found += [
             Finding(name, "refused", error.file, error.what, error.way_out, error.rows, error.column)
@@ -127,7 +147,13 @@ class Landing:
         return pa.Table.from_pylist([{name: row[name] for name in FINDINGS.names} for row in rows], FINDINGS)
 
     def files(self) -> pa.Table:
-        """Every file of the folder, `read`, `refused` or `not_read`: one row per file, columns `FILES`."""
+        """List every file of the folder with its status: `read`, `refused` or `not_read`.
+
+        Returns
+        -------
+        pyarrow.Table
+            One row per file, with the columns of `FILES`; counts and dates are null if it could not be read.
+        """
         rows = [file for name in TABLES for file in self._check(name).files]
         rows += [
             {"file_name": printable(name), "status": "not_read", "reason": reason}
@@ -137,7 +163,7 @@ class Landing:
         return pa.Table.from_pylist([row | whole for row in rows], FILES)
 
     def _check(self, name: str) -> _Checked:
-        """One table, read and checked when it is first asked for."""
+        """Read and check one table, when it is first asked for."""
         if name in self._checked:
             return self._checked[name]
         table, checked = TABLES[name], _Checked()
@@ -176,7 +202,7 @@ class Landing:
         return checked
 
     def _check_names(self, con: duckdb.DuckDBPyConnection, name: str, checked: _Checked) -> None:
-        """Symbols, series and buckets that the project does not know are named."""
+        """Report symbols, series and buckets that the project does not know."""
         known = {
             "bars_daily": set(self.instruments["symbol"]),
             "curve_daily": set(self.instruments["symbol"]),
@@ -230,7 +256,20 @@ class Landing:
 
 
 def sentences(findings: pa.Table, severities: Collection[str] = SEVERITIES) -> Iterator[str]:
-    """Findings of some severities as lines for a terminal."""
+    """Format findings of the given severities as lines for a terminal.
+
+    Parameters
+    ----------
+    findings : pyarrow.Table
+        From `Landing.findings`.
+    severities : collection of str
+        Members of `SEVERITIES` to include; all by default.
+
+    Yields
+    ------
+    str
+        One line per finding: severity, table and subject, problem, and what to do.
+    """
     for row in findings.to_pylist():
         if row["severity"] in severities:
             subject = " ".join(
@@ -240,12 +279,25 @@ def sentences(findings: pa.Table, severities: Collection[str] = SEVERITIES) -> I
 
 
 def read_table(name: str, folder: LandingFolder) -> pa.Table:
-    """`Landing.table` of a folder: for one who wants a single table."""
+    """Read and check a single landing table of a folder.
+
+    Parameters
+    ----------
+    name : {"bars_daily", "series", "policy_events", "curve_daily"}
+        Table of the contract, a key of `TABLES`.
+    folder : LandingFolder
+        Where the files are.
+
+    Returns
+    -------
+    pyarrow.Table
+        As from `Landing.table`, which says what raises `LandingError`.
+    """
     return Landing(folder).table(name)
 
 
 def _append(con: duckdb.DuckDBPyConnection, name: str, file: Path, table: Table) -> list[Finding]:
-    """Read one file into `landing`; the numbers that were impossible."""
+    """Read one file into `landing` and return a finding per column with impossible numbers."""
     impossible = read_file(con, file, table)
     con.execute("insert into landing select *, $file from typed", {"file": printable(file.name)})
     return [
@@ -282,7 +334,7 @@ def _described(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> dict
 
 
 def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> None:
-    """Nulls, dates that are not plausible, the contract's own checks, then dates that go back, within one file."""
+    """Check one file for nulls, implausible dates, the contract's own conditions and dates out of order."""
     today = read_value(con, "select current_date")
     checks = [
         (c, f"{c} is null", "no value", f"Every row needs {c}: fill it in or drop the row.") for c in table.not_null
@@ -335,7 +387,7 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
 
 
 def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
-    """One key, one content: an exact repeat (overlapping files) is harmless, a contradiction is not."""
+    """Refuse a key that has different values. An exact repeat, as in overlapping files, is allowed."""
     key = ", ".join(table.key)
     others = [column for column in table.columns if column not in table.key]
     differing = ", ".join(
@@ -371,7 +423,7 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
 
 
 def _check_zl_is_there(con: duckdb.DuckDBPyConnection, names: str, folder: LandingFolder, others: list[str]) -> None:
-    """ZL is there, under its own name to the end, and did not stop before the rest."""
+    """Refuse bars without ZL, with ZL under another name, or with ZL ending long before other symbols."""
     first_zl, last_zl, newest, symbols = read_row(
         con,
         f"""

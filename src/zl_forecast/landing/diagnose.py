@@ -1,4 +1,4 @@
-"""What a CSV file is that cannot be read as a landing file: the kinds of file that vendors and spreadsheets write."""
+"""Explain why a CSV file cannot be read, for the typical files of vendors and spreadsheets."""
 
 import codecs
 import csv
@@ -26,7 +26,17 @@ SHOWN = 60  # characters of a line that a message quotes
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is wrong with a file as a whole, how many lines are, and how to write it instead."""
+    """What is wrong with a file as a whole.
+
+    Attributes
+    ----------
+    problem : str
+        What was found.
+    way_out : str
+        How to write the file instead.
+    rows : int or None
+        Number of lines concerned.
+    """
 
     problem: str
     way_out: str
@@ -34,14 +44,19 @@ class Diagnosis:
 
 
 def diagnose(file: Path, columns: Sequence[str]) -> Diagnosis | None:
-    """Why a CSV file does not hold the columns of the contract; None where it is of no known kind.
+    """Say why a CSV file does not hold the columns of the contract.
 
     Parameters
     ----------
     file : Path
-        The file.
+        A file with a name that ends in .csv.
     columns : sequence of str
         The contract's columns.
+
+    Returns
+    -------
+    Diagnosis or None
+        None if the fault is not one of the known ones.
     """
     with file.open("rb") as stream:
         head = stream.read(SNIFFED_BYTES)
@@ -92,7 +107,7 @@ def _of_text(file: Path, columns: Sequence[str]) -> Diagnosis | None:
 
 
 def _ragged(file: Path, columns: Sequence[str]) -> Diagnosis | None:
-    """Lines that have another number of values than the header."""
+    """Diagnose lines that have more or fewer values than the header."""
     with file.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
         header = next(reader)
@@ -145,7 +160,7 @@ def _names(values: Sequence[str], columns: Sequence[str]) -> bool:
 
 
 def _first_lines(file: Path, most: int) -> Iterator[tuple[int, str]]:
-    """The first lines that are not empty, with their numbers."""
+    """Yield the first lines that are not empty, with their numbers."""
     with file.open(encoding="utf-8-sig", newline=None) as stream:
         for number, line in enumerate(stream, start=1):
             if number > most:
@@ -155,7 +170,7 @@ def _first_lines(file: Path, most: int) -> Iterator[tuple[int, str]]:
 
 
 def _line_of_byte(file: Path, error: UnicodeDecodeError) -> int:
-    """Line of the first byte that is not UTF-8."""
+    """Return the number of the first line that is not UTF-8."""
     for number, line in enumerate(file.open("rb"), start=1):
         try:
             line.decode()

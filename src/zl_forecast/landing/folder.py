@@ -1,4 +1,4 @@
-"""Which folder a build reads, and which of its files: ZL_LANDING_DIR, else data/landing, else the simulated market."""
+"""The folder that a build reads, and its files: ZL_LANDING_DIR, else data/landing, else the simulated market."""
 
 import os
 import threading
@@ -23,7 +23,7 @@ WAYS_OUT = {
     ".xlsx": "save it as CSV UTF-8",
     ".xls": "save it as CSV UTF-8",
 }
-_simulating = threading.Lock()  # dbt's threads ask for their sources at once; the first simulates, the rest wait
+_simulating = threading.Lock()  # dbt's threads load sources at the same time: the first simulates, the others wait
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,56 @@ class LandingFolder:
     ----------
     path : Path
         The folder.
-    data_source : str
-        'simulated' or 'market'; it follows every row to the forecast tables.
+    data_source : {"market", "simulated"}
+        Copied to every row, up to the forecast tables.
     """
 
     path: Path
     data_source: str
 
     def files(self, stem: str) -> list[Path]:
-        """Files of one table, by name: `stem*.parquet` and `stem*.csv`, in whatever case."""
+        """List the files of one table, by name.
+
+        Parameters
+        ----------
+        stem : {"bars_daily", "series", "policy_events", "curve_daily"}
+            Table of the contract; its files are `stem*.parquet` and `stem*.csv`, in upper or lower case.
+
+        Returns
+        -------
+        list of Path
+            Sorted; empty if there are none, or no folder.
+
+        Raises
+        ------
+        LandingError
+            The folder cannot be listed.
+        """
         return [path for path in self._entries() if _table_of(path) == stem]
 
     def unread(self) -> list[tuple[str, str]]:
-        """Names of what lies in the folder and is not read, each with the reason and the way out."""
+        """List the entries of the folder that are not read.
+
+        Returns
+        -------
+        list of (str, str)
+            File name, and the reason with what to do.
+
+        Raises
+        ------
+        LandingError
+            The folder cannot be listed.
+        """
         return [(path.name, _reason(path)) for path in self._entries() if _table_of(path) is None]
 
     def state(self) -> tuple:
-        """What changes when a file does: to know whether the folder must be read again."""
+        """Return a value that changes when any file does, so that unchanged files are read once.
+
+        Returns
+        -------
+        tuple
+            The path, and name, inode, size and times of each file; compare it with an earlier one.
+        """
         stats = [(path.name, path.stat()) for path in self._entries() if path.exists()]
         return (self.path, *((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats))
 
@@ -68,24 +101,37 @@ class LandingFolder:
 
 
 def landing_path() -> Path:
-    """The folder where landing files are looked for: ZL_LANDING_DIR, else data/landing."""
+    """Return the folder in which landing files are looked for: ZL_LANDING_DIR, else data/landing.
+
+    Returns
+    -------
+    Path
+        It may not exist.
+    """
     named = os.environ.get("ZL_LANDING_DIR")
     return Path(named) if named else data_dir() / "landing"
 
 
 def find_landing(may_simulate: bool = True) -> LandingFolder:
-    """The folder that this build reads; simulates a market where no landing file exists.
+    """Find the folder that this build reads; simulate a market if there are no landing files.
 
     Parameters
     ----------
     may_simulate : bool
-        False where the data folder already holds forecasts of a real market.
+        False if the data folder already holds forecasts of a real market.
+
+    Returns
+    -------
+    LandingFolder
+        A folder with at least one bars_daily file.
 
     Raises
     ------
     LandingError
-        ZL_LANDING_DIR names a folder that does not exist or holds no bars_daily file; data/landing holds anything else but no
-        bars; or there are no landing files, and a simulated market in their stead would mislead.
+        ZL_LANDING_DIR names a folder that does not exist or has no bars_daily file; data/landing holds
+        other files but no bars; or there are no landing files, and a simulated market is not allowed.
+    UnknownWorld
+        A market would be simulated, and ZL_SAMPLE_WORLD names a world that does not exist.
     """
     named = os.environ.get("ZL_LANDING_DIR")
     folder = _folder(landing_path())
@@ -117,7 +163,23 @@ def find_landing(may_simulate: bool = True) -> LandingFolder:
 
 
 def sample_landing(world: str) -> LandingFolder:
-    """The folder of one simulated world; written on first use (about six seconds)."""
+    """Return the folder of one simulated world; the first call writes it, in about six seconds.
+
+    Parameters
+    ----------
+    world : {"planted", "random_walk", "broken"}
+        See `zl_forecast.sample.WORLDS`.
+
+    Returns
+    -------
+    LandingFolder
+        Below the data folder, with data_source `simulated`.
+
+    Raises
+    ------
+    UnknownWorld
+        `world` is not in `WORLDS`.
+    """
     from zl_forecast import sample
 
     path = data_dir() / "sample" / world
@@ -129,7 +191,18 @@ def sample_landing(world: str) -> LandingFolder:
 
 
 def data_source_of(path: Path) -> str:
-    """'simulated' where the folder carries the marker of the simulation, else 'market'."""
+    """Return the data source of a landing folder.
+
+    Parameters
+    ----------
+    path : Path
+        A folder with landing files.
+
+    Returns
+    -------
+    {"simulated", "market"}
+        `simulated` if the folder holds the marker file of the simulation.
+    """
     return "simulated" if (path / SIMULATED_MARKER).exists() else "market"
 
 
@@ -138,7 +211,10 @@ def _folder(path: Path) -> LandingFolder:
 
 
 def _table_of(path: Path) -> str | None:
-    """Table that a file belongs to by its name; None for what is not read. A broken link counts as a file that is missing."""
+    """Return the table that a file belongs to by its name, or None if the file is not read.
+
+    A broken link to a table's file counts as that file, so that it is reported as missing.
+    """
     name = path.name.lower()
     if not name.endswith(SUFFIXES) or (path.exists() and not path.is_file()):
         return None

@@ -1,7 +1,7 @@
-"""One check per symbol: its dates are sessions of its exchange, its prices are in its unit and do not jump.
+"""Checks of each symbol's bars: dates are sessions of its exchange, prices are in its unit and do not jump.
 
-Every bucket that reads a symbol is treated alike: of ZL a fault is refused, of another symbol it quarantines the symbol, and with it the
-buckets of seeds/buckets.csv that read it. Bounds are in seeds/instruments.csv.
+All symbols are checked alike. A fault of ZL stops the build. A fault of another symbol quarantines
+that symbol and the buckets of seeds/buckets.csv that read it. Bounds are in seeds/instruments.csv.
 """
 
 from dataclasses import dataclass
@@ -13,35 +13,36 @@ import pandas as pd
 
 from zl_forecast.thresholds import threshold
 
-ZL_STALE_DAYS = 10  # how far ZL's last bar may lie behind the newest bar of any other symbol
-RANGE_STEP = 1.5  # times the largest step: how far high and low may lie from the close (WTI 0.70 on 2020-04-21)
-TOLERANCE_TICKS = 10  # a settlement is set apart from trades, and may lie outside of the day's range
-MAX_ODD_DISTANCE = 0.02  # of the price, by which a close may lie outside of low to high on such bars
-MAX_OFF_SESSIONS = 2  # on weekdays; more, and more than that share, are another calendar
-DENSE_SHARE = 0.95  # of the sessions: the real has 0.93, all others 0.99
-MIN_PRESENT_SHARE = 0.5  # of the sessions from a symbol's first bar on
-CONSTANT_SESSIONS = 200  # no contract is in front for so long
-MAX_ROLL_SHARE = 0.6  # of the bars; federal funds by volume have 0.5
-MAX_OUTSIDE = 3  # closes outside of the plausible range, such as WTI below zero on 2020-04-20
-MAX_ODD_SHARE = 0.01  # of a symbol's bars, that are no sessions or whose close lies outside of low to high
-BLOCK_DAYS = 28  # in so many days a weekday has four sessions
-LISTED = 8  # names or dates that a message lists
+ZL_STALE_DAYS = 10  # days by which ZL's last bar may lie before the newest bar of any other symbol
+RANGE_STEP = 1.5  # high and low may differ from the close by this multiple of the largest step (WTI 0.70 on 2020-04-21)
+TOLERANCE_TICKS = 10  # a settlement is not a trade, so it may lie outside the day's range
+MAX_ODD_DISTANCE = 0.02  # fraction of the price by which a close may lie outside low to high
+MAX_OFF_SESSIONS = 2  # weekday bars without a session; more, and more than MAX_ODD_SHARE, mean another calendar
+DENSE_SHARE = 0.95  # fraction of sessions with a bar: 0.93 for the real, 0.99 for all others
+MIN_PRESENT_SHARE = 0.5  # fraction of sessions with a bar, from a symbol's first bar on
+CONSTANT_SESSIONS = 200  # no contract stays in front for this many sessions
+MAX_ROLL_SHARE = 0.6  # fraction of bars with a roll; federal funds rolled by volume have 0.5
+MAX_OUTSIDE = 3  # closes outside the plausible range, such as WTI below zero on 2020-04-20
+MAX_ODD_SHARE = 0.01  # fraction of a symbol's bars without a session, or with a close outside low to high
+BLOCK_DAYS = 28  # four sessions of each weekday
+LISTED = 8  # maximum number of names or dates in a message
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the landing check has to say of one table.
+    """One finding of the landing check.
 
     Attributes
     ----------
     table : str
         Table of the contract.
-    severity : str
-        'refused': the build stops; 'quarantined': the symbol's buckets are left out; 'warning': rows were left out, or features are
-        poorer than they look; 'info': what no feature reads.
+    severity : {"refused", "quarantined", "warning", "info"}
+        `refused` stops the build; `quarantined` leaves out the symbol's buckets; `warning` means that
+        rows were left out or that features have less information than expected; `info` is data that no
+        feature reads.
     subject : str
-        Symbol, series, file or column that it is about.
+        Symbol, series, file or column concerned.
     problem, way_out : str
         What was found, with the number; what to do.
     rows : int or None
@@ -62,16 +63,22 @@ class Finding:
 def check_instruments(
     con: duckdb.DuckDBPyConnection, instruments: pd.DataFrame, sessions: pd.DataFrame
 ) -> list[Finding]:
-    """Hold the bars in table `landing` against instruments and calendars, and remove those that are no sessions.
+    """Check the bars in table `landing` per symbol, and delete those on days without a session.
 
     Parameters
     ----------
     con : DuckDBPyConnection
-        With the table `landing` of bars_daily: its columns and _file.
+        With the table `landing` of bars_daily: its columns and _file. Bars on days that are not
+        sessions of their exchange are deleted from it.
     instruments : DataFrame
         seeds/instruments.csv.
     sessions : DataFrame
-        Columns calendar, session_date: every session of the calendars that instruments names.
+        Columns calendar and session_date: every session of the calendars that instruments names.
+
+    Returns
+    -------
+    list of Finding
+        Faults (`refused` for ZL, `quarantined` for others) first, then warnings.
     """
     con.register("instruments_frame", instruments)
     con.register("sessions_frame", sessions)
@@ -120,7 +127,9 @@ def check_instruments(
 
 
 def likely_names(table: str, found: dict[str, date], known: set[str]) -> dict[str, str]:
-    """Known name that each unknown one may stand for: one that is absent, or that ends before.
+    """Suggest the known name that an unknown name may stand for.
+
+    A known name is suggested only if it is absent, or ends before the unknown one.
 
     Parameters
     ----------
@@ -129,7 +138,17 @@ def likely_names(table: str, found: dict[str, date], known: set[str]) -> dict[st
     found : dict of str to date
         Newest date by name.
     known : set of str
-        Names of the registry.
+        Names in the seed.
+
+    Returns
+    -------
+    dict of str to str
+        Known name by unknown name; unknown names without a suggestion are left out.
+
+    Examples
+    --------
+    >>> likely_names("bars_daily", {"ZLH24": date(2024, 3, 14), "CL": date(2024, 3, 14)}, {"ZL", "CL"})
+    {'ZLH24': 'ZL'}
     """
     unknown = sorted(found.keys() - known)
     wanted = {_plain(name): name for name in known}
@@ -140,17 +159,34 @@ def likely_names(table: str, found: dict[str, date], known: set[str]) -> dict[st
     same = {name: wanted[_plain(name)] for name in unknown if _plain(name) in wanted}
     likely = {name: known_name for name, known_name in same.items() if is_missed(name, known_name)}
     left = {plain: name for plain, name in wanted.items() if name not in likely.values()}
-    for name in [name for name in unknown if name not in likely]:  # CL=F, ZLH24, a slip of the pen
+    for name in [name for name in unknown if name not in likely]:  # for example CL=F, ZLH24, or a typing error
         roots = [root for root in left if table != "series" and len(root) > 1 and _plain(name).startswith(root)]
         close = roots or get_close_matches(_plain(name), left, n=1, cutoff=0.8 if table == "policy_events" else 0.9)
-        # series of one publisher resemble one another: only an absent one is meant
+        # names of one publisher's series are similar, so only an absent series is suggested
         if close and is_missed(name, left[max(close, key=len)]) and (table != "series" or left[close[0]] not in found):
             likely[name] = left[max(close, key=len)]
     return likely
 
 
 def name_findings(table: str, found: dict[str, date], known: set[str], likely: dict[str, str]) -> list[Finding]:
-    """What is to be said of names that no feature reads; parameters as in `likely_names`, and what it returns."""
+    """Report the names that no feature reads.
+
+    Parameters
+    ----------
+    table : str
+        Table of the contract.
+    found : dict of str to date
+        Newest date by name.
+    known : set of str
+        Names in the seed.
+    likely : dict of str to str
+        From `likely_names`.
+
+    Returns
+    -------
+    list of Finding
+        At most two: unknown names with a suggestion, and the other unknown names.
+    """
     what = {"series": "series", "policy_events": "buckets"}.get(table, "symbols")
     findings = []
     if likely:
@@ -197,7 +233,7 @@ def _fault(symbol: str, column: str, problem: str, way_out: str, rows: int) -> F
 
 
 def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Symbols whose bars are dated by another convention than the trade date."""
+    """Find symbols whose bars are dated by another convention than the trade date."""
     way_out = (
         "Date each bar by its trade date, the day on which the session that opens at 17:00 Chicago ends: what opens on "
         "Sunday evening is Monday's."
@@ -326,7 +362,10 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 
 def _units(con: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Symbols whose closes are not in their unit: of ZL no close may lie outside of the range, of others a few."""
+    """Find symbols whose closes are not in their unit.
+
+    For ZL no close may lie outside the plausible range; for others a few may.
+    """
     return [
         _fault(
             symbol,
@@ -357,7 +396,7 @@ def _unit_way_out(symbol: str, unit: str) -> str:
 
 
 def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Symbols that move more than their contracts can: a misprint, or a change of unit within the files."""
+    """Find symbols that move more than their contracts can: a misprint, or a change of unit in the files."""
     return [
         _fault(
             symbol,
@@ -398,7 +437,7 @@ def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 
 def _off_sessions(con: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Bars on days without a session, which are left out: such as the last close repeated on a holiday."""
+    """Report bars on days without a session, such as the last close repeated on a holiday."""
     return [
         Finding(
             "bars_daily",
@@ -420,7 +459,10 @@ def _off_sessions(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 
 def _ranges(con: duckdb.DuckDBPyConnection, faults: list[Finding]) -> list[Finding]:
-    """Closes and opens outside of low to high by more than a few ticks: many bars of them, or a large distance, join the faults."""
+    """Find closes and opens outside low to high by more than a few ticks.
+
+    Many such bars, or a large distance, are appended to `faults`; the others are returned as warnings.
+    """
     warnings = []
     for price in ("close", "open"):
         for symbol, rows, bars, day, low, high, value, distance in con.execute(
@@ -459,7 +501,7 @@ def _ranges(con: duckdb.DuckDBPyConnection, faults: list[Finding]) -> list[Findi
 
 
 def _stale(con: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Symbols that ended before the others."""
+    """Find symbols that end before the others."""
     return [
         Finding(
             "bars_daily",
@@ -480,7 +522,7 @@ def _stale(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 
 def _contracts(con: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Symbols whose contract is not known or not told apart, so that rolls cannot be told from returns."""
+    """Find symbols whose contract is unknown or never changes, so that rolls cannot be detected."""
     odd = con.execute(
         f"""
         select symbol, count(distinct contract_id) = 1, count(*)::int as n, count(*) filter (where contract_id <> previous_contract)::int as n_rolls

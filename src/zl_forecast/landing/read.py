@@ -1,6 +1,7 @@
-"""One landing file as a DuckDB table: the columns of the contract in their types, and nothing cast or cut without a word.
+"""Read one landing file as a DuckDB table: the contract's columns in their types, with no silent cast or cut.
 
-Paths are names: files are opened by Python, so that no character of a name is a pattern and no folder called `year=2021` a column.
+Python opens the files, so that no character in a name acts as a pattern, and a folder called
+`year=2021` does not add a column.
 """
 
 import csv
@@ -17,16 +18,16 @@ from zl_forecast.landing.diagnose import diagnose
 from zl_forecast.landing.tables import Table
 from zl_forecast.queries import read_row
 
-HUGE = 1e15  # a number beyond is no price, volume or index; below, squares and their sums stay finite
-DUST = 1e-15  # nearer to zero is zero, so that no ratio explodes either
+HUGE = 1e15  # larger numbers are impossible as price, volume or index; sums of squares of smaller ones stay finite
+DUST = 1e-15  # smaller numbers count as zero, so that ratios stay finite
 MAX_ROWS = 20_000_000  # two thousand symbols for forty years
-MAX_BYTES = 2_000_000_000  # of values, unpacked
-MAX_TEXT = 1_000  # bytes of one value: the longest are titles of events
+MAX_BYTES = 2_000_000_000  # uncompressed values
+MAX_TEXT = 1_000  # bytes per value; titles of events are the longest
 CONTROL = r"\p{Cc}"
-CONTROL_OR_FORMAT = r"[\p{Cc}\p{Cf}]"  # marks of direction and of width, too: two names that look the same would differ
+CONTROL_OR_FORMAT = r"[\p{Cc}\p{Cf}]"  # invisible marks make names differ that look the same
 PROSE = ("title", "kind")
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)"
-# a date, or an instant that is midnight in its own zone
+# a date, or an instant at midnight in its own zone
 DATE = r"(\d{4}-\d{2}-\d{2})([T ]00:00(:00(\.0+)?)? ?(Z|UTC|[+-]\d{2}(:?\d{2})?)?)?"
 TYPE_WAYS_OUT = {
     "DATE": "Write {column} as DATE, YYYY-MM-DD, the year with four digits. An instant is read as its date only if it is midnight in its own zone; what "
@@ -39,12 +40,12 @@ HALF_WRITTEN = "It may be half written or damaged: write it again to a temporary
 
 
 def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[tuple[str, int, str]]:
-    """Read one file into the temporary table `typed`, its columns those of the contract.
+    """Read one file into the temporary table `typed`, with the columns of the contract.
 
     Parameters
     ----------
     con : DuckDBPyConnection
-        Where `typed` is made anew.
+        The table `typed` is created or replaced here.
     file : Path
         A CSV or Parquet file.
     table : Table
@@ -58,7 +59,8 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
     Raises
     ------
     LandingError
-        The file cannot be read, lacks a column, holds no rows, or holds a value that is not of its column's type.
+        The file cannot be read, lacks a column, holds no rows, or holds a value that is not of its
+        column's type.
     """
     is_csv = file.name.lower().endswith(".csv")
     try:
@@ -112,7 +114,7 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
 
 
 def _read_csv(file: Path, table: Table) -> pa.Table:
-    """All values as text; an empty one is missing. One dialect and no guessing: what does not fit is an error."""
+    """Read all values as text, an empty one as missing. Only plain CSV is accepted; anything else is an error."""
     _refuse_size(file, rows=0, size=file.stat().st_size)
     with file.open(encoding="utf-8-sig", newline="") as stream:
         header = next(csv.reader(stream, strict=True), [])
@@ -184,7 +186,7 @@ def _check_header(file: Path, table: Table, header: list[str], is_csv: bool) -> 
 
 
 def _raise_diagnosis(file: Path, table: Table, is_csv: bool) -> None:
-    """What the file is, where it is of a kind that is known; nothing where it is not."""
+    """Raise an error that explains what the file is, if its fault is a known one."""
     found = diagnose(file, list(table.columns)) if is_csv and file.exists() else None
     if found:
         raise LandingError(file=file.name, problem=found.problem, rows=found.rows, way_out=found.way_out)
@@ -202,7 +204,10 @@ def _refuse_size(file: Path, rows: int, size: int) -> None:
 
 
 def _refuse_odd_text(file: Path, raw: pa.Table) -> None:
-    """Text that is too long for a name or holds control characters: the rest of a line, or of a file, behind a stray quote."""
+    """Refuse text that is too long for a name or holds control characters.
+
+    Such text is often the rest of a line, or of a file, after a quote that is not closed.
+    """
     for column in raw.column_names:
         values = raw[column]
         if pa.types.is_dictionary(values.type):
@@ -234,7 +239,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Values in a type that DuckDB has: instants as the clock of their own zone shows them, numbers as doubles."""
+    """Convert values to a type that DuckDB has: instants to local time of their own zone, numbers to doubles."""
     if pa.types.is_timestamp(values.type) and values.type.tz:
         zone = "UTC" if values.type.tz == "Z" else values.type.tz
         return pc.local_timestamp(values.cast(pa.timestamp(values.type.unit, zone)))
@@ -246,7 +251,7 @@ def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
-    """SQL of a column's value in its type, null where it is none, and of whether it is an impossible number."""
+    """Return SQL of a column's typed value, null if it is of another type, and of the test for impossible numbers."""
     if pa.types.is_dictionary(found):
         found = found.value_type
     if kind == "VARCHAR":
@@ -267,7 +272,7 @@ def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
         number = f"case when regexp_full_match(lower({text}), '{NUMBER}') then try_cast({text} as double) end"
     else:
         number = f"try_cast({column} as double)" if is_number or pa.types.is_null(found) else "null::double"
-    is_impossible = f"coalesce(abs({number}) > {HUGE}, false)"  # not a number counts as larger than any
+    is_impossible = f"coalesce(abs({number}) > {HUGE}, false)"  # NaN compares as larger than any number
     possible = f"case when {is_impossible} then null when abs({number}) < {DUST} then 0 else {number} end"
     if kind == "BIGINT":
         return (

@@ -10,7 +10,7 @@ STATUS = {"read": "read", "refused": "REFUSED", "not_read": "not read"}
 
 
 def print_check(path: Path) -> bool:
-    """Check a landing folder and print its files and everything that is refused, quarantined, left out or ignored.
+    """Check a landing folder; print its files and all findings.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
-"""The landing contract: the tables, their columns and types, and what must hold of every row of a file.
+"""The landing contract: the tables, their columns and types, and the conditions that every row must meet.
 
-What must hold of a symbol's bars as a whole is in `zl_forecast.landing.instruments`.
+The conditions on all bars of a symbol together are in `zl_forecast.landing.instruments`.
 """
 
 from dataclasses import dataclass, field
 
-FIRST_DATE = "1900-01-01"  # before that it is a misread year
+FIRST_DATE = "1900-01-01"  # an earlier date is a misread year
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Table:
     columns : dict[str, str]
         Type by column, in order.
     key : tuple of str
-        Columns that name a row: one key, one content.
+        Columns that identify a row; rows with the same key must have the same values.
     subject : str
         Column that says what a row is about.
     date : str
@@ -25,14 +25,15 @@ class Table:
     not_null : tuple of str
         Columns that every row has.
     days_ahead : dict[str, int]
-        How far beyond today a date may lie, by date column; all date columns have an entry.
+        How many days after today a date may lie, by date column; all date columns have an entry.
     order : (str, str), optional
-        (group, date): dates must not go back within a group of a file.
+        (group, date): within a file, the dates of a group must not go back.
     normal : dict[str, str]
-        SQL that gives a name its one spelling, `{}` for the value.
+        SQL that normalises the spelling of a name, with `{0}` for the value.
     value : str, optional
-        A row that has none here is as good as absent, once it has passed the checks.
-    checks : tuple of (column, condition that is wrong, problem, way out)
+        Column whose value a row needs; rows without it are dropped once they have passed the checks.
+    checks : tuple of (column, condition, problem, way_out)
+        The SQL condition is true for wrong rows.
     """
 
     columns: dict[str, str]
@@ -47,7 +48,7 @@ class Table:
     checks: tuple[tuple[str, str, str, str], ...] = ()
 
 
-# A contract's number may come as 96420 and as 96420.0, which is no roll; a word for nothing is no contract.
+# The same contract may be written as 96420 and as 96420.0: that is not a roll. Words for a missing value become null.
 CONTRACT_ID = (
     "case when lower({0}) in ('nan', 'none', 'null', '<na>', 'na', 'n/a', '#n/a', 'nat', 'unknown', '-', '.', '?') then null "
     "when regexp_full_match({0}, '\\d+(\\.0*)?') then coalesce(try_cast(try_cast({0} as double)::bigint as varchar), {0}) "

@@ -1,6 +1,6 @@
-"""The simulated market: landing files where there is no market data, and a truth to test the system against.
+"""The simulated market: landing files for use without market data, with a known truth to test against.
 
-Nothing in here is market data. Everything built on it carries data_source = 'simulated'.
+Nothing in this package is market data. Everything built on it has data_source = 'simulated'.
 
 >>> market = simulate("planted")                                       # doctest: +SKIP
 >>> write_landing(market, Path("data/sample/planted"))                 # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""From simulated closes to daily bars: open, high, low, volume, contract, ticks, sessions, missing days."""
+"""Daily bars from simulated closes: open, high, low, volume, contract, ticks, sessions, missing days."""
 
 import zlib
 
@@ -10,14 +10,31 @@ from zl_forecast.sample.market import OVERNIGHT_SHARE, SYMBOLS, Path, Streams, a
 
 
 def daily_bars(paths: dict[str, Path], sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
-    """The landing table bars_daily of all symbols, sorted by symbol and date."""
+    """Build the landing table bars_daily of all symbols.
+
+    Parameters
+    ----------
+    paths : dict of str to Path
+        Simulated closes by symbol, for every key of `SYMBOLS`.
+    sessions : DatetimeIndex of shape (n_sessions,)
+        ZL's sessions, ascending.
+    streams : Streams
+        Source of randomness.
+
+    Returns
+    -------
+    DataFrame
+        Columns symbol, as_of_date, open, high, low, close (exchange units, rounded to ticks), volume
+        (contracts) and contract_id; sorted by symbol and date. A symbol has no bar when its exchange is
+        closed, nor on its missing days.
+    """
     is_open = {calendar: _is_open(calendar, sessions) for calendar in {symbol.calendar for symbol in SYMBOLS.values()}}
     frames = [_bars(name, paths[name], sessions, is_open[SYMBOLS[name].calendar], streams) for name in sorted(SYMBOLS)]
     return pd.concat(frames, ignore_index=True)
 
 
 def _is_open(calendar: str, sessions: pd.DatetimeIndex) -> np.ndarray:
-    """Whether an exchange calendar has a session on each of ZL's sessions; shape (n_sessions,)."""
+    """Say for each of ZL's sessions whether an exchange calendar has a session too; shape (n_sessions,)."""
     return sessions.isin(exchange_sessions([calendar], sessions[0], sessions[-1])["session_date"])
 
 
@@ -43,15 +60,15 @@ def _bars(name: str, path: Path, sessions: pd.DatetimeIndex, is_open: np.ndarray
 def _open_high_low(
     path: Path, normal: np.ndarray, exponential: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log open, high and low that fit the close and the day's true volatility; arrays of shape (n,).
+    """Draw log open, high and low that fit the close and the day's true volatility; arrays of shape (n,).
 
-    The overnight part of a return given the whole is Gaussian; inside the session the log price is a
-    Brownian bridge from open to close, whose maximum is distributed as (a + b + sqrt((a - b)^2 + 2 s^2 E))
-    / 2 with E standard exponential (Glasserman 2003, Monte Carlo Methods in Financial Engineering, 6.4).
-    High and low are drawn independently.
+    Given the day's return, its overnight part is Gaussian. Within the session the log price is a Brownian
+    bridge from open to close, whose maximum is distributed as (a + b + sqrt((a - b)^2 + 2 s^2 E)) / 2 with
+    E standard exponential (Glasserman 2003, Monte Carlo Methods in Financial Engineering, 6.4). High and
+    low are drawn independently.
     """
     returns = np.diff(path.log_close, prepend=path.log_close[0]) - path.step
-    before = path.log_close - returns  # where the new front contract stood at the previous close
+    before = path.log_close - returns  # price of the new front contract at the previous close
     bridge_sd = path.vol * np.sqrt(OVERNIGHT_SHARE * (1 - OVERNIGHT_SHARE))
     opens = before + OVERNIGHT_SHARE * returns + bridge_sd * normal
     variance = path.vol**2 * (1 - OVERNIGHT_SHARE)
@@ -61,7 +78,7 @@ def _open_high_low(
 
 
 def _volume(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams) -> np.ndarray:
-    """Contracts traded: a trend, a summer bulge, weekday and roll effects, more on days of large moves."""
+    """Simulate contracts traded: trend, summer season, weekdays and rolls, and more on days of large moves."""
     n, symbol = len(sessions), SYMBOLS[name]
     noise = streams(f"{name} volume").standard_normal((n, 2))
     years = (sessions - pd.Timestamp("2013-01-01")).days.to_numpy() / 365.25
@@ -80,12 +97,43 @@ def _volume(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams)
 
 
 def contract_ids(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
-    """BIGINT of the front contract: digits for the symbol, then year and month of delivery; shape (n,)."""
+    """Return the number of the front contract on each session.
+
+    Parameters
+    ----------
+    name : str
+        Symbol, a key of `SYMBOLS`.
+    sessions : DatetimeIndex of shape (n_sessions,)
+        Ascending.
+
+    Returns
+    -------
+    array of int64, shape (n_sessions,)
+        Digits for the symbol, then year and month of delivery (YYYYMM).
+    """
     year, month = np.divmod(front_deliveries(name, sessions), 12)
     prefix = zlib.crc32(name.encode()) % 1_000_000
     return (prefix * 1_000_000 + year * 100 + month + 1).astype("int64")
 
 
 def to_ticks(prices: np.ndarray, tick: float) -> np.ndarray:
-    """Prices on the exchange's grid, without float dust."""
+    """Round prices to the exchange's ticks, without floating-point residue.
+
+    Parameters
+    ----------
+    prices : array of any shape
+        Exchange units.
+    tick : float
+        Smallest price step, in the same unit.
+
+    Returns
+    -------
+    array
+        Shape and unit of `prices`.
+
+    Examples
+    --------
+    >>> to_ticks(np.array([0.3, 41.237]), 0.01).tolist()
+    [0.3, 41.24]
+    """
     return np.round(np.round(prices / tick) * tick, 9)

@@ -1,4 +1,4 @@
-"""Write a simulated market as landing files."""
+"""Writing a simulated market as landing files."""
 
 import json
 import os
@@ -21,9 +21,9 @@ FILES = (BARS, SERIES, EVENTS, CURVE, MARKER)
 
 
 def write_landing(market: Market, folder: Path) -> None:
-    """Write the landing files and the marker SIMULATED.json; all of them appear at once, or none.
+    """Write the landing files of a simulated market and the marker SIMULATED.json, all at once.
 
-    Does nothing where the same market is there already; replaces another simulated one.
+    Does nothing if the folder holds the same market. Another simulated market is replaced.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def write_landing(market: Market, folder: Path) -> None:
     Raises
     ------
     LandingError
-        The folder holds a file that this function does not write: it may be real data, and is left alone.
+        The folder holds a file that this function does not write. It may be real data, so nothing is
+        changed.
     """
     folder = Path(folder)
     marker = {
@@ -67,12 +68,12 @@ def write_landing(market: Market, folder: Path) -> None:
         market.policy_events.to_csv(new / EVENTS, index=False, date_format="%Y-%m-%d")
         (new / MARKER).write_text(json.dumps(marker, indent=2) + "\n")
         if folder.exists():
-            os.rename(folder, Path(beside) / "old")  # goes with the temporary folder
+            os.rename(folder, Path(beside) / "old")  # deleted with the temporary folder
         os.rename(new, folder)
 
 
 def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Parquet with DATE columns instead of timestamps."""
+    """Write Parquet with DATE columns instead of timestamps."""
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     types = [pa.date32() if pa.types.is_timestamp(kind) else kind for kind in arrow.schema.types]
     pq.write_table(arrow.cast(pa.schema(list(zip(arrow.schema.names, types, strict=True)))), path)

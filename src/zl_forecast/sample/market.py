@@ -5,20 +5,21 @@
     r[t+1]    = d[t] + exp(v[t+1]) * e[t+1] + J[t+1]
     v[t+2]    = c + phi * (v[t+1] - c) + LOG_VOL_SHOCK * n[t+1],   corr(e, n) = -0.2
 
-It looks like the market it stands for: returns of 25 to 35 % per year, prices of 20 to 80 cents/lb.
+It resembles the real market: volatility of 25 to 35 % per year, prices of 20 to 80 cents/lb.
 
 * Log volatility v is a slow AR(1), half-life two years: Taylor (1986), Modelling Financial Time Series, ch.
-  3; the discrete cousin of Heston (1993), Rev. Financial Studies 6. So slow a volatility is tracked nearly
-  as well by an exponentially weighted estimate as by any model: in `random_walk` nothing should beat a
-  scaled random walk.
+  3; a discrete relative of Heston (1993), Rev. Financial Studies 6. An exponentially weighted estimate tracks
+  so slow a volatility nearly as well as any model: in `random_walk` nothing should beat a volatility-scaled
+  random walk.
 * Leverage hits the *next* session's volatility, which keeps r a martingale difference where d = 0:
   Yu (2005), J. Econometrics 127.
 * Jumps J come about three times a year, sd 4 %: Merton (1976), J. Financial Economics 3.
 * Rolls: on the first session from the 22nd of the month before a contract month the front contract changes.
   The continuous price steps by the difference between both contracts at the session before: carry times the
-  months between their deliveries. Carry is a slow AR(1) around zero that turns between contango and
-  backwardation, and the curve shows it. It belongs to the series, not to the market: where d = 0 the front
-  contract's own return is a martingale difference. A step has an sd of 0.5 %, far below a day's move.
+  months between their deliveries. Carry is a slow AR(1) around zero that changes between contango and
+  backwardation, and the curve shows it. A step belongs to the continuous series, not to the market: where
+  d = 0 the front contract's own return is a martingale difference. A step has an sd of 0.5 %, far below a
+  day's move.
 
 **Drift is the only difference between the worlds.** `random_walk`: d = 0. `planted`:
 
@@ -28,25 +29,25 @@ It looks like the market it stands for: returns of 25 to 35 % per year, prices o
   share. ZL corrects it with a constant half-life: Engle and Granger (1987), Econometrica 55. ZM moves with
   the same volatility factor, hence the gap in volatility units, and with it the drift in volatility units,
   has a stable spread. ZM in turn reverts to its usual price, in every world, with a half-life of 80 sessions.
-  The gap hands that on to ZL; without it momentum's pushes would carry both off for good.
+  The gap passes that on to ZL; without it momentum's pushes would move both away permanently.
 * momentum = exponentially weighted mean of crude oil's shocks in its own volatility units, variance 1,
   visible at t. Its push reaches oil and meal alike, and crude's same-day correlation with both is equal: so
   momentum and gap are unrelated, and each bucket can find its own part without seeing the other's.
 
-`broken` is `planted`, to the last digit, until BREAK_ON; from then on momentum pushes the other way. It is there to see
-whether a model that has stopped working is found.
+`broken` is exactly `planted` until BREAK_ON; from then on momentum pushes the other way. It tests whether a
+model that has stopped working is detected.
 
 **The rest of the crush complex follows ZL, never leads it** (ZL is weakly exogenous in `random_walk`): ZM
 closes a little of the gap; ZS is the products' value less a crush margin that is positive by construction,
-and cointegrated. Energy products hang on crude by stationary cracks. All else (currencies, metals, grains,
-rates, equity, VIX) is a mean-reverting log price with its own stochastic volatility; shocks correlate with
-ZL's on the same day and with nothing of its future.
+and cointegrated. Energy products follow crude with stationary crack spreads. All else (currencies, metals,
+grains, rates, equity, VIX) is a mean-reverting log price with its own stochastic volatility. Its shocks
+correlate with ZL's on the same day, and not with ZL's future.
 
-**Sessions** are ZL's. A symbol has a bar where its own exchange is open as well: notes miss the two days of
-mourning on which grains traded. Sessions on which grains rest (Martin Luther King Day in energy) are left out.
+**Sessions** are ZL's. A symbol has a bar only if its own exchange is open as well: notes have none on the two
+days of mourning on which grains traded. Sessions without grains (Martin Luther King Day in energy) are left out.
 
 **Randomness**: one child stream per component, keyed by its name, read in the order of time. A new symbol
-changes no other, an earlier `end` gives the same beginning, and all worlds share every shock.
+leaves all others unchanged, an earlier `end` gives the same beginning, and all worlds share every shock.
 """
 
 import zlib
@@ -66,11 +67,11 @@ WORLDS = {
     "broken": "as `planted` until October 2021, from when on crude drives ZL the other way",
 }
 PLANTED = {
-    "crush": 0.06,  # part of the oil-share gap that ZL's drift closes per session
+    "crush": 0.06,  # fraction of the oil-share gap that ZL's drift closes per session
     "energy": 0.25,  # drift in units of ZL's daily volatility, per standard deviation of crude's momentum
 }
 DEFAULT_SEED = 16_368
-BREAK_ON = "2021-10-01"  # in `broken`: years of history before, years to find it after
+BREAK_ON = "2021-10-01"  # in `broken`: leaves years of history before it, and years to detect it after
 
 # ZL
 LOG_VOL_MEAN = float(np.log(0.0165))  # of daily returns: 26 % per year, with jumps and drift about 30 %
@@ -82,21 +83,21 @@ JUMP_SD = 0.04
 # crush complex; 11 lb of oil and 44 lb of meal from a bushel of beans
 OIL_USD_PER_BU = 0.11  # per cent/lb of ZL
 MEAL_USD_PER_BU = 0.022  # per USD/short ton of ZM
-LOG_OIL_USUAL, LOG_MEAL_USUAL = float(np.log(42.0)), float(np.log(345.0))  # cents/lb, USD/short ton: where both begin
-MEAL_CATCH_UP = 0.005  # part of the gap that ZM closes per session, in every world
-MEAL_REVERSION = 1 - 0.5 ** (1 / 80)  # part of ZM's deviation from its usual price that it loses per session
+LOG_OIL_USUAL, LOG_MEAL_USUAL = float(np.log(42.0)), float(np.log(345.0))  # cents/lb, USD/short ton: first prices
+MEAL_CATCH_UP = 0.005  # fraction of the gap that ZM closes per session, in every world
+MEAL_REVERSION = 1 - 0.5 ** (1 / 80)  # fraction of its deviation from the usual price that ZM loses per session
 MEAL_VOL_RATIO = 1.0  # ZM's volatility over ZL's
 MEAL_LOADINGS = {"CL": 0.3}  # crude's correlation with ZL, so that crude's shocks leave the gap alone
 MARGIN_PER_GAP = -0.7  # log crush margin per unit of gap
 BEAN_VOL_RATIO = 0.8  # ZS's volatility over ZL's: oil and meal hardly move together
-CRUSH_MARGIN = 0.13  # typical share of the products' value left to the crusher
+CRUSH_MARGIN = 0.13  # typical fraction of the products' value left to the crusher
 # energy
 VIX_MAX = 85.0  # its highest close is 82.69, in March 2020
 CRUDE_ZL_CORRELATION = 0.3
 MOMENTUM_DECAY = 0.93  # mean age of the shocks in it: 13 sessions
 # rolls and curve
 CARRY_HALF_LIFE = 60  # sessions
-OVERNIGHT_SHARE = 0.05  # of a day's variance that falls between close and open: the night session opens at 19:00
+OVERNIGHT_SHARE = 0.05  # fraction of a day's variance between close and open: the night session opens at 19:00
 
 # exchange calendars, as pandas_market_calendars names them
 GRAINS, ENERGY_AND_METALS, EQUITY_AND_FX = "CMEGlobex_Grains", "CMEGlobex_EnergyAndMetals", "CME Globex Equity"
@@ -111,17 +112,17 @@ class Symbol:
     Attributes
     ----------
     calendar : str
-        Exchange calendar whose sessions it trades on.
+        Exchange calendar with its sessions.
     tick : float
         Smallest price step, exchange units.
     volume : float
-        Typical contracts a day.
+        Typical contracts per day.
     months : str
         Contract month letters of its roll cycle.
     carry : float
-        Typical log price difference per month between two deliveries next to each other.
+        Typical log price difference per month between two neighbouring deliveries.
     missing : float
-        Chance that a session has no bar.
+        Probability that a session has no bar.
     roll_day : int
         Day of the month before delivery from which the next contract is the front.
     """
@@ -137,16 +138,16 @@ class Symbol:
 
 @dataclass(frozen=True)
 class FreeSymbol(Symbol):
-    """A log price that reverts to an anchor and follows nothing but its own shocks and same-day correlations.
+    """A symbol whose log price reverts to an anchor, driven by its own shocks and same-day correlations only.
 
     Attributes
     ----------
     anchor : float
-        Level it reverts to, exchange units.
+        Level to which it reverts, exchange units.
     daily_vol : float
         Typical daily volatility of log returns.
     half_life : int
-        Sessions in which half of a deviation from the anchor is gone.
+        Sessions after which half of a deviation from the anchor is gone.
     loadings : dict
         Correlation of its daily shock with the shocks of others.
     """
@@ -161,7 +162,7 @@ EnergySymbol = TypeVar("EnergySymbol", bound=Symbol)
 
 
 def _energy(symbol: type[EnergySymbol], tick: float, volume: float, **more) -> EnergySymbol:
-    """Crude and its products expire around the 20th of the month before delivery, and roll earlier."""
+    """Return crude or a product, which expire around the 20th of the month before delivery and roll earlier."""
     return symbol(ENERGY_AND_METALS, tick, volume, ALL_MONTHS, roll_day=15, **more)
 
 
@@ -285,20 +286,20 @@ class UnknownWorld(ZlForecastError):
 
 @dataclass(frozen=True)
 class Market:
-    """One simulated market: the landing tables, and what only its maker knows.
+    """One simulated market: the landing tables, and the latent state behind them.
 
     Attributes
     ----------
     world, seed, start, end
-        The arguments it was made with.
+        The arguments of `simulate`.
     bars, series, policy_events, curve : DataFrame
         The landing tables; dates are datetime64 here and DATE in the files.
     latent : DataFrame
         One row per session, index as_of_date: log_close (ZL before rounding to ticks), log_vol (of the
         *next* session's ZL shock), gap (oil-share gap), momentum (of crude), oil_carry and meal_carry (log
-        price per month of delivery). The full state that ZL's future depends on.
+        price per month of delivery). ZL's future depends on nothing else.
     rolls : DataFrame
-        By how many months of delivery ZL, ZM move on at a session, 0 without a roll (columns of int); index
+        Months of delivery by which ZL and ZM roll on at a session, 0 without a roll (columns of int); index
         as_of_date, reaching 200 sessions beyond `end`.
     """
 
@@ -344,11 +345,16 @@ def simulate(world: str, seed: int = DEFAULT_SEED, start: str = "2013-01-02", en
     world : {"planted", "random_walk", "broken"}
         See `WORLDS`.
     seed : int
-        Same arguments, same market, to the last digit. The default was chosen among 40,000 (one in 1,000 would have done),
-        so that in every world ZL stays within 20 to 80 cents/lb and 45 % of its half year's high; another seed
-        may wander out of it, since a random walk knows no bounds.
+        The same arguments give exactly the same market. The default was chosen among 40,000 seeds (one in
+        1,000 qualified), so that in every world ZL stays within 20 to 80 cents/lb and 45 % of its half
+        year's high. With another seed it may leave that range, since a random walk has no bounds.
     start, end : str
-        First and last date. An earlier end gives the beginning of the longer market.
+        First and last date, YYYY-MM-DD. An earlier end gives the beginning of the longer market.
+
+    Returns
+    -------
+    Market
+        Landing tables and latent state.
 
     Raises
     ------
@@ -390,7 +396,22 @@ def simulate(world: str, seed: int = DEFAULT_SEED, start: str = "2013-01-02", en
 
 
 class Streams:
-    """Independent random streams, one per name, all from one seed."""
+    """Independent random streams, one per name, all derived from one seed.
+
+    Calling the object with a name returns a new numpy Generator at the beginning of that stream. A stream
+    depends only on the seed and its name.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of all streams.
+
+    Examples
+    --------
+    >>> streams = Streams(1)
+    >>> bool(streams("ZL jump").random() == streams("ZL jump").random())
+    True
+    """
 
     def __init__(self, seed: int):
         self.seed = seed
@@ -401,7 +422,27 @@ class Streams:
 
 
 def ar1(phi: float, shocks: np.ndarray, first: float = 0.0) -> np.ndarray:
-    """x[0] = first, x[t] = phi * x[t-1] + shocks[t]; shape (n,)."""
+    """Run an AR(1) process: x[0] = first, x[t] = phi * x[t-1] + shocks[t].
+
+    Parameters
+    ----------
+    phi : float
+        Coefficient per step.
+    shocks : array of shape (n,)
+        In the unit of the process; shocks[0] is not used.
+    first : float
+        Value at step 0.
+
+    Returns
+    -------
+    array of shape (n,)
+        In the unit of `shocks`.
+
+    Examples
+    --------
+    >>> ar1(0.5, np.array([0.0, 1.0, 0.0])).tolist()
+    [0.0, 1.0, 0.5]
+    """
     path = np.empty(len(shocks))
     x = first
     path[0] = x
@@ -412,13 +453,47 @@ def ar1(phi: float, shocks: np.ndarray, first: float = 0.0) -> np.ndarray:
 
 
 def stationary_ar1(half_life: float, sd: float, noise: np.ndarray) -> np.ndarray:
-    """AR(1) around 0 with a half-life (steps) and a stationary sd, begun from its stationary law."""
+    """Run an AR(1) process around 0 that starts in its stationary distribution.
+
+    Parameters
+    ----------
+    half_life : float
+        Steps after which half of a deviation is gone.
+    sd : float
+        Stationary standard deviation.
+    noise : array of shape (n,)
+        Standard normal.
+
+    Returns
+    -------
+    array of shape (n,)
+        In the unit of `sd`.
+    """
     phi = 0.5 ** (1 / half_life)
     return ar1(phi, noise * sd * np.sqrt(1 - phi**2), first=sd * noise[0])
 
 
 def front_deliveries(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
-    """Delivery of the front contract on each session, in months since year 0; shape (n_sessions,)."""
+    """Return the delivery month of the front contract on each session.
+
+    Parameters
+    ----------
+    name : str
+        Symbol, a key of `SYMBOLS`.
+    sessions : DatetimeIndex of shape (n_sessions,)
+        Ascending.
+
+    Returns
+    -------
+    array of int, shape (n_sessions,)
+        Months since year 0: 12 * year + month - 1.
+
+    Examples
+    --------
+    >>> days = pd.DatetimeIndex(["2024-02-21", "2024-02-22"])  # ZL rolls from the 22nd on, March to May
+    >>> [divmod(int(months), 12) for months in front_deliveries("ZL", days)]
+    [(2024, 2), (2024, 4)]
+    """
     symbol = SYMBOLS[name]
     listed = [MONTH_LETTERS.index(letter) for letter in symbol.months]
     first = (
@@ -429,15 +504,44 @@ def front_deliveries(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
 
 
 def roll_months(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
-    """By how many months of delivery the front moves on at a session, 0 where it does not roll; shape (n_sessions,)."""
+    """Return the number of months by which the front delivery advances at each session.
+
+    Parameters
+    ----------
+    name : str
+        Symbol, a key of `SYMBOLS`.
+    sessions : DatetimeIndex of shape (n_sessions,)
+        Ascending.
+
+    Returns
+    -------
+    array of int, shape (n_sessions,)
+        0 on sessions without a roll, and on the first session.
+    """
     deliveries = front_deliveries(name, sessions)
     return np.diff(deliveries, prepend=deliveries[:1])
 
 
 def carry_and_steps(name: str, sessions: pd.DatetimeIndex, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
-    """A symbol's carry (log price per month of delivery) and the log price steps of its rolls; shape (n_sessions,) each.
+    """Simulate a symbol's carry and the price steps at its rolls.
 
-    The step is the difference between the two contracts at the session before.
+    A step is the difference between the two contracts at the previous session.
+
+    Parameters
+    ----------
+    name : str
+        Symbol, a key of `SYMBOLS`.
+    sessions : DatetimeIndex of shape (n_sessions,)
+        Ascending.
+    streams : Streams
+        Source of randomness.
+
+    Returns
+    -------
+    carry : array of shape (n_sessions,)
+        Log price per month of delivery.
+    step : array of shape (n_sessions,)
+        Log price step at a roll, 0 on other sessions.
     """
     carry = stationary_ar1(
         CARRY_HALF_LIFE, SYMBOLS[name].carry, streams(f"{name} carry").standard_normal(len(sessions))
@@ -446,7 +550,7 @@ def carry_and_steps(name: str, sessions: pd.DatetimeIndex, streams: Streams) -> 
 
 
 def _prices(world: str, sessions: pd.DatetimeIndex, streams: Streams) -> tuple[dict[str, Path], pd.DataFrame]:
-    """All prices but those of interest rates, and ZL's latent state."""
+    """Simulate all prices but those of interest rates, and ZL's latent state."""
     n = len(sessions)
     noise = {name: streams(f"{name} shock").standard_normal(n) for name in ("ZL", "ZM", *FREE)}
     shocks = {"ZL": noise["ZL"]}
@@ -467,18 +571,62 @@ def _prices(world: str, sessions: pd.DatetimeIndex, streams: Streams) -> tuple[d
 
 
 def correlated(noise: np.ndarray, loadings: dict[str, float], shocks: dict[str, np.ndarray]) -> np.ndarray:
-    """Shock of about unit variance (exactly, with one loading) that loads on others; shape of `noise`."""
+    """Combine noise with other shocks into a shock of about unit variance.
+
+    Parameters
+    ----------
+    noise : array of any shape
+        Standard normal, independent of `shocks`.
+    loadings : dict of str to float
+        Weight of each other shock. The variance is exactly 1 with a single loading.
+    shocks : dict of str to array
+        Standard normal, by name; at least the names in `loadings`.
+
+    Returns
+    -------
+    array
+        Shape of `noise`.
+    """
     own = np.sqrt(1 - sum(weight**2 for weight in loadings.values()))
     return own * noise + sum(weight * shocks[name] for name, weight in loadings.items())
 
 
 def gap_correction(world: str) -> float:
-    """Part of the oil-share gap that ZL's drift closes per session."""
+    """Return the fraction of the oil-share gap that ZL's drift closes per session.
+
+    Parameters
+    ----------
+    world : {"planted", "random_walk", "broken"}
+        See `WORLDS`.
+
+    Returns
+    -------
+    float
+        0 in `random_walk`.
+
+    Examples
+    --------
+    >>> gap_correction("random_walk"), gap_correction("planted")
+    (0.0, 0.06)
+    """
     return 0.0 if world == "random_walk" else PLANTED["crush"]
 
 
 def crude_push(world: str, sessions: pd.DatetimeIndex) -> np.ndarray:
-    """Drift of each session in units of ZL's volatility, per standard deviation of crude's momentum; shape (n_sessions,)."""
+    """Return ZL's drift per standard deviation of crude's momentum, for each session.
+
+    Parameters
+    ----------
+    world : {"planted", "random_walk", "broken"}
+        See `WORLDS`.
+    sessions : DatetimeIndex of shape (n_sessions,)
+        Ascending.
+
+    Returns
+    -------
+    array of shape (n_sessions,)
+        In units of ZL's daily volatility. 0 in `random_walk`; negative from `BREAK_ON` on in `broken`.
+    """
     push = np.full(len(sessions), 0.0 if world == "random_walk" else PLANTED["energy"])
     return np.where(sessions >= BREAK_ON, -push, push) if world == "broken" else push
 
@@ -490,7 +638,7 @@ def _oil_and_meal(
     shocks: dict[str, np.ndarray],
     momentum: np.ndarray,
 ) -> tuple[dict[str, Path], pd.DataFrame]:
-    """ZL and ZM, which share the oil-share gap; the only place where the worlds differ."""
+    """Simulate ZL and ZM, which share the oil-share gap; the worlds differ only here."""
     n = len(sessions)
     close_gap, push = gap_correction(world), crude_push(world, sessions)
 
@@ -532,7 +680,7 @@ def _oil_and_meal(
 
 
 def _soybeans(paths: dict[str, Path], gap: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams) -> Path:
-    """ZS: the products' value less a positive crush margin, narrower while oil is dear against meal."""
+    """Simulate ZS: the products' value less a positive crush margin, narrower when oil is dear relative to meal."""
     n = len(sessions)
     products = OIL_USD_PER_BU * np.exp(paths["ZL"].log_close) + MEAL_USD_PER_BU * np.exp(paths["ZM"].log_close)
     carry, step = carry_and_steps("ZS", sessions, streams)
@@ -551,7 +699,7 @@ def _free(name: str, symbol: FreeSymbol, shocks: np.ndarray, sessions: pd.Dateti
 
 
 def _oil_products(crude: Path, sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
-    """BZ, HO and RB: crude plus a crack that always comes back."""
+    """Simulate BZ, HO and RB: crude plus a stationary crack spread."""
     n = len(sessions)
     year = 2 * np.pi * sessions.dayofyear.to_numpy() / 365.25
     cracks = {  # mean log ratio to crude in the product's unit, sd, seasonal swing
@@ -563,13 +711,13 @@ def _oil_products(crude: Path, sessions: pd.DatetimeIndex, streams: Streams) -> 
     for name, (mean, sd, season) in cracks.items():
         carry, step = carry_and_steps(name, sessions, streams)
         crack = stationary_ar1(60, sd, streams(f"{name} crack").standard_normal(n))
-        crack += ar1(0.5 ** (1 / 60), step - crude.step)  # crude rolls on the same days, its step is in its close
+        crack += ar1(0.5 ** (1 / 60), step - crude.step)  # crude rolls on the same days; its close has its step
         products[name] = Path(crude.log_close + mean + season + crack, np.hypot(crude.vol, sd * 0.15), carry, step)
     return products
 
 
 def _equity(sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
-    """VIX (a level, not traded here) and ES, whose volatility it is; falling shares raise it."""
+    """Simulate VIX (a level, not traded here) and ES with that volatility; falling share prices raise it."""
     n = len(sessions)
     shocks = streams("ES shock").standard_normal(n)
     # the same stream as in _oil_and_meal: a correlation of 0.1 between the shocks of both volatilities
@@ -589,10 +737,10 @@ def _equity(sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
 
 
 def _rates(sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
-    """Policy rate and Treasury yields in percent, one row per session.
+    """Simulate policy rate and Treasury yields in percent, one row per session.
 
-    The policy rate moves in quarters at a meeting every sixth week, towards a slow desired rate; the
-    ten-year yield is its own mean-reverting process; the two-year lies between them.
+    The policy rate moves in quarter points at a meeting every sixth week, towards a slowly moving desired
+    rate. The ten-year yield is a mean-reverting process of its own; the two-year yield lies between them.
     """
     n = len(sessions)
     desired = 2.2 + stationary_ar1(600, 1.3, streams("desired policy rate").standard_normal(n))
@@ -622,7 +770,7 @@ def _rates(sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
 
 
 def _rate_futures(rates: pd.DataFrame, sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
-    """Note futures by their duration, fed funds futures as 100 less the rate."""
+    """Simulate note futures by their duration, and fed funds futures as 100 less the rate."""
     notes = {  # price at a yield of 2.5 %, duration in years, weight of the ten-year yield, its daily move in points
         "ZT": (108.5, 1.9, 0.0, 0.028),
         "ZF": (118.5, 4.2, 0.5, 0.031),

@@ -1,9 +1,9 @@
 """Macro series and policy events of the simulated market, each with its publisher's lag.
 
-Every series hangs on the simulated prices and rates up to its own date (an ECB fixing on 6E and the other
-currency futures, an oil price on CL) or on a stream of its own; none knows anything of ZL's future. A row
-appears only where available_on lies within the simulated span, so a market with an earlier end has the same
-rows up to that end.
+Every series depends on the simulated prices and rates up to its own date (an ECB fixing on 6E and the
+other currency futures, an oil price on CL) or on a stream of its own. None contains information on ZL's
+future. A row exists only if available_on lies within the simulated span, so a market with an earlier
+end has the same rows up to that end.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ DAY = pd.Timedelta(days=1)
 COT_MARKETS = {"007601": "ZL", "005602": "ZS", "026603": "ZM"}
 COT_OPEN_INTEREST = {"007601": 390_000, "005602": 680_000, "026603": 370_000}
 CB_LB_PER_TONNE = 22.0462  # USD/tonne per cent/lb
-OIL_LB_PER_BU = 11.6  # as USDA reckons, a little above the board's 11
+OIL_LB_PER_BU = 11.6  # USDA's yield, slightly above the 11 of the board crush
 TARIFF_KINDS = ("announcement", "US effective", "retaliation", "truce")
 BIOFUEL_KINDS = ("proposal", "final rule", "waiver", "court ruling")
 
@@ -27,7 +27,28 @@ def macro_series(
     sessions: pd.DatetimeIndex,
     streams: Streams,
 ) -> pd.DataFrame:
-    """The landing table series, sorted by series and by the day on which a value became known."""
+    """Build the landing table series.
+
+    Parameters
+    ----------
+    paths : dict of str to Path
+        Simulated closes by symbol.
+    rates : DataFrame of shape (n_sessions, 6)
+        Policy rate, yields and breakeven inflation in percent: target, fed_funds, bill, two, ten,
+        inflation; index of sessions.
+    events : DataFrame
+        From `policy_events`.
+    sessions : DatetimeIndex of shape (n_sessions,)
+        ZL's sessions, ascending.
+    streams : Streams
+        Source of randomness.
+
+    Returns
+    -------
+    DataFrame
+        Columns series_id, obs_date, available_on and value (in the publisher's unit); sorted by series
+        and available_on.
+    """
     close = {name: pd.Series(np.exp(path.log_close), sessions) for name, path in paths.items()}
     parts = [
         *_rates(rates, sessions),
@@ -47,7 +68,21 @@ def macro_series(
 
 
 def policy_events(sessions: pd.DatetimeIndex, streams: Streams) -> pd.DataFrame:
-    """The landing table policy_events: some 30 tariff and 15 biofuel events, a fifth a session late."""
+    """Build the landing table policy_events: in 13 years about 30 tariff and 15 biofuel events.
+
+    Parameters
+    ----------
+    sessions : DatetimeIndex of shape (n_sessions,)
+        ZL's sessions, ascending.
+    streams : Streams
+        Source of randomness.
+
+    Returns
+    -------
+    DataFrame
+        Columns event_date, available_on, bucket, kind, title and severity (1, 2 or 3); sorted by date and
+        bucket. A fifth of the events becomes available one session after event_date.
+    """
     n = len(sessions)
     parts = []
     for bucket, kinds, per_session in (
@@ -85,7 +120,7 @@ def _frame(
 
 
 def _rates(rates: pd.DataFrame, sessions: pd.DatetimeIndex) -> list[pd.DataFrame]:
-    """Treasury yields and inflation on sessions, a business day late; policy rates on every calendar day."""
+    """Return Treasury yields and inflation per session, a business day late, and policy rates per calendar day."""
     next_day = sessions + pd.offsets.BDay(1)
     yields = {
         "DGS3MO": rates["bill"],
@@ -104,11 +139,11 @@ def _rates(rates: pd.DataFrame, sessions: pd.DatetimeIndex) -> list[pd.DataFrame
 
 
 def _exchange_rates(close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
-    """ECB reference rates per euro, fixed at 07:15 Chicago, and the broad dollar index, a week late."""
+    """Return ECB reference rates per euro, fixed at 07:15 Chicago, and the broad dollar index, a week late."""
     n = len(sessions)
 
     def fixing(name: str) -> pd.Series:
-        """A futures price as it stood in the small hours between two closes."""
+        """Return a futures price of the early morning, between two closes."""
         return 0.6 * close[name].shift(1).fillna(close[name]) + 0.4 * close[name]
 
     def free(name: str, anchor: float, half_life: int, sd: float) -> pd.Series:
@@ -143,7 +178,7 @@ def _exchange_rates(close: dict[str, pd.Series], sessions: pd.DatetimeIndex, str
 
 
 def _markets(close: dict[str, pd.Series], streams: Streams) -> list[pd.DataFrame]:
-    """VIX, known at its close, and WTI spot, a week late."""
+    """Return VIX, known at its close, and WTI spot, a week late."""
     sessions = close["CL"].index
     spot = close["CL"] * np.exp(0.003 * streams("WTI spot").standard_normal(len(sessions)))
     return [
@@ -153,7 +188,7 @@ def _markets(close: dict[str, pd.Series], streams: Streams) -> list[pd.DataFrame
 
 
 def _uncertainty(events: pd.DataFrame, sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
-    """Newspaper indices of every calendar day; the trade index jumps after tariff events, then fades."""
+    """Return newspaper indices per calendar day; the trade index jumps after tariff events and then decays."""
     days = pd.date_range(sessions[0], sessions[-1])
     n = len(days)
     tariff = events[events["bucket"] == "tariff"].groupby("event_date")["severity"].sum().reindex(days, fill_value=0.0)
@@ -175,7 +210,7 @@ def _uncertainty(events: pd.DataFrame, sessions: pd.DatetimeIndex, streams: Stre
 def _financial_conditions(
     close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams
 ) -> list[pd.DataFrame]:
-    """NFCI and STLFSI4, weeks ending on Friday; one NFCI week in twelve is revised eight weeks later."""
+    """Return NFCI and STLFSI4 for weeks ending on Friday; one NFCI week in twelve is revised eight weeks later."""
     weekly_vix = np.log(close["VIX"] / 15.5).resample("W-FRI").mean()
     weekly_vix = weekly_vix[weekly_vix.index <= sessions[-1]].ffill()
     fridays = weekly_vix.index
@@ -194,7 +229,7 @@ def _financial_conditions(
 
 
 def _commitments(close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
-    """Noncommercial positions, counted on Tuesday, released on Friday, following the quarter's trend."""
+    """Return noncommercial positions, counted on Tuesday, released on Friday, following the quarter's trend."""
     tuesdays = pd.date_range(sessions[0], sessions[-1], freq="W-TUE")
     n = len(tuesdays)
     frames = []
@@ -221,7 +256,7 @@ def _commitments(close: dict[str, pd.Series], sessions: pd.DatetimeIndex, stream
 
 
 def _rin_prices(sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
-    """Weekly RIN prices in USD, dated Monday, posted by the EPA 35 days later; D4 never below D6."""
+    """Return weekly RIN prices in USD, dated Monday, posted by the EPA 35 days later; D4 is never below D6."""
     mondays = pd.date_range(sessions[0], sessions[-1], freq="W-MON")
     n = len(mondays)
     d6 = 0.55 * np.exp(stationary_ar1(52, 0.45, streams("RIN D6").standard_normal(n)))
@@ -233,9 +268,9 @@ def _rin_prices(sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFra
 
 
 def _wasde(sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
-    """USDA balances of the newest marketing year, released on the first session from the 10th of a month.
+    """Return USDA balances of the newest marketing year, released on the first session from the 10th of a month.
 
-    A new marketing year appears in May with a larger change; the balances add up.
+    A new marketing year appears in May with a larger change. The balances add up.
     """
     later = sessions[sessions.day >= 10]
     releases = later[~later.to_period("M").duplicated()]
@@ -275,10 +310,10 @@ def _wasde(sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
 
 
 def _world_bank(close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
-    """Monthly average prices of vegetable oils, USD/tonne, dated the first of the month, known 35 days later.
+    """Return monthly average prices of vegetable oils, USD/tonne, dated the first of the month, 35 days late.
 
-    A month in eight is revised a month after its first print. Soybean oil is ZL's own monthly mean; palm
-    and rapeseed oil move with that month's change of ZL and otherwise alone.
+    One month in eight is revised 30 days after its first print. Soybean oil is ZL's own monthly mean. Palm
+    and rapeseed oil follow a fraction of that month's change of ZL, plus shocks of their own.
     """
     monthly = close["ZL"].groupby(close["ZL"].index.to_period("M")).mean() * CB_LB_PER_TONNE
     months = monthly.index.to_timestamp()

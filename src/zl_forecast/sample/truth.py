@@ -1,9 +1,9 @@
-"""The oracle: the true conditional distribution of ZL's return, from the state that only the model knows.
+"""The oracle: the true conditional distribution of ZL's return, from the simulation's latent state.
 
-Monte Carlo of the very equations in `market`, from the true log volatility, oil-share gap, meal price, crude
-momentum and carries at each date. A block of dates shares its paths' shocks, in antithetic pairs, so only oil
-and meal prices have to be kept per date and path; the next block draws anew, so that Monte Carlo errors
-average out over dates.
+Monte Carlo simulation of the equations in `market`, from the true log volatility, oil-share gap, meal
+price, crude momentum and carries at each date. A batch of dates shares its paths' shocks, in antithetic
+pairs, so only oil and meal prices are stored per date and path. Each batch draws new shocks, so Monte
+Carlo errors average out over dates.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ DATES_AT_ONCE = 16  # 16 dates x 4,000 paths in float32 stay in the processor's 
 
 
 class NoTruth(ZlForecastError):
-    """The oracle cannot answer for a date or horizon outside the simulated market."""
+    """The oracle cannot answer: a date or horizon outside the simulated market, or an odd number of paths."""
 
 
 def true_quantiles(
@@ -50,7 +50,9 @@ def true_quantiles(
     paths: int = 4000,
     seed: int = 1,
 ) -> pd.DataFrame:
-    """True conditional quantiles of log(close[t+h] / close[t]) of the front ZL price, roll steps included.
+    """Return true conditional quantiles of ZL's log return, log(close[t+h] / close[t]) of the front price.
+
+    Roll steps are included.
 
     Parameters
     ----------
@@ -63,9 +65,10 @@ def true_quantiles(
     levels : sequence of float
         Quantile levels in (0, 1).
     paths : int
-        Even number of Monte Carlo paths. With 4,000 a quantile is off by about 2 % of the distribution's sd.
+        Even number of Monte Carlo paths. With 4,000 the error of a quantile is about 2 % of the
+        distribution's standard deviation.
     seed : int
-        Of the Monte Carlo, unrelated to the market's.
+        Of the Monte Carlo simulation, unrelated to the market's.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def true_quantiles(
     Raises
     ------
     NoTruth
-        A date is no session of the market, or a horizon is out of range.
+        A date is not a session of the market, a horizon is out of range, or `paths` is odd or below 2.
     """
     dates, horizons = pd.DatetimeIndex(dates), [int(h) for h in horizons]
     at = market.latent.index.get_indexer(dates)
@@ -101,7 +104,7 @@ def true_quantiles(
 
 
 class _Shocks:
-    """All randomness of the paths; arrays of shape (steps, paths), the second half mirroring the first.
+    """All randomness of the paths; arrays of shape (steps, paths), the second half mirrors the first.
 
     Attributes
     ----------
@@ -136,7 +139,7 @@ class _Shocks:
 
 
 def _accumulate(phi: float, shocks: np.ndarray) -> np.ndarray:
-    """What shocks before a step add to an AR(1) at that step; the first step sees none. Shape of `shocks`."""
+    """Return what earlier shocks add to an AR(1) at each step, 0 at the first; shape of `shocks`."""
     added = np.zeros_like(shocks)
     for step in range(1, len(shocks)):
         added[step] = np.float32(phi) * added[step - 1] + shocks[step - 1]

@@ -1,7 +1,8 @@
-"""The one store of finished work: what was computed from the same inputs with the same code and libraries is a cache hit.
+"""The result store: results computed from the same inputs, code and library versions are cache hits.
 
-A key is a fingerprint (`store.fingerprint`) of inputs, code without comments and docstrings, and library versions. Under it lies a folder
-(`store.artifacts`) with a table, a JSON text or files of a fitted model; one index vouches for all of them, one policy prunes them.
+A key is a fingerprint (`store.fingerprint`) of inputs, code without comments and docstrings, and library
+versions. Each key has one folder (`store.artifacts`) with a table, a JSON text or the files of a fitted model.
+One index holds the file digests of all folders, and one policy prunes them.
 """
 
 from zl_forecast.store.artifacts import entries, find, look_up, prune, write

@@ -1,11 +1,13 @@
-"""Finished work on disk: one folder a fingerprint below the artifact folder, and an index that vouches for it.
+"""Content-addressed result store: one folder per key, with file digests in a SQLite index.
 
-A fitted model is a pickle, and a pickle is code. So the index (index.sqlite, beside the folders) has the SHA-256 of each file and the library
-versions it was written with, and nothing is loaded that the index does not vouch for; it is then computed again. A folder in which anything
-else lies (a link, a named pipe, an empty folder, one file more) is refused as a whole, since a pickle may open what lies beside it. Who may
-write into the store while a build loads from it can still swap a file between the check and the load: keep it to yourself.
+A fitted model is a pickle, and a pickle can run code when it is loaded. The index (index.sqlite, beside the
+folders) therefore holds the SHA-256 of each file and the library versions it was written with. Only folders
+that match the index are loaded; all others are computed again. A folder with anything unexpected in it (a link,
+a named pipe, an empty folder, an extra file) is refused as a whole, because a pickle may open files beside it.
+A user with write access to the store can still swap a file between the check and the load, so restrict access
+to that folder.
 
-What has not been used for KEPT_DAYS (whole tables: TABLE_KEPT_DAYS) is removed.
+Folders that have not been used for KEPT_DAYS (whole tables: TABLE_KEPT_DAYS) are removed.
 """
 
 import hashlib
@@ -45,8 +47,8 @@ WAYS_OUT = {
     sqlite3.SQLITE_READONLY: "Let this user write it and its folder, and run the build again.",
     sqlite3.SQLITE_CANTOPEN: "Let this user read and write it and its folder, and run the build again.",
 }
-KEPT_DAYS = 100  # a quarter, so that a change of mind about preset or code finds its fits again
-TABLE_KEPT_DAYS = 3  # whole tables are read back on a day without news and made again from their fits on others
+KEPT_DAYS = 100  # keep fits for one quarter, so that switching a preset or branch back does not refit
+TABLE_KEPT_DAYS = 3  # whole tables only save time while the inputs are unchanged; they are rebuilt from cached fits
 DAY_SECONDS = 86_400
 DESCRIBED = (
     "bucket",
@@ -62,16 +64,16 @@ DESCRIBED = (
 
 @dataclass(frozen=True)
 class Stored:
-    """What the store has under a fingerprint.
+    """Result of a look-up in the store.
 
     Attributes
     ----------
     folder : Path, optional
-        Complete and vouched for; None where there is nothing to be used.
+        Folder of the verified result, or None if there is none.
     refused : str
-        Why there is something that must not be used: what was changed, with the name; empty otherwise.
+        Reason why an existing result must not be used, naming what changed; empty otherwise.
     described : dict
-        What the one who wrote it said of it, see `write`.
+        Metadata passed to `write`.
     """
 
     folder: Path | None
@@ -81,7 +83,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A row of the index."""
+    """One row of the index."""
 
     artifact_id: str
     described: dict[str, str]
@@ -92,7 +94,7 @@ class _Entry:
 
     @classmethod
     def of(cls, row: tuple) -> "_Entry | None":
-        """From a row's columns; None where it is not as `write` has written it."""
+        """Parse a row of the index; None if it is not in the form that `write` produces."""
         name, *texts, sha256, written_at = row
         try:
             parts = [json.loads(text) for text in texts]
@@ -107,14 +109,24 @@ class _Entry:
 
 
 def look_up(fingerprint: str, renew: bool = True) -> Stored:
-    """What the store has under a fingerprint, everything in its folder read and compared with the index.
+    """Look up a fingerprint, and verify every file in its folder against the index.
 
     Parameters
     ----------
     fingerprint : str
         Name of the folder.
     renew : bool
-        Whether this look-up is a use, which puts off the day on which `prune` removes the folder. False for commands that only read.
+        Whether this look-up counts as a use, which delays removal by `prune`. False for read-only commands.
+
+    Returns
+    -------
+    Stored
+        `folder` is None if the result is missing or refused.
+
+    Raises
+    ------
+    ZlForecastError
+        If the index cannot be used.
     """
     folder = artifacts_dir() / fingerprint
     with _index() as index:
@@ -132,14 +144,30 @@ def look_up(fingerprint: str, renew: bool = True) -> Stored:
         return Stored(None, f"written with other library versions: {changed}")
     if changed := difference(entry.files, inventory(folder)):
         return Stored(None, changed)
-    with suppress(OSError):  # a store that may only be read
+    with suppress(OSError):  # the store may be read-only
         if renew and time.time() - folder.stat().st_mtime > DAY_SECONDS:
             os.utime(folder)  # in use, see `prune`
     return Stored(folder, described=entry.described)
 
 
 def find(fingerprint: str) -> Path | None:
-    """Folder of this fingerprint if it is complete and vouched for, else None; says so where something is refused."""
+    """Return the verified folder of a fingerprint, or None; print the reason if a result is refused.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Name of the folder.
+
+    Returns
+    -------
+    Path or None
+        Folder of the verified result.
+
+    Raises
+    ------
+    ZlForecastError
+        If the index cannot be used.
+    """
     stored = look_up(fingerprint)
     if stored.refused:
         print(f"Artifact {fingerprint}: {stored.refused}; it is made again", flush=True)
@@ -149,21 +177,38 @@ def find(fingerprint: str) -> Path | None:
 def write(
     fingerprint: str, fill: Callable[[Path], object], versions: dict[str, str] | None = None, **described: object
 ) -> Path:
-    """Let `fill` write into a temporary folder, rename it into place and enter it into the index.
+    """Write a result: fill a temporary folder, rename it into place and enter it into the index.
 
-    An interrupted write leaves a temporary folder or one without an entry, which no one reads; those older than a day are removed.
+    An interrupted write leaves a temporary folder or a folder without an entry, which is never read; `prune`
+    removes those older than a day.
 
     Parameters
     ----------
+    fingerprint : str
+        Name of the folder. An existing result under it is replaced.
+    fill : callable (Path) -> object
+        Writes the files into the folder it is given; its return value is ignored.
     versions : dict, optional
-        Library versions that the content depends on; default: all that fits may use.
+        Library versions that the content depends on; default: those of all libraries that fits may use.
     **described
-        Those of `DESCRIBED` that are known, for the registry.
+        Metadata for the model registry; only names in `DESCRIBED` are kept.
+
+    Returns
+    -------
+    Path
+        Final folder.
+
+    Raises
+    ------
+    ZlForecastError
+        If the folder or the index cannot be written, or `fill` left something other than plain files.
+    Exception
+        Any other exception that `fill` raises.
     """
     try:
         return _written(fingerprint, fill, library_versions() if versions is None else versions, described)
     except OSError as error:
-        if error.errno is None and not isinstance(error, shutil.Error):  # not of a file: TimeoutError is one, too
+        if error.errno is None and not isinstance(error, shutil.Error):  # not a file error; TimeoutError, for example
             raise
         raise ZlForecastError(
             f"artifact {fingerprint} could not be written into {artifacts_dir()}: {error}. Free some disk space, or let this user "
@@ -202,7 +247,7 @@ def _written(
 
 
 def _checked(fingerprint: str, files: dict[str, str]) -> dict[str, str]:
-    """An inventory that can be vouched for."""
+    """Return the inventory if it holds only plain files and empty folders, else raise."""
     for name, content in files.items():
         if not is_digest(content) and content != EMPTY_FOLDER:
             raise ZlForecastError(
@@ -217,7 +262,7 @@ def _digest_of(files: dict[str, str]) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Remove whatever lies under a path, if anything does; a link itself, not what it points to."""
+    """Remove what is at a path, if anything; of a link, only the link itself."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -225,9 +270,20 @@ def _remove(path: Path) -> None:
 
 
 def entries() -> pd.DataFrame:
-    """The index as a table: artifact_id, `DESCRIBED`, library_versions (JSON), sha256 (of all files' digests), written_at (UTC).
+    """Return the index as a table.
 
-    Damaged rows are left out: what they were for is refused, see `look_up`.
+    Damaged rows are left out; their results are refused, see `look_up`.
+
+    Returns
+    -------
+    DataFrame
+        One row per artifact: artifact_id, library_versions (JSON), sha256 (of all file digests), written_at
+        (UTC, ISO 8601) and the columns `DESCRIBED`, None if unknown.
+
+    Raises
+    ------
+    ZlForecastError
+        If the index cannot be used.
     """
     with _index() as index:
         read = [entry for row in index.execute("select * from artifacts") if (entry := _Entry.of(row)) is not None]
@@ -247,9 +303,19 @@ def entries() -> pd.DataFrame:
 
 
 def prune() -> int:
-    """Remove what has not been used for its time, and what interrupted writes have left for a day; the number of folders removed.
+    """Remove results that have not been used within their retention time, and remains of interrupted writes.
 
-    A kept fit of the past costs little and is paid for; a folder that is used has its date renewed by `look_up`.
+    `look_up` renews the date of a folder that is used. Remains of interrupted writes are kept for a day.
+
+    Returns
+    -------
+    int
+        Number of folders removed.
+
+    Raises
+    ------
+    ZlForecastError
+        If the index cannot be used.
     """
     root, removed = artifacts_dir(), 0
     if not root.exists():
@@ -269,7 +335,7 @@ def prune() -> int:
             limit = kept_days.get(path.name, 1)
             with suppress(OSError):  # another process has finished or removed it in between
                 if time.time() - path.lstat().st_mtime > limit * DAY_SECONDS:
-                    # the entry first: nobody may find half a folder
+                    # delete the index entry first, so that no reader sees a partial folder
                     index.execute("delete from artifacts where artifact_id = ?", [path.name])
                     _remove(path)
                     removed += 1
@@ -279,7 +345,18 @@ def prune() -> int:
 
 
 def changed_versions(stored: dict[str, str]) -> str:
-    """Which libraries have another version now, in words; empty where none has."""
+    """List the libraries whose installed version differs from a stored one.
+
+    Parameters
+    ----------
+    stored : dict of str to str
+        Version by top-level package, see `fingerprint.library_versions`.
+
+    Returns
+    -------
+    str
+        For example 'numpy 1.26.4, now 2.0.1'; empty if nothing has changed.
+    """
     now = {name: version_of(name) for name in stored}
     return ", ".join(
         f"{name} {stored[name]}, now {now[name] or 'absent'}" for name in stored if stored[name] != now[name]
@@ -288,7 +365,7 @@ def changed_versions(stored: dict[str, str]) -> str:
 
 @contextmanager
 def _index() -> Iterator[sqlite3.Connection]:
-    """The index, made where there is none; several processes may have it open."""
+    """Open the index and create it if it does not exist; several processes may have it open."""
     file = artifacts_dir() / INDEX
     way_out = f"Remove the folder {file.parent}; the next build fits everything anew."
     try:
@@ -303,7 +380,7 @@ def _index() -> Iterator[sqlite3.Connection]:
     index = None
     try:
         index = sqlite3.connect(file, timeout=60, isolation_level=None)
-        index.text_factory = lambda text: text.decode(errors="replace")  # what is damaged is refused, not an error
+        index.text_factory = lambda text: text.decode(errors="replace")  # damaged entries are refused later
         described = index.execute("select name, type, pk from pragma_table_info('artifacts')").fetchall()
         columns = tuple(f"{name} {kind.lower()}{' primary key' * is_key}" for name, kind, is_key in described)
         if not columns:
@@ -322,7 +399,7 @@ def _index() -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _transaction(index: sqlite3.Connection) -> Iterator[None]:
-    """One writer at a time; the entry is there when the block has ended, or not at all."""
+    """Run the body of the `with` statement as one exclusive write transaction; roll back if it raises."""
     index.execute("begin immediate")
     try:
         yield

@@ -1,4 +1,4 @@
-"""Fingerprints: the same data, settings, code and library versions give the same name, so finished work is found again."""
+"""Fingerprints: the same data, settings, code and library versions give the same key, so results can be reused."""
 
 import ast
 import hashlib
@@ -40,30 +40,84 @@ LIBRARIES = (
 
 
 def of_frame(frame: pd.DataFrame) -> str:
-    """Hash of column names, types, values and row order of a frame."""
+    """Hash the column names, types, values and row order of a data frame.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The index is ignored.
+
+    Returns
+    -------
+    str
+        SHA-256 in hex.
+
+    Examples
+    --------
+    >>> prices = pd.DataFrame({"close": [44.1, 44.7]})
+    >>> of_frame(prices) == of_frame(prices.set_axis(["a", "b"])), of_frame(prices) == of_frame(prices[::-1])
+    (True, False)
+    """
     digest = hashlib.sha256(repr(list(zip(frame.columns, map(str, frame.dtypes), strict=True))).encode())
     digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy(np.uint64).tobytes())
     return digest.hexdigest()
 
 
 def of_relation(relation: duckdb.DuckDBPyRelation) -> str:
-    """Hash of column names, types and rows of a relation, in whatever order: DuckDB's own hash, without a data frame."""
+    """Hash the column names, types and rows of a relation, regardless of row order.
+
+    DuckDB computes the hash, so no data frame is loaded.
+
+    Parameters
+    ----------
+    relation : DuckDBPyRelation
+
+    Returns
+    -------
+    str
+        24 hex digits.
+    """
     columns = ", ".join('"' + name.replace('"', '""') + '"' for name in relation.columns)
     rows = relation.aggregate(f"count(*), sum(hash({columns})::hugeint), bit_xor(hash({columns}))").fetchone()
     return combine(relation.columns, list(map(str, relation.types)), rows)
 
 
 def with_row_hash(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
-    """The frame with `row_hash`, the hash of each row's values in some columns (default: all); once, for all parts of the frame."""
+    """Add a column `row_hash` with the hash of each row.
+
+    Computed once, so that all parts of a frame share the same hashes.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    columns : list of str, optional
+        Columns to hash; default: all.
+
+    Returns
+    -------
+    DataFrame
+        The frame with `row_hash` (uint64) as last column.
+    """
     hashes = pd.util.hash_pandas_object(frame if columns is None else frame[columns], index=False)
     return frame.assign(row_hash=hashes.to_numpy(np.uint64))
 
 
 @cache
 def library_versions(*modules: str) -> dict[str, str]:
-    """Versions of what results depend on: of the packages that modules import, in turn; without modules, of all that fits may use.
+    """Return the versions of the libraries that results depend on.
 
-    AutoGluon imports its libraries when it needs them, so a module that imports it depends on all of `LIBRARIES`.
+    AutoGluon imports its libraries only when it needs them, so a module that imports AutoGluon depends on all
+    of `LIBRARIES`.
+
+    Parameters
+    ----------
+    *modules : str
+        Dotted module names; their imports are followed. Without modules: all libraries that fits may use.
+
+    Returns
+    -------
+    dict of str to str
+        Version by top-level package, sorted by name.
     """
     imported = _closure(*modules)[1] if modules else {AUTOGLUON}
     names = {*imported, *LIBRARIES} - {AUTOGLUON} if AUTOGLUON in imported else imported
@@ -72,7 +126,18 @@ def library_versions(*modules: str) -> dict[str, str]:
 
 @cache
 def version_of(library: str) -> str | None:
-    """Version of the distribution that provides a top-level package; None where none does. XGBoost is `xgboost` or `xgboost-cpu`."""
+    """Return the version of the distribution that provides a top-level package.
+
+    Parameters
+    ----------
+    library : str
+        Top-level package. For 'xgboost' the distribution is `xgboost` or `xgboost-cpu`.
+
+    Returns
+    -------
+    str or None
+        None if it is not installed.
+    """
     try:
         return version(_provided_by().get(library, [library])[0])
     except PackageNotFoundError:
@@ -81,17 +146,28 @@ def version_of(library: str) -> str | None:
 
 @cache
 def of_code(*modules: str) -> str:
-    """Hash of the code of the named modules and of all that they import in turn, but for the standard library and other packages.
+    """Hash the code of modules and of all that they import, except the standard library and other packages.
 
-    So a change to one family leaves the finished fits of the others valid. Comments, docstrings and layout are not code. A module that
-    belongs to no installed package is somebody's own, like the families that are found on PYTHONPATH.
+    A change to one family therefore leaves the cached fits of the others valid. Comments, docstrings and layout
+    are not hashed. A module that belongs to no installed package, such as a user's family on PYTHONPATH, is
+    followed as well.
+
+    Parameters
+    ----------
+    *modules : str
+        Dotted module names.
+
+    Returns
+    -------
+    str
+        SHA-256 in hex.
     """
     code = _closure(*modules)[0]
     return hashlib.sha256("".join(name + code[name] for name in sorted(code)).encode()).hexdigest()
 
 
 def _closure(*modules: str) -> tuple[dict[str, str], set[str]]:
-    """Code of modules and all that they import in turn, by name, and the other packages among it."""
+    """Return the code of modules and of all that they import, by name, and the other packages they use."""
     own = {PACKAGE, *(module.split(".")[0] for module in modules)}
     code: dict[str, str] = {}
     libraries: set[str] = set()
@@ -119,32 +195,35 @@ def _is_followed(top: str, own: set[str]) -> bool:
 
 @cache
 def _provided_by() -> dict[str, list[str]]:
-    """Installed distributions by the top-level name that they provide."""
+    """Installed distributions by the top-level package that they provide."""
     return dict(packages_distributions())
 
 
 def _origin(module: str) -> Path | None:
-    """Source file of a module; None for a name that is none, like a class that is imported from one."""
+    """Source file of a module; None if the name is not a module (for example an imported class)."""
     try:
         spec = find_spec(module)
-    except Exception:  # its package raises: whoever imports it says so, see `registry`
+    except Exception:  # importing its package fails; `registry` reports that error
         return None
     origin = spec.origin if spec is not None and spec.has_location else None
     return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
 def _parsed(file: Path, package: str) -> tuple[str, list[str]]:
-    """Code of a source file without comments and docstrings, and the names that it imports: modules, and what may be one.
+    """Return the code of a source file without comments and docstrings, and the names it imports.
+
+    Imported names may be modules or members of modules.
 
     Parameters
     ----------
+    file : Path
     package : str
-        What the file's relative imports start from.
+        Package that relative imports of the file start from.
     """
     source = file.read_bytes()
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # it cannot be imported: whoever tries says so, see `registry`
+    except (SyntaxError, ValueError):  # it cannot be imported; `registry` reports that error
         return source.hex(), []
     imports: list[str] = []
     for node in ast.walk(tree):
@@ -160,10 +239,32 @@ def _parsed(file: Path, package: str) -> tuple[str, list[str]]:
 
 
 def of_array(values: np.ndarray) -> str:
-    """Hash of the values of an array, in their order."""
+    """Hash the values of an array, in order.
+
+    Parameters
+    ----------
+    values : array
+        Any shape and type without Python objects.
+
+    Returns
+    -------
+    str
+        SHA-256 in hex.
+    """
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
 def combine(*parts: object) -> str:
-    """One short fingerprint of several parts, by their representation."""
+    """Combine several parts into one short fingerprint, by their `repr`.
+
+    Parameters
+    ----------
+    *parts : object
+        Anything whose `repr` shows its whole content.
+
+    Returns
+    -------
+    str
+        24 hex digits.
+    """
     return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()[:24]

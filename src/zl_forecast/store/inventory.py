@@ -1,4 +1,7 @@
-"""What lies in a folder, so that it can be compared with what was written there: nothing is followed, and only plain files are opened."""
+"""List what a folder holds, to compare it with what was written.
+
+Links are not followed, and only plain files are opened.
+"""
 
 import hashlib
 import os
@@ -17,22 +20,38 @@ KINDS = {
 
 
 def kind_of(path: Path) -> str:
-    """What lies under a path, in words; a link is a link, wherever it points."""
+    """Describe what is at a path; links are not followed.
+
+    Parameters
+    ----------
+    path : Path
+        Must exist.
+
+    Returns
+    -------
+    str
+        'a file', 'a folder', 'a link to ...', 'a named pipe', 'a socket' or 'a device'.
+    """
     mode = path.lstat().st_mode
     return f"a link to {printable(os.readlink(path))}" if stat.S_ISLNK(mode) else KINDS[stat.S_IFMT(mode)]
 
 
 def inventory(folder: Path) -> dict[str, str]:
-    """Everything below a folder, by its path in it.
+    """List everything below a folder with its digest.
 
-    Opening a named pipe would wait for ever and a link may lead anywhere, so neither is opened. What another process changes while this
-    one looks, or between looking and use, is not noticed.
+    Links and named pipes are not opened: a pipe could block for ever, and a link could lead anywhere. Changes
+    that another process makes during or after this call are not detected.
+
+    Parameters
+    ----------
+    folder : Path
 
     Returns
     -------
-    dict
-        Of a plain file its SHA-256 in hex; of anything else what it is: `EMPTY_FOLDER`, 'a link to ...', 'a named pipe', 'not readable: ...'.
-        A folder that is not empty shows in what it holds.
+    dict of str to str
+        By relative path. The SHA-256 in hex of a plain file; a description of anything else: `EMPTY_FOLDER`, 'a
+        link to ...', 'a named pipe', 'not readable: ...'. A folder that is not empty appears only through its
+        content.
     """
     found: dict[str, str] = {}
     todo = [folder]
@@ -54,12 +73,40 @@ def inventory(folder: Path) -> dict[str, str]:
 
 
 def is_digest(content: str) -> bool:
-    """Whether an entry of an inventory is a plain file."""
+    """Return whether an entry of an inventory describes a plain file.
+
+    Parameters
+    ----------
+    content : str
+        A value of `inventory`.
+
+    Returns
+    -------
+    bool
+    """
     return len(content) == 64 and set(content) <= set("0123456789abcdef")
 
 
 def difference(written: dict[str, str], found: dict[str, str]) -> str:
-    """What is not as it was written, in words and with its name; empty where everything is."""
+    """Describe the first difference between two inventories.
+
+    Parameters
+    ----------
+    written : dict
+        Inventory when the folder was written.
+    found : dict
+        Inventory now.
+
+    Returns
+    -------
+    str
+        With the names concerned; empty if there is no difference.
+
+    Examples
+    --------
+    >>> difference({"model.pkl": "0" * 64}, {})
+    'files missing or added: model.pkl'
+    """
     for name, content in found.items():
         if written.get(name) != content and not is_digest(content):
             return f"{printable(name)} is {content}"
@@ -70,11 +117,31 @@ def difference(written: dict[str, str], found: dict[str, str]) -> str:
 
 
 def sha256(file: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
+    """Hash the content of a file.
+
+    Parameters
+    ----------
+    file : Path
+
+    Returns
+    -------
+    str
+        SHA-256 in hex.
+    """
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def printable(name: str) -> str:
-    """A name as it may be shown: whoever made the file chose its characters."""
+    """Escape a file name that has control characters, so that it can be printed safely.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+        The name itself if it is printable, else its ASCII representation.
+    """
     return name if name.isprintable() else ascii(name)

@@ -1,4 +1,4 @@
-"""Tables in the store, and the decorator of functions from tables to a table."""
+"""Tables in the store, and a decorator that caches functions from tables to a table."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,18 +13,54 @@ TRIED_AGAIN = ("failed", "timed_out")
 
 
 def read_table(key: str) -> pd.DataFrame | None:
-    """The table under a key; None where there is none."""
+    """Read the table under a key.
+
+    Parameters
+    ----------
+    key : str
+        Fingerprint.
+
+    Returns
+    -------
+    DataFrame or None
+        None on a cache miss.
+    """
     folder = artifacts.find(key)
     return None if folder is None else pd.read_parquet(folder / TABLE)
 
 
 def write_table(key: str, table: pd.DataFrame, versions: dict[str, str] | None = None) -> None:
-    """Keep a table under a key; `versions` as in `artifacts.write`."""
+    """Store a table under a key.
+
+    Parameters
+    ----------
+    key : str
+        Fingerprint.
+    table : DataFrame
+    versions : dict, optional
+        Library versions that the table depends on, see `artifacts.write`.
+    """
     artifacts.write(key, lambda folder: table.to_parquet(folder / TABLE), versions)
 
 
 def cached_table(key: str, compute: Callable[[], pd.DataFrame], versions: dict[str, str] | None = None) -> pd.DataFrame:
-    """The table under a key, computed and kept if it is not there yet; `versions` as in `artifacts.write`."""
+    """Read the table under a key, or compute and store it on a cache miss.
+
+    A table with a status in `TRIED_AGAIN` is returned but not stored, so that the next build retries it.
+
+    Parameters
+    ----------
+    key : str
+        Fingerprint.
+    compute : callable () -> DataFrame
+        Called on a cache miss only.
+    versions : dict, optional
+        Library versions that the table depends on, see `artifacts.write`.
+
+    Returns
+    -------
+    DataFrame
+    """
     table = read_table(key)
     if table is None:
         table = compute()
@@ -34,11 +70,22 @@ def cached_table(key: str, compute: Callable[[], pd.DataFrame], versions: dict[s
 
 
 def stored(function: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
-    """A function of data frames that is computed once for the same rows, code and library versions.
+    """Decorate a function of data frames, so that results are cached by rows, code and library versions.
 
-    Called with DuckDB relations, it looks up its result in the store by their contents, and only reads them into data frames where it has
-    to compute. Called with data frames it computes. A column `module` of a relation names code as well: registries are data. A table in
-    which something failed is not kept, so that the next build tries again.
+    Called with DuckDB relations, the decorated function looks up its result by their content, and loads them
+    into data frames only on a cache miss. Called with data frames, it always computes. Modules named in a
+    column `module` of a relation count as code, because registries are data. A table with a failed row is not
+    stored, so that the next build retries it.
+
+    Parameters
+    ----------
+    function : callable (DataFrame, ...) -> DataFrame
+        Must be deterministic.
+
+    Returns
+    -------
+    callable
+        With the same arguments and result.
     """
 
     @wraps(function)
@@ -62,6 +109,15 @@ def stored(function: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]
 
 
 def with_text_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with text where a column of objects has no value at all: DuckDB would take such a column for integers."""
+    """Convert object columns without any value to text; DuckDB would read them as integers.
+
+    Parameters
+    ----------
+    table : DataFrame
+
+    Returns
+    -------
+    DataFrame
+    """
     empty = [name for name in table if table[name].dtype == object and table[name].isna().all()]
     return table.astype(dict.fromkeys(empty, "string")) if empty else table

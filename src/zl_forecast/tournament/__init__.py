@@ -1,4 +1,4 @@
-"""The bucket tournaments: which families compete, on which rows, and what each of them forecast out of sample."""
+"""The bucket tournaments: the competing families, their training and test rows, and their out-of-sample forecasts."""
 
 from zl_forecast.tournament.plan import planned_fits
 from zl_forecast.tournament.specialist import Inputs, enrolled_families, run_bucket, run_specialist

@@ -1,4 +1,4 @@
-"""The attributions of the models in force, read back from their artifacts."""
+"""Attributions of the active models, read from their artifacts."""
 
 import pandas as pd
 
@@ -22,12 +22,18 @@ COLUMNS = {
 
 
 def collect(live: pd.DataFrame) -> pd.DataFrame:
-    """Attributions of all live fits, see `explain.attributions`.
+    """Collect the attributions of all live fits, see `explain.attributions`.
 
     Parameters
     ----------
     live : DataFrame
-        bucket, family and fingerprint of the live fits; one that failed has no attributions.
+        bucket, family and fingerprint of the live fits. A failed fit has no attributions.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`, one row per bucket, family, method, horizon_days and feature. Attributions are in
+        standardised returns, feature_value is in the feature's unit.
     """
     frames = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})]
     for bucket, family, fingerprint in (

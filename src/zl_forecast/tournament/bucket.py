@@ -1,4 +1,4 @@
-"""The families of a bucket on one fold: what each sees, what its fit depends on, and how it is trained and forecasts."""
+"""The families of a bucket on one fold: what each reads, what its fit depends on, training and forecasts."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -29,15 +29,17 @@ class BucketContest(Contest):
     ----------
     features : tuple of str
     train_part, test : DataFrame
-        Columns as_of_date, horizon_days, target_date, z, the features and `row_hash`, of key and features; in `test` z is only scored.
+        Columns as_of_date, horizon_days, target_date, z (standardised return), the features, and `row_hash` of
+        key and features. In `test`, z is used only for scoring.
     lookback : DataFrame, optional
-        families.lookback.lookback_columns of the fold's sessions and those before, with `row_hash`, for families that read it.
+        `families.lookback.lookback_columns` of the fold's sessions and those before, with `row_hash`, for
+        families that read it.
     families : dict
         Family by name.
     limits : dict
-        Seconds that a family may train, by name.
+        Time limit for training in seconds, by family name.
     skipped : str
-        Why nobody competes on this fold; empty where they do.
+        Reason why all families skip this fold; empty if they compete.
     """
 
     subject: str
@@ -53,16 +55,31 @@ class BucketContest(Contest):
 
     @cached_property
     def rows(self) -> pd.DataFrame:
+        """as_of_date and horizon_days of the rows to forecast."""
         return self.test[KEY]
 
     @cached_property
     def train_rows(self) -> int:
+        """Number of training rows."""
         return len(self.train_part)
 
-    # ---------- what families see
+    # ---------- what families read
 
     def seen(self, part: pd.DataFrame, reads_lookback: bool) -> pd.DataFrame:
-        """What a family sees of `train` or `test`: horizon_days, features and, where it reads one, the look-back."""
+        """Select the columns that a family may read.
+
+        Parameters
+        ----------
+        part : DataFrame
+            `train_part`, `test`, or rows of them.
+        reads_lookback : bool
+            Whether to add the look-back columns.
+
+        Returns
+        -------
+        DataFrame
+            horizon_days, features and, if requested, the look-back; index of `part`.
+        """
         own = part[["horizon_days", *self.features]]
         if not reads_lookback or self.lookback is None:
             return own
@@ -70,7 +87,23 @@ class BucketContest(Contest):
         return pd.concat([own, seen.set_axis(part.index)], axis=1)
 
     def inner_rows(self, reads_lookback: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What a family is fitted on, and the newest part of the training rows, purged, that it is validated on; with z."""
+        """Split the training rows into a fit part and the newest part for validation, purged between the two.
+
+        Parameters
+        ----------
+        reads_lookback : bool
+            Whether to add the look-back columns.
+
+        Returns
+        -------
+        tuple of two DataFrames
+            Fit part and tuning part: the columns of `seen`, and z without each horizon's median.
+
+        Raises
+        ------
+        TournamentError
+            If the fit part is empty.
+        """
         parts = inner_split(without_drift(self.train_part))
         if parts[0].empty:
             raise TournamentError("too few training rows to validate on some")
@@ -86,14 +119,32 @@ class BucketContest(Contest):
         return self.lookback.set_index("as_of_date")["row_hash"]
 
     def row_hashes(self, family: Family) -> np.ndarray:
-        """Hash of all that a forecast of each test row depends on, array of shape (n_rows,)."""
+        """Hash everything that the forecast of each test row depends on, besides the fitted model.
+
+        Parameters
+        ----------
+        family : Family
+
+        Returns
+        -------
+        array of uint64, shape (n_rows,)
+        """
         hashes = self.test["row_hash"].to_numpy()
         if family.reads_lookback:
             hashes = hashes * np.uint64(31) + self._session_hashes[self.test["as_of_date"]].to_numpy()
         return hashes
 
     def data_fingerprint(self, family: Family) -> str:
-        """Of the rows that a family learns from."""
+        """Return the fingerprint of the rows that a family is trained on.
+
+        Parameters
+        ----------
+        family : Family
+
+        Returns
+        -------
+        str
+        """
         return self._train_hash + (self._train_lookback_hash if family.reads_lookback else "")
 
     @cached_property
@@ -108,6 +159,7 @@ class BucketContest(Contest):
         return fingerprint.combine(used.to_numpy().tobytes(), tuple(self.lookback.columns))
 
     def competitors(self) -> Sequence[Competitor]:
+        """The families, in the order of the registry."""
         return self._competitors
 
     @cached_property
@@ -116,7 +168,7 @@ class BucketContest(Contest):
 
     def _competitor(self, name: str, family: Family) -> Competitor:
         data, code = self.data_fingerprint(family), code_fingerprint(family)
-        # in January the live fold starts with the year's
+        # in January the live fold and the year's fold start on the same date
         key = fingerprint.combine(
             self.subject, self.fold.kind, self.fold.start, name, data, code, fingerprint.library_versions()
         )
@@ -134,10 +186,12 @@ class BucketContest(Contest):
     # ---------- in a process of the executor
 
     def train(self, name: str, folder: Path) -> dict:
+        """Fit one family and save its models in `folder`; return `fit_seconds`."""
         family = self.families[name]
         return fit_family(family, *self.inner_rows(family.reads_lookback), folder)
 
     def forecast(self, models: dict[str, Model]) -> Iterator[Forecasts]:
+        """Forecast all rows with each family; a family that raises yields a `Failure`."""
         reads_lookback = any(self.families[name].reads_lookback for name in models)
         stored = {name: (str(model.folder), model.facts) for name, model in models.items()}
         with fold_predictor(self.families, stored, *self.inner_rows(reads_lookback)) as predictor:
@@ -145,7 +199,7 @@ class BucketContest(Contest):
             for name, model in models.items():
                 try:
                     yield self._forecasts(name, predictor, losses, model)
-                except Exception as error:  # one family less must not stop the bucket; its rows say why
+                except Exception as error:  # a failing family does not affect the others; its rows record the reason
                     yield Forecasts(name, Failure.of(error))
 
     def _forecasts(self, name: str, predictor: FoldPredictor, losses: pd.Series, model: Model) -> Forecasts:
@@ -156,7 +210,7 @@ class BucketContest(Contest):
         values = predictor.forecast(name, rows)
         newest = rows[(self.test["as_of_date"] == self.test["as_of_date"].max()).to_numpy()]
         started = time.perf_counter()
-        predictor.forecast(name, newest)  # which is what a day costs
+        predictor.forecast(name, newest)  # timed: the daily cost of a forecast
         table = pd.DataFrame(values, columns=QUANTILES).assign(
             score_seconds=time.perf_counter() - started,
             fit_seconds=sum(model.facts["fit_seconds"].values()),
@@ -166,7 +220,7 @@ class BucketContest(Contest):
         return Forecasts(name, table, {ATTRIBUTIONS: self._attributions(name, model)} if is_explained else {})
 
     def _attributions(self, name: str, model: Model) -> pd.DataFrame:
-        """Over the newest sessions (settings.EXPLAINED_SESSIONS), training rows and the fold's, and for the newest session alone."""
+        """Attributions over the newest `settings.EXPLAINED_SESSIONS` sessions, and of the newest session alone."""
         family = self.families[name]
         rows = pd.concat([self.train_part, self.test]).drop_duplicates(KEY).sort_values(KEY)
         first = np.sort(rows["as_of_date"].unique())[-settings.EXPLAINED_SESSIONS :][0]
@@ -176,7 +230,16 @@ class BucketContest(Contest):
 
 
 def code_fingerprint(family: Family) -> str:
-    """Of a family as it is registered and of the code that fits it."""
+    """Return the fingerprint of a family's registration and of the code that fits it.
+
+    Parameters
+    ----------
+    family : Family
+
+    Returns
+    -------
+    str
+    """
     model, explain = family.model, family.explain
     modules = {own.__module__ for own in (model, explain) if own is not None and not isinstance(own, str)}
     return fingerprint.combine(

@@ -1,4 +1,4 @@
-"""What a contest is: the competitors of one subject on one fold, which `runner.run` trains and lets forecast."""
+"""Interface of a contest: the competitors of one subject on one fold, as `runner.run` needs them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -15,13 +15,13 @@ from zl_forecast.tournament.splits import Fold
 KEY = ["as_of_date", "horizon_days"]
 QUANTILES = list(settings.QUANTILE_COLUMNS)
 OF_MACHINE = {"MemoryError", "NotEnoughMemoryError", "OSError"}  # the second is AutoGluon's
-# how XGBoost and LightGBM, CatBoost, and PyTorch say it, in errors of their own
+# messages of XGBoost and LightGBM, of CatBoost, and of PyTorch, each in its own exception class
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "can't allocate memory")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a competitor has no forecasts.
+    """Reason why a competitor has no forecasts.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Failure:
     reason : str
         For the user.
     is_final : bool
-        Whether it stays until the competitor's key changes; else the next build tries again.
+        Whether the failure is cached until the competitor's key changes; otherwise the next build retries.
     """
 
     status: str
@@ -39,14 +39,44 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":
-        """From what a competitor has raised: memory and disk are the machine's, everything else is its own."""
-        if isinstance(error.__cause__, OSError):  # the store's own error says what to do for whoever is stopped by it
+        """Classify an exception of a competitor: memory and disk errors are retried, all others are final.
+
+        Parameters
+        ----------
+        error : Exception
+
+        Returns
+        -------
+        Failure
+            With status 'failed'.
+        """
+        if isinstance(error.__cause__, OSError):  # the store's error wraps the disk error
             error = error.__cause__
         return cls.named([kind.__name__ for kind in type(error).__mro__], f"{type(error).__name__}: {error}")
 
     @classmethod
     def named(cls, kinds: Iterable[str], reason: str) -> "Failure":
-        """From the names of an error's classes and its words, which is all that AutoGluon keeps."""
+        """Classify an error by class names and message, which is all that AutoGluon keeps.
+
+        Parameters
+        ----------
+        kinds : iterable of str
+            Names of the error's class and of its base classes.
+        reason : str
+            Message for the user.
+
+        Returns
+        -------
+        Failure
+            With status 'failed'; not final if memory or disk was short.
+
+        Examples
+        --------
+        >>> Failure.named(["ValueError", "Exception"], "ValueError: no rows").is_final
+        True
+        >>> Failure.named(["MemoryError", "Exception"], "MemoryError: ").is_final
+        False
+        """
         is_machine = not OF_MACHINE.isdisjoint(kinds) or any(words in reason for words in OUT_OF_MEMORY)
         return cls("failed", reason, is_final=not is_machine)
 
@@ -59,15 +89,16 @@ class Competitor:
     ----------
     name : str
     key : str
-        Fingerprint of all that its fitted model depends on: training rows, settings, code, library versions.
+        Fingerprint of everything that its fitted model depends on: training rows, settings, code, library
+        versions.
     row_hashes : array of shape (n_rows,)
-        For each row of the contest, hash of all else that its forecast depends on.
+        Hash of everything else that the forecast of each row depends on.
     time_limit : float, optional
         Seconds after which its training is killed.
     skipped : str
-        Why it does not compete on this fold; empty where it does.
+        Reason why it skips this fold; empty if it competes.
     described : dict
-        For the index of the store, see `artifacts.DESCRIBED`.
+        Metadata for the index of the store, see `artifacts.DESCRIBED`.
     """
 
     name: str
@@ -84,11 +115,12 @@ class Contest(ABC):
     Attributes
     ----------
     subject : str
+        Bucket, 'core' or 'ensemble'.
     fold : Fold
     rows : DataFrame
-        as_of_date and horizon_days of the rows to be forecast.
+        as_of_date and horizon_days of the rows to forecast.
     keeps_models : bool
-        Whether more rows of this fold are yet to come, so that fitted models stay in the store.
+        Whether fitted models stay in the store because this fold will get more rows.
     """
 
     subject: str
@@ -99,27 +131,56 @@ class Contest(ABC):
     @property
     @abstractmethod
     def train_rows(self) -> int:
-        """How many rows its competitors are trained on."""
+        """Number of rows that its competitors are trained on."""
 
     def __str__(self) -> str:
         return f"{self.subject} {self.fold.kind} {self.fold.start:%Y-%m}"
 
     @abstractmethod
     def competitors(self) -> Sequence[Competitor]:
-        """Who competes, in the order of the table."""
+        """List the competitors, in the order of the result table.
+
+        Returns
+        -------
+        sequence of Competitor
+        """
 
     @abstractmethod
     def train(self, name: str, folder: Path) -> dict:
-        """Fit one competitor and write its model into an empty folder; facts about it that `forecast` is given, as JSON takes them."""
+        """Fit one competitor and write its model.
+
+        Parameters
+        ----------
+        name : str
+            Name of the competitor.
+        folder : Path
+            Existing, empty folder.
+
+        Returns
+        -------
+        dict
+            Facts that `forecast` needs, for example fit_seconds; must be valid JSON.
+        """
 
     @abstractmethod
     def forecast(self, models: "dict[str, Model]") -> "Iterable[Forecasts]":
-        """Forecasts of all rows by each of the models; a competitor that raises is a `Failure`."""
+        """Forecast all rows with each of the models.
+
+        Parameters
+        ----------
+        models : dict of str to Model
+            Fitted models by competitor name.
+
+        Returns
+        -------
+        iterable of Forecasts
+            The table is a `Failure` for a competitor that raises.
+        """
 
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted model in the store: `folder` is what `Contest.train` has written, `facts` what it has returned."""
+    """A fitted model in the store: `folder` as `Contest.train` filled it, `facts` as it returned them."""
 
     folder: Path
     facts: dict
@@ -127,16 +188,16 @@ class Model:
 
 @dataclass(frozen=True)
 class Forecasts:
-    """What a competitor forecasts.
+    """The forecasts of one competitor.
 
     Attributes
     ----------
     name : str
     table : DataFrame or Failure
-        One row per row of the contest, in its order: q05 ... q95 (sorted here), and any other columns of the subject's table; `status`
-        and `reason` where a row has its own.
+        One row per row of the contest, in its order: q05 ... q95 (the runner sorts them), other columns of the
+        subject's table, and optionally `status` and `reason` per row.
     files : dict
-        More tables to be kept beside the forecasts, by file name.
+        Other tables to store beside the forecasts, by file name.
     """
 
     name: str

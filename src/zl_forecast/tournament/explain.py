@@ -1,4 +1,4 @@
-"""What moved the forecasts of a fitted family, as one long table, by the method that the family can answer for."""
+"""Attributions of the forecasts of a fitted family, as one long table."""
 
 from dataclasses import replace
 
@@ -10,31 +10,36 @@ from zl_forecast import settings
 from zl_forecast.families.base import Explanation, Family
 from zl_forecast.families.lookback import DAY, RETURN_COLUMNS, SEPARATOR, SIGMA
 
-SIGNED = ("tree_shap", "coefficients", "permutation")  # say by how much a forecast was moved, and which way
-DONORS = 3  # sessions that lend their values in a permutation
-RETURNS = "zl_returns"  # ZL's own returns and the volatility made of them, permuted as one
+SIGNED = ("tree_shap", "coefficients", "permutation")  # methods whose values have a size and a sign
+DONORS = 3  # number of sessions whose values are swapped in
+RETURNS = "zl_returns"  # ZL's own returns and their volatility, permuted together
 HISTORY = {SIGMA, *RETURN_COLUMNS}
 P10, P50, P90 = (settings.QUANTILE_LEVELS.index(level) for level in (0.10, 0.50, 0.90))
 
 
 def attributions(family: Family, model: AbstractModel, key: pd.DataFrame, X: pd.DataFrame) -> pd.DataFrame:
-    """All that a family says of its forecasts, in units of the scaled return.
+    """Compute all attributions of a family's forecasts.
+
+    If the family has no signed explanation, `permutation` is added.
 
     Parameters
     ----------
+    family : Family
     model : AbstractModel
         Fitted.
     key : DataFrame of shape (n_rows, 2)
         as_of_date and horizon_days of the rows of X, with the same index.
     X : DataFrame
-        Rows as the family sees them.
+        Rows as the family reads them.
 
     Returns
     -------
     DataFrame
-        One row a method, horizon_days and feature (of a permutation only what moved anything): median_importance and width_importance (means of the absolute
-        attributions to P50 and to P90 - P10 over the rows), median_latest and width_latest (the newest session's own, signed),
-        feature_value (the newest session's), as_of_date (of the newest session).
+        One row per method, horizon_days and feature; for a permutation only features that moved a forecast.
+        median_importance and width_importance are means over rows of the absolute attributions to P50 and to
+        P90 - P10. median_latest and width_latest are the newest session's own, signed. These four are in
+        standardised returns; weights and parameters are in their own unit. feature_value is the newest
+        session's, as_of_date its date.
     """
     explanations = list(family.explain(model, X)) if family.explain else []
     if not any(explanation.method in SIGNED for explanation in explanations):
@@ -67,7 +72,27 @@ def attributions(family: Family, model: AbstractModel, key: pd.DataFrame, X: pd.
 def explain_newest(
     label: str, family: Family, model: AbstractModel, key: pd.DataFrame, X: pd.DataFrame
 ) -> pd.DataFrame:
-    """`attributions`, by permutation where the family's own explanation fails: its forecasts stand all the same."""
+    """Compute `attributions`; fall back to permutation importance if the family's explanation fails.
+
+    The forecasts remain valid if an explanation fails.
+
+    Parameters
+    ----------
+    label : str
+        Prefix of the printed message on failure.
+    family : Family
+    model : AbstractModel
+        Fitted.
+    key : DataFrame of shape (n_rows, 2)
+        as_of_date and horizon_days of the rows of X, with the same index.
+    X : DataFrame
+        Rows as the family reads them.
+
+    Returns
+    -------
+    DataFrame
+        As `attributions` returns it.
+    """
     try:
         return attributions(family, model, key, X)
     except Exception as error:
@@ -79,11 +104,25 @@ def explain_newest(
 
 
 def permutation(model: AbstractModel, X: pd.DataFrame) -> Explanation:
-    """What a row's forecast loses when one feature comes from another session: the mean over a few donors, signed.
+    """Attribute forecasts by permutation: the change of a forecast when one feature comes from another session.
 
-    Donors are rows of the same horizon a fixed part of the sample away, so the answer is the same each time. A channel and its
-    look-back move together, and so do ZL's returns. Source: Breiman (2001), Machine Learning 45, section 10, per row as the
-    marginal contribution of Strumbelj and Kononenko (2014), Knowledge and Information Systems 41, for one ordering.
+    Each value is the mean over `DONORS` donor rows, signed. Donors are rows of the same horizon, a fixed part
+    of the sample away, so the result is deterministic. A channel moves together with its look-back, and all of
+    ZL's returns move together.
+    Sources: Breiman (2001), Machine Learning 45, section 10; per row as the marginal contribution of Strumbelj
+    and Kononenko (2014), Knowledge and Information Systems 41, for one ordering.
+
+    Parameters
+    ----------
+    model : AbstractModel
+        Fitted.
+    X : DataFrame
+        Rows as the family reads them.
+
+    Returns
+    -------
+    Explanation
+        Method 'permutation', for P50 and for P90 - P10, in standardised returns.
     """
     groups: dict[str, list[str]] = {}
     for column in X.columns:

@@ -15,17 +15,23 @@ from zl_forecast.tournament.specialist import Inputs, Tournament
 
 
 def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> str:
-    """AutoGluon's leaderboard of a bucket's last tournament on the newest year's fold, as text.
+    """Format AutoGluon's leaderboard of a bucket's last tournament, on the fold of the newest calendar year.
 
     Parameters
     ----------
+    bucket : str
     con : DuckDBPyConnection
         To the warehouse.
+
+    Returns
+    -------
+    str
+        The leaderboard as a text table, and the reasons of families that are not on it.
 
     Raises
     ------
     TournamentError
-        No tournament of this bucket in the warehouse, or none of its models in the store.
+        If the warehouse has no tournament of this bucket, or the store has none of its models.
     """
     way_out = f"Run `make tournament BUCKET={bucket}`."
     try:
@@ -56,10 +62,10 @@ def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> str:
 
 
 def _models(contest: BucketContest) -> dict[str, tuple[str, dict]]:
-    """What the store has of each family: the folder of its models and the facts about them, or why it failed."""
+    """Read each family from the store: the folder of its models with their facts, or the reason of its failure."""
     found: dict[str, tuple[str, dict]] = {}
     if not (artifacts.artifacts_dir() / artifacts.INDEX).exists():
-        return found  # looking it up would make a store
+        return found  # a look-up would create a store
     for own in contest.competitors():
         folder = artifacts.look_up(own.key, renew=False).folder
         if folder is not None and (folder / MODEL).exists():
@@ -74,22 +80,29 @@ def _models(contest: BucketContest) -> dict[str, tuple[str, dict]]:
 def autogluon_leaderboard(
     contest: BucketContest, models: dict[str, tuple[str, dict]]
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Leaderboard of the families on the fold's matured rows, best first, and why others are not on it.
+    """Rank the families on the fold's matured rows with AutoGluon's leaderboard.
+
+    Parameters
+    ----------
+    contest : BucketContest
+    models : dict
+        By family: folder that `fit_family` wrote, and what it returned; or "" and its `failure`.
 
     Returns
     -------
     DataFrame
-        AutoGluon's columns model, score_test (minus the mean pinball loss of all levels and horizons on the fold, scaled units),
-        score_val (the same on the newest eighth of the training rows), fit_time and pred_time_test (seconds). A family has a row for its
-        model on the fit part and one, _FULL, for that on all rows; WeightedEnsemble_L2 is AutoGluon's.
+        AutoGluon's columns, best first: model, score_test (minus the mean pinball loss over all levels and
+        horizons of the fold, in standardised returns), score_val (the same on the newest eighth of the training
+        rows), fit_time and pred_time_test (seconds). Each family has one row for its model on the fit part, and
+        one row with the suffix _FULL for its model on all rows. WeightedEnsemble_L2 is AutoGluon's.
     dict
-        Reason by family.
+        Reason by family that is not on the leaderboard.
     """
     reads_lookback = any(contest.families[name].reads_lookback for name in models)
     fit_rows, tuning_rows = contest.inner_rows(reads_lookback)
     matured = replace(contest, test=contest.test[contest.test["z"].notna()])
     with fold_predictor(contest.families, models, fit_rows, tuning_rows) as predictor:
         rows = matured.seen(matured.test, reads_lookback).assign(z=matured.test["z"])
-        # of a family that was not fitted AutoGluon knows no more than what it was told
+        # prefer the stored reason: AutoGluon only repeats the failure it was given
         failures = {name: models[name][1].get("failure", why) for name, why in predictor.failures.items()}
         return predictor.leaderboard(rows), failures

@@ -1,4 +1,4 @@
-"""What the buckets' tournaments ask for against what the store has: the facts that monitoring.run_plan decides on."""
+"""Compare the fits that the buckets' tournaments need with the store; monitoring.run_plan decides on these facts."""
 
 import json
 
@@ -10,7 +10,7 @@ from zl_forecast.tournament.runner import needs_training
 from zl_forecast.tournament.specialist import Inputs, Tournament
 
 BLOCK = ["bucket", "family", "kind", "fold_start"]
-CAUSES = ("refused", "library_versions", "code", "data", "missing")  # the most telling first
+CAUSES = ("refused", "library_versions", "code", "data", "missing")  # in order of priority
 COLUMNS = {
     "bucket": "string",
     "family": "string",
@@ -27,21 +27,21 @@ COLUMNS = {
 
 
 def planned_fits(live: pd.DataFrame, inputs: dict[str, Inputs]) -> pd.DataFrame:
-    """Every first-level fit that the buckets' tournaments rest on, and whether the store has it.
+    """List every first-level fit that the buckets' tournaments depend on, and whether the store has it.
 
-    Second-level families are fitted on what the first level forecasts, so nobody can say before whether theirs are there.
+    Stacking families depend on first-level forecasts, so their cache status is unknown at planning time.
 
     Parameters
     ----------
     live : DataFrame
-        int_plan__live: bucket, live_from; of the buckets that the gate let pass.
-    inputs : dict
+        int_plan__live: bucket, live_from; only buckets that passed the data gate.
+    inputs : dict of str to Inputs
         By bucket.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`, a row per fit; `is_remembered` says that the bucket's whole table is in the store.
+        Columns `COLUMNS`, one row per fit. `is_remembered` is true if the bucket's whole table is in the store.
     """
     entries = artifacts.entries()
     parts = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})]
@@ -56,7 +56,7 @@ def planned_fits(live: pd.DataFrame, inputs: dict[str, Inputs]) -> pd.DataFrame:
 
 
 def _known_fits(table: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
-    """The fits behind a bucket's whole table, all of which have been made."""
+    """List the fits behind a bucket's cached table; all of them exist."""
     first = [name for name, family in inputs.enrolled().items() if not family.is_second_level]
     names = {"subject": "bucket", "competitor": "family", "fold_type": "kind", "fingerprint": "artifact_id"}
     fits = table[table["competitor"].isin(first)].drop_duplicates("fingerprint").rename(columns=names)
@@ -65,12 +65,13 @@ def _known_fits(table: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
 
 
 def facts_of_fits(tournament: Tournament, entries: pd.DataFrame) -> pd.DataFrame:
-    """One row per first-level fit: whether it can be used, and if not, why.
+    """List the first-level fits of a tournament: whether each is usable, and if not, the reason.
 
     Parameters
     ----------
+    tournament : Tournament
     entries : DataFrame
-        `artifacts.entries`: to say what is different from the last fit of the same family on the same fold.
+        `artifacts.entries`, to find what differs from the last fit of the same family on the same fold.
 
     Returns
     -------

@@ -1,7 +1,8 @@
-"""AutoGluon as the engine of a bucket's tournament: one `TabularPredictor` per bucket and fold with all of its families.
+"""AutoGluon as the engine of a bucket's tournament: one `TabularPredictor` per bucket and fold.
 
-Families are trained by `fit_family`, each in a process of its own that can be killed; `TabularPredictor.fit` then finds the fitted models in
-the store. So one that hangs dies alone, and a new family refits no other, while validation scores, leaderboard and WeightedEnsemble_L2 are
+The predictor holds all families of the bucket. `fit_family` trains each of them in its own process, which can
+be killed. `TabularPredictor.fit` then reads the fitted models from the store. A family that hangs does not
+affect the others, and a new family refits no other. Validation scores, leaderboard and WeightedEnsemble_L2 are
 AutoGluon's own. The predictor is derived from the models and lives in a temporary folder.
 """
 
@@ -27,12 +28,12 @@ if TYPE_CHECKING:  # imported where it is needed: it takes two seconds
     from autogluon.tabular import TabularPredictor
 
 FIT = "fit"  # on the fit part
-REFIT = "refit"  # on fit and tuning part together, with what was learnt from the tuning part
+REFIT = "refit"  # on fit and tuning part together, with settings validated on the tuning part
 TIMED_OUT = "timed out"
 RESOURCES = {"num_cpus": settings.THREADS_PER_FIT, "num_gpus": 0}
 
-# A predictor notes the versions of all installed packages whenever it is saved, and reads hundreds of files for it: 0.6 s a time.
-# They do not change while a process lives.
+# AutoGluon reads the versions of all installed packages whenever it saves a predictor: hundreds of files, 0.6 s per save.
+# They do not change during a process, so cache them.
 autogluon_utils.get_package_versions = cache(autogluon_utils.get_package_versions)
 
 
@@ -41,15 +42,16 @@ def fit_family(family: Family, fit_rows: pd.DataFrame, tuning_rows: pd.DataFrame
 
     Parameters
     ----------
+    family : Family
     fit_rows, tuning_rows : DataFrame
-        What the family sees, and its target in column z.
+        What the family reads, and the standardised return in column z.
     folder : Path
-        Where both models are saved, empty.
+        Empty folder for both models.
 
     Returns
     -------
     dict
-        fit_seconds by model.
+        fit_seconds: seconds by model ('fit', 'refit').
     """
     model = _model_class(family)(
         path=str(folder),
@@ -93,10 +95,10 @@ def _model_class(family: Family) -> Callable[..., AbstractModel]:
 
 
 class StoredModel(QuantileModel):
-    """AutoGluon model of a family that is already fitted: instead of training, `_fit` takes the fitted model from the store.
+    """AutoGluon model of a family that is already fitted: `_fit` takes the fitted model from the store.
 
-    Hyperparameters: `folder` that `fit_family` has written, `fit_seconds` as it has returned them, `family` whose model it is; or `failure`, why
-    there is none. The model itself is not saved with the predictor.
+    Hyperparameters: `folder` that `fit_family` wrote, `fit_seconds` as it returned them, and `family`; or
+    `failure`, the reason why there is no model. The model itself is not saved with the predictor.
     """
 
     ag_key = "STORED"
@@ -111,7 +113,7 @@ class StoredModel(QuantileModel):
         self.fit_time = seconds[self.model]
 
     def _estimate_memory_usage(self, X: pd.DataFrame, **kwargs) -> int:
-        return 0  # nothing is trained here, and looking at every column takes long
+        return 0  # nothing is trained here, and AutoGluon's estimate is slow with many columns
 
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         params = self._get_model_params()
@@ -120,7 +122,20 @@ class StoredModel(QuantileModel):
 
 
 def fitted_model(family: Family, folder: Path, facts: dict) -> AbstractModel:
-    """A family's own model, fitted on all rows: from the folder that `fit_family` has written, and what it has returned."""
+    """Load a family's own model, fitted on all rows.
+
+    Parameters
+    ----------
+    family : Family
+    folder : Path
+        Folder that `fit_family` wrote.
+    facts : dict
+        What `fit_family` returned.
+
+    Returns
+    -------
+    AbstractModel
+    """
     return _load(_model_class(family), str(folder), REFIT if REFIT in facts["fit_seconds"] else FIT)
 
 
@@ -137,9 +152,9 @@ class FoldPredictor:
     ----------
     predictor : TabularPredictor
     refitted : dict
-        Name of each family's model that is fitted on all rows.
+        By family, the name of its model that is fitted on all rows.
     failures : dict
-        What a family raised that could not be validated, by its name.
+        By family, the error of one that could not be validated.
     """
 
     predictor: "TabularPredictor"
@@ -147,15 +162,45 @@ class FoldPredictor:
     failures: dict[str, str]
 
     def forecast(self, name: str, rows: pd.DataFrame) -> np.ndarray:
-        """Quantiles of a family, array of shape (n_rows, n_levels)."""
+        """Forecast rows with a family's model that is fitted on all rows.
+
+        Parameters
+        ----------
+        name : str
+            Family.
+        rows : DataFrame of n_rows rows
+            Columns that any of the families reads.
+
+        Returns
+        -------
+        array of shape (n_rows, n_levels)
+            Standardised returns at `settings.QUANTILE_LEVELS`.
+        """
         return self.predictor.predict(rows, model=self.refitted[name]).to_numpy(float)
 
     def validation_losses(self) -> pd.Series:
-        """Mean pinball loss of each family on the tuning part, before the refit."""
+        """Return the mean pinball loss of each family on the tuning part, before the refit.
+
+        Returns
+        -------
+        Series
+            Standardised returns, by model. A family's name is its model on the fit part.
+        """
         return -self.predictor.leaderboard().set_index("model")["score_val"]
 
     def leaderboard(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """AutoGluon's leaderboard on labelled rows, best first, with AutoGluon's own weighted ensemble of the families."""
+        """Return AutoGluon's leaderboard on labelled rows, with its own weighted ensemble of the families.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            Columns that any of the families reads, and the standardised return in column z.
+
+        Returns
+        -------
+        DataFrame
+            Best first: model, score_test, score_val (minus pinball losses), fit_time, pred_time_test (seconds).
+        """
         board = self.predictor.leaderboard(rows)
         return board[["model", "score_test", "score_val", "fit_time", "pred_time_test"]]
 
@@ -167,14 +212,19 @@ def fold_predictor(
     fit_rows: pd.DataFrame,
     tuning_rows: pd.DataFrame,
 ) -> Iterator[FoldPredictor]:
-    """The predictor of fitted families, for as long as the context lasts.
+    """Provide the AutoGluon predictor of fitted families; it is deleted when the context ends.
 
     Parameters
     ----------
+    families : dict of str to Family
     models : dict
-        By family: folder that `fit_family` has written, and what it has returned; or "" and its `failure`.
+        By family: folder that `fit_family` wrote, and what it returned; or "" and its `failure`.
     fit_rows, tuning_rows : DataFrame
-        What any of the families sees, and the target in column z.
+        Columns that any of the families reads, and the standardised return in column z.
+
+    Yields
+    ------
+    FoldPredictor
     """
     from autogluon.features.generators import IdentityFeatureGenerator
     from autogluon.tabular import TabularPredictor
@@ -197,7 +247,7 @@ def fold_predictor(
                 "ag_args": {"name": name, "name_suffix": ""},
                 "ag_args_fit": {
                     "drop_unique": False
-                },  # counting distinct values of a look-back's hundreds of columns takes long
+                },  # counting distinct values is slow with a look-back's hundreds of columns
             }
             for name, (folder, facts) in models.items()
         ]
@@ -205,7 +255,7 @@ def fold_predictor(
             fit_rows,
             tuning_data=tuning_rows,
             hyperparameters={StoredModel: competitors},
-            feature_generator=IdentityFeatureGenerator(),  # SQL made the features: all are numbers, horizon_days stays as it is
+            feature_generator=IdentityFeatureGenerator(),  # features are numeric already; horizon_days stays as it is
             **RESOURCES,
             dynamic_stacking=False,
             calibrate=False,

@@ -1,17 +1,19 @@
-"""The one runner: competitors are trained on folds, forecast them, and whatever goes wrong costs the competitor alone.
+"""The runner trains competitors on folds and lets them forecast; a failing competitor does not affect the others.
 
-Bucket families, core models and ensemble methods are all competitors. A `Contest` is one subject (a bucket, 'core', 'ensemble') on one fold;
-`run` takes contests and returns one table:
+Bucket families, core models and ensemble methods are all competitors. A `Contest` is one subject (a bucket,
+'core', 'ensemble') on one fold. `run` takes contests and returns one table:
 
-1. Forecasts that the store has under the competitor's key are read; a row is a cache hit while all that it depends on is the same. The folds
-   of the history are read as one table, which a new day does not change.
-2. Competitors without a fitted model are trained, each in a process that is killed at its limit. The model goes into the store.
-3. As soon as the last fit of a contest has ended, one process forecasts with the models of its competitors. If it dies, each competitor is
-   tried alone.
+1. Read the forecasts that the store has under the competitor's key. A row is a cache hit if nothing it depends
+   on has changed. The out-of-fold folds are read as one table, which a new session does not change.
+2. Train the competitors without a fitted model, each in a process that is killed at its time limit. The model
+   goes into the store.
+3. When the last fit of a contest has ended, one process forecasts with the models of all its competitors. If it
+   dies, each competitor is retried in its own process.
 
-One policy for what is missing: a competitor that raises has `failed`, and so it stays until its key changes; one that exceeded its limit
-`timed_out`, until it is given more time; a process that was killed, or ran out of memory or disk, `failed` too, and the next build tries
-again. A forecast that is not finite fails in its own row alone.
+Policy for failures: a competitor that raises has status `failed`, which is cached until its key changes. One
+that exceeds its limit has `timed_out`, which is cached until its limit is raised. A process that was killed, or
+that ran out of memory or disk space, has `failed` too, but the next build retries it. A forecast that is not
+finite fails in its own row only.
 """
 
 import json
@@ -45,31 +47,33 @@ COLUMNS = {
     "reason": "object",
     "fingerprint": "object",
 }
-MODEL = "model"  # folder with whatever `Contest.train` has written
+MODEL = "model"  # folder that `Contest.train` filled
 FACTS = "facts.json"
 FORECASTS = "forecasts.parquet"
 FAILURE = "failure.json"
 NOT_ALLOWED = "not in the store, and var tournament is never"
 
 
-Result: TypeAlias = pd.DataFrame | Failure  # what has come of a competitor
+Result: TypeAlias = pd.DataFrame | Failure  # outcome of a competitor
 
 
 def run(contests: Sequence[Contest], may_train: bool = True, executor: str = "local") -> pd.DataFrame:
-    """Forecasts of all competitors on all folds.
+    """Run contests: forecasts of all competitors on all folds.
 
     Parameters
     ----------
+    contests : sequence of Contest
+        Folds in any order; the result lists the out-of-fold folds before the live fold.
     may_train : bool
-        Whether what is not in the store may be trained.
+        Whether models that are not in the store may be trained.
     executor : str
         See `workers.run`.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`, and those that the contests add: a row per competitor, fold, as_of_date and horizon_days. Quantiles are in
-        units of the volatility known at as_of_date, ascending; NaN where the status is not 'ok'.
+        Columns `COLUMNS` and those that the contests add; one row per competitor, fold, as_of_date and
+        horizon_days. Quantiles are standardised returns, ascending; NaN if the status is not 'ok'.
     """
     if not contests:
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
@@ -90,9 +94,9 @@ def run(contests: Sequence[Contest], may_train: bool = True, executor: str = "lo
 
 
 def _results(contests: Sequence[Contest], may_train: bool, executor: str) -> dict[str, Result]:
-    """What has come of each competitor, by its key. A fold is forecast as soon as its last fit has ended."""
+    """Return the outcome of each competitor by its key. A fold is forecast as soon as its last fit has ended."""
     results: dict[str, Result] = {}
-    jobs: list[_Job] = []  # grows while it is worked through
+    jobs: list[_Job] = []  # grows during the loop
     fits_left: dict[int, int] = {}  # by contest
 
     def forecast(contest: Contest) -> None:
@@ -125,7 +129,7 @@ def _results(contests: Sequence[Contest], may_train: bool, executor: str) -> dic
                 forecast(job.contest)
         elif isinstance(result, dict):
             results |= result
-        elif len(job.competitors) > 1:  # one of them costs no other: each is tried alone, but for what has finished
+        elif len(job.competitors) > 1:  # retry each one alone that has not finished
             results |= {own.key: found for own in job.competitors if (found := _finished(own)) is not None}
             left = [own for own in job.competitors if own.key not in results]
             jobs += [_Job(_forecast, job.contest, (own,), is_alone=True) for own in left]
@@ -136,7 +140,16 @@ def _results(contests: Sequence[Contest], may_train: bool, executor: str) -> dic
 
 
 def key_of_run(contests: Sequence[Contest]) -> str:
-    """Fingerprint of all that the table of `run` depends on."""
+    """Return the fingerprint of everything that the table of `run` depends on.
+
+    Parameters
+    ----------
+    contests : sequence of Contest
+
+    Returns
+    -------
+    str
+    """
     every = [own for contest in contests for own in contest.competitors()]
     return fingerprint.combine(
         "run",
@@ -146,7 +159,18 @@ def key_of_run(contests: Sequence[Contest]) -> str:
 
 
 def needs_training(own: Competitor, stored: artifacts.Stored | None = None) -> bool:
-    """Whether a model has to be fitted before a competitor can forecast all of its rows; `stored` saves the look-up."""
+    """Return whether a model must be fitted before a competitor can forecast all of its rows.
+
+    Parameters
+    ----------
+    own : Competitor
+    stored : Stored, optional
+        Result of `artifacts.look_up` for its key, if known already.
+
+    Returns
+    -------
+    bool
+    """
     if own.skipped:
         return False
     folder = (stored or artifacts.look_up(own.key)).folder
@@ -165,7 +189,7 @@ def _has_all_rows(folder: Path, own: Competitor) -> bool:
 
 
 def _failure_in(folder: Path, own: Competitor) -> Failure | None:
-    """A failure on record; one for want of time is not final where there is more of it now."""
+    """Read a recorded failure; a timeout is not final if the time limit has been raised."""
     if not (folder / FAILURE).exists():
         return None
     record = json.loads((folder / FAILURE).read_text())
@@ -175,7 +199,7 @@ def _failure_in(folder: Path, own: Competitor) -> Failure | None:
 
 
 def _finished(own: Competitor) -> Result | None:
-    """What the store has of a competitor, None where anything is to be done."""
+    """Return the stored outcome of a competitor, or None if anything must be computed."""
     if own.skipped:
         return Failure("skipped", own.skipped)
     folder = artifacts.find(own.key)
@@ -191,14 +215,14 @@ def _finished(own: Competitor) -> Result | None:
 
 @dataclass(frozen=True)
 class _Job:
-    """Some competitors of a contest: one to be trained, or those that are to forecast.
+    """Some competitors of a contest: one to train, or those that forecast.
 
     Attributes
     ----------
     step : callable
         `_train` or `_forecast`.
     is_alone : bool
-        Whether no other competitor's model may be loaded beside.
+        Whether only the competitor's own model may be loaded.
     """
 
     step: Callable[["_Job"], Any]
@@ -220,7 +244,7 @@ def _do(job: _Job) -> Any:
 
 
 def _train(job: _Job) -> Failure | None:
-    """Fit a competitor and store its model, or say why there is none."""
+    """Fit a competitor and store its model; return the failure if there is one."""
     (own,) = job.competitors
 
     def fill(folder: Path) -> None:
@@ -230,18 +254,18 @@ def _train(job: _Job) -> Failure | None:
 
     try:
         artifacts.write(own.key, fill, **own.described)
-    except Exception as error:  # one competitor less must not stop the build; its rows say why
+    except Exception as error:  # a failing competitor does not stop the build; its rows record the reason
         return Failure.of(error)
     return None
 
 
 def _failure_of_process(lost: workers.Lost) -> Failure:
-    """A process that exceeded its limit would do so again; one that was killed may not."""
+    """Convert a lost process into a failure: a timeout is final, a killed process is retried by the next build."""
     return Failure(lost.status, lost.reason, is_final=lost.status == "timed_out")
 
 
 def _recorded(own: Competitor, failure: Failure | None) -> Failure | None:
-    """The failure, kept in the store where it is final, so that not every build repeats it."""
+    """Return the failure; store it if it is final, so that later builds do not repeat it."""
     if failure is not None and failure.is_final:
         record = {"status": failure.status, "reason": failure.reason, "time_limit": own.time_limit}
         text = json.dumps(record)
@@ -250,7 +274,7 @@ def _recorded(own: Competitor, failure: Failure | None) -> Failure | None:
 
 
 def _forecast(job: _Job) -> dict[str, Result] | Failure:
-    """Forecast with the models of a contest, and store what each competitor of the job forecasts; or say why that raised."""
+    """Forecast with the models of a contest and store the forecasts of the job's competitors, or return the failure."""
     wanted = {own.name: own for own in job.competitors}
     models = {}
     for own in job.competitors if job.is_alone else job.contest.competitors():
@@ -263,14 +287,14 @@ def _forecast(job: _Job) -> dict[str, Result] | Failure:
             if forecasts.name in wanted:
                 own = wanted[forecasts.name]
                 results[own.key] = _kept(job.contest, own, forecasts, models[own.name])
-    except Exception as error:  # memory or disk, while there was work for all of them
+    except Exception as error:  # memory or disk failed in work that all competitors share
         return Failure.of(error)
     lost = Failure("failed", "its model is not in the store", is_final=False)
     return {own.key: results.get(own.key, lost) for own in job.competitors}
 
 
 def _kept(contest: Contest, own: Competitor, forecasts: Forecasts, model: Model) -> Result:
-    """What a competitor forecasts, kept in the store; its model only where more rows of the fold are to come."""
+    """Store the forecasts of a competitor; keep its model only if the fold will get more rows."""
     if isinstance(forecasts.table, Failure):
         return _forecast_failed(contest, own, forecasts.table)
     table = contest.rows[KEY].reset_index(drop=True).join(_checked(forecasts.table.reset_index(drop=True)))
@@ -288,14 +312,14 @@ def _kept(contest: Contest, own: Competitor, forecasts: Forecasts, model: Model)
 
 
 def _forecast_failed(contest: Contest, own: Competitor, failure: Failure) -> Failure:
-    """The failure; a model that is kept for rows to come stays in its place, and is tried again on them."""
+    """Record the failure, unless the model is kept for later rows and will be tried again."""
     if not contest.keeps_models:
         _recorded(own, failure)
     return failure
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
-    """Quantiles ascend, as models with a booster per level may not let them; a row that is not finite has failed."""
+    """Sort the quantiles (separate boosters per level may cross); rows that are not finite fail."""
     table = table.assign(**{name: table.get(name, default) for name, default in (("status", "ok"), ("reason", ""))})
     values = np.sort(table[QUANTILES].to_numpy(float), axis=1)
     is_lost = ~np.isfinite(values).all(axis=1) & (table["status"] == "ok").to_numpy()
@@ -306,7 +330,7 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _labelled(contest: Contest, own: Competitor, result: Result) -> pd.DataFrame:
-    """The rows of a competitor in the columns of the table; without forecasts where it failed, with why."""
+    """Return the rows of a competitor in the columns of the table; status and reason only, if it failed."""
     if isinstance(result, Failure):
         table = contest.rows[KEY].reset_index(drop=True).assign(status=result.status, reason=result.reason)
     else:

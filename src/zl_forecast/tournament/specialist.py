@@ -1,4 +1,4 @@
-"""A bucket's specialist: its tournament over all families and folds, as one table of out-of-fold and live forecasts."""
+"""A bucket's specialist: the tournament over all families and folds, as one table of out-of-fold and live forecasts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,10 +32,12 @@ class Plan:
     ----------
     action : str
         retournament, score, nothing, wait, expire or quarantine.
+    reason : str
+        Reason for the action, for the user.
     live_from : Timestamp, optional
-        Start of the live fold; None: the newest session's month.
+        Start of the live fold; None: the first day of the newest session's month.
     may_train : bool
-        Whether what is not in the store may be fitted.
+        Whether models that are not in the store may be fitted.
     """
 
     action: str = "retournament"
@@ -45,25 +47,43 @@ class Plan:
 
 
 def plan_of(bucket: str, run_plan: pd.DataFrame) -> Plan:
-    """What monitoring.run_plan says of a bucket."""
+    """Read a bucket's row of the run plan.
+
+    Parameters
+    ----------
+    bucket : str
+    run_plan : DataFrame
+        monitoring.run_plan: bucket, action, reason, live_from, may_train.
+
+    Returns
+    -------
+    Plan
+    """
     row = run_plan.set_index("bucket").loc[bucket]
     return Plan(row["action"], row["reason"], pd.Timestamp(row["live_from"]), bool(row["may_train"]))
 
 
 def enrolled_families(bucket: str, preset: str, buckets: pd.DataFrame, families: pd.DataFrame) -> dict[str, Family]:
-    """The families that compete in a bucket's tournament, by name, in the order of seeds/families.csv.
+    """Select the families that compete in a bucket's tournament.
 
     Parameters
     ----------
+    bucket : str
     preset : str
-        quick: the bucket's candidates, LightGBM and the reference; standard: all families of quick and standard; full: all.
+        quick: the bucket's candidates, LightGBM and the reference; standard: all families of quick and
+        standard; full: all families.
     buckets, families : DataFrame
         The seeds of these names.
+
+    Returns
+    -------
+    dict of str to Family
+        By name, in the order of seeds/families.csv.
 
     Raises
     ------
     TournamentError
-        Unknown preset or bucket, a candidate without a row, or a family without a module.
+        If the preset or bucket is unknown, a candidate has no row, or a family has no module.
     """
     if preset not in PRESETS:
         raise TournamentError(f"preset '{preset}' does not exist. Use one of {', '.join(PRESETS)}.")
@@ -86,10 +106,11 @@ def enrolled_families(bucket: str, preset: str, buckets: pd.DataFrame, families:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a bucket's tournament reads, as DuckDB relations: read into data frames only where something is computed.
+    """What a bucket's tournament reads, as DuckDB relations, which are loaded into data frames only on a cache miss.
 
     Attributes
     ----------
+    bucket : str
     mart : relation
         The bucket's features, one row per session.
     targets : relation
@@ -111,11 +132,27 @@ class Inputs:
     preset: str
 
     def enrolled(self) -> dict[str, Family]:
-        """The families that compete, by name."""
+        """Select the families that compete, see `enrolled_families`.
+
+        Returns
+        -------
+        dict of str to Family
+            By name, in the order of seeds/families.csv.
+        """
         return enrolled_families(self.bucket, self.preset, self.buckets.df(), self.families.df())
 
     def key(self, live_from: pd.Timestamp | None) -> str:
-        """Of all that the bucket's whole table depends on."""
+        """Return the fingerprint of everything that the bucket's whole table depends on.
+
+        Parameters
+        ----------
+        live_from : Timestamp, optional
+            Start of the live fold, see `walk_forward`.
+
+        Returns
+        -------
+        str
+        """
         own = self.buckets.df().query("bucket == @self.bucket")
         enrolled = self.enrolled()
         limits = self.families.df().set_index("family")["time_limit_seconds"]
@@ -137,16 +174,23 @@ def run_bucket(
     ref: Callable[[str], duckdb.DuckDBPyRelation],
     settings: dict[str, str],
 ) -> pd.DataFrame:
-    """The table of dbt model specialist_<bucket>, see `run_specialist`; empty where var buckets leaves the bucket out.
+    """Compute the table of dbt model specialist_<bucket>, see `run_specialist`.
 
     Parameters
     ----------
+    bucket : str
     mart : relation
         The bucket's features, one row per session.
     ref : callable
-        `dbt.ref`, for what all buckets read. The model's yml names these tables as well, since dbt finds refs in the model's own file alone.
+        `dbt.ref`, for the tables that all buckets read. The model's yml names them as well, because dbt only
+        finds refs in the model's own file.
     settings : dict
         `preset`, see `enrolled_families`, and `executor`, see `workers.run`.
+
+    Returns
+    -------
+    DataFrame
+        Columns `runner.COLUMNS`; empty if the variable `buckets` excludes the bucket.
     """
     run_plan = ref("run_plan").df()
     if bucket not in set(run_plan["bucket"]):
@@ -164,25 +208,37 @@ def run_bucket(
 
 
 def no_forecasts() -> pd.DataFrame:
-    """The table of a bucket that does not compete."""
+    """Return the empty table of a bucket that does not compete.
+
+    Returns
+    -------
+    DataFrame
+        Columns `runner.COLUMNS`.
+    """
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
 
 
 def run_specialist(inputs: Inputs, plan: Plan = Plan(), executor: str = "local") -> pd.DataFrame:
-    """Run one bucket's tournament. What is in the store is not computed again.
+    """Run one bucket's tournament. Cached fits are reused.
 
     Parameters
     ----------
+    inputs : Inputs
     plan : Plan
-        The bucket's row of monitoring.run_plan: a quarantined bucket has no rows, and the forecast goes on without it; an expired
-        one is not forecast live.
+        The bucket's row of monitoring.run_plan. A quarantined bucket gets no rows, and the ensemble goes on
+        without it; an expired bucket skips the live fold.
     executor : str
         See `workers.run`.
 
     Returns
     -------
     DataFrame
-        Columns `runner.COLUMNS`; quantiles in units of the volatility known at as_of_date.
+        Columns `runner.COLUMNS`; quantiles are standardised returns.
+
+    Raises
+    ------
+    TournamentError
+        If a seed names an unknown family or channel, or there is too little history.
     """
     if plan.action == "quarantine":
         print(f"{inputs.bucket}: {plan.reason}", flush=True)
@@ -205,16 +261,16 @@ def run_specialist(inputs: Inputs, plan: Plan = Plan(), executor: str = "local")
 
 @dataclass(frozen=True)
 class Tournament:
-    """Who competes in one bucket, and on which folds.
+    """The competitors and folds of one bucket.
 
     Attributes
     ----------
     rows : DataFrame
         Features and targets, one row per session and horizon, in order.
     contests : list of BucketContest
-        Of the families that read features; oldest fold first, the live one last.
+        Families that read features; oldest fold first, the live fold last.
     second_level : dict
-        The families that read the forecasts of the others, by name.
+        Families that read the forecasts of the others, by name.
     """
 
     rows: pd.DataFrame
@@ -223,7 +279,23 @@ class Tournament:
 
     @classmethod
     def of(cls, inputs: Inputs, live_from: pd.Timestamp | None = None) -> Self:
-        """The tournament of a bucket's tables; `live_from` as in `walk_forward`."""
+        """Build the tournament from a bucket's tables.
+
+        Parameters
+        ----------
+        inputs : Inputs
+        live_from : Timestamp, optional
+            Start of the live fold, see `walk_forward`.
+
+        Returns
+        -------
+        Tournament
+
+        Raises
+        ------
+        TournamentError
+            If a seed names an unknown family or channel, or there is too little history.
+        """
         enrolled = inputs.enrolled()
         mart = inputs.mart.df().sort_values("as_of_date", ignore_index=True)
         rows = _rows(mart, inputs.targets.df())
@@ -237,7 +309,7 @@ class Tournament:
 
 
 def _lookback(inputs: Inputs, mart: pd.DataFrame) -> pd.DataFrame:
-    """Look-back of every session with its hash."""
+    """Build the look-back of every session, with its hash."""
     channels = tuple(inputs.buckets.df().set_index("bucket").at[inputs.bucket, "channels"].split())
     if unknown := sorted(set(channels) - set(mart.columns)):
         raise TournamentError(
@@ -249,7 +321,7 @@ def _lookback(inputs: Inputs, mart: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(mart: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
-    """Features and targets, one row per session and horizon, in order."""
+    """Join features and targets: one row per session and horizon, in order."""
     wanted = [*KEY, "target_date", "z", "is_matured"]
     rows = mart.merge(targets[wanted], on="as_of_date").sort_values(KEY, ignore_index=True)
     rows["horizon_days"] = rows["horizon_days"].astype("int64")
@@ -277,6 +349,6 @@ def _contests(
                 f"{bucket}: {len(train)} matured training rows before {fold.start:%Y-%m-%d}, {settings.MIN_TRAIN_ROWS} are needed."
             )
         seen = None if lookback is None else lookback[lookback["as_of_date"] < fold.end]
-        keep = fold in folds[-2:]  # the live fold grows by the day, the newest year's with every re-tournament
+        keep = fold in folds[-2:]  # the live fold gets new rows daily, the newest year's at each reselection
         contests.append(BucketContest(bucket, fold, features, train, test, seen, keep, families, limits))
     return contests

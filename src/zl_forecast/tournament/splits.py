@@ -1,4 +1,4 @@
-"""Expanding walk-forward splits, purged of every training row whose target could reach into the test block."""
+"""Expanding walk-forward folds, purged of every training row whose target could reach into the test fold."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from zl_forecast.errors import TournamentError
 
 @dataclass(frozen=True)
 class Fold:
-    """One test block and what may be trained on for it.
+    """A test window of the walk-forward scheme, and the limit of its training rows.
 
     Attributes
     ----------
     start, end : Timestamp
-        The block is start <= as_of_date < end.
+        Test rows have start <= as_of_date < end.
     kind : str
-        'oof' for a calendar-year block of the history, 'live' for the newest rows, from the last re-tournament on.
+        'oof' for a calendar year of the history, 'live' for the newest rows, since the last reselection.
     train_until : Timestamp
-        A training row's target_date lies before this date: the embargo before `start`.
+        The target_date of a training row is before this date, which is the embargo before `start`.
     """
 
     start: pd.Timestamp
@@ -28,32 +28,63 @@ class Fold:
     train_until: pd.Timestamp
 
     def train_rows(self, rows: pd.DataFrame) -> pd.Series:
-        """Mask of the rows that may be trained on: matured, and known well before the block."""
+        """Mark the training rows: matured, with target_date before the embargo.
+
+        Parameters
+        ----------
+        rows : DataFrame of n_rows rows
+            target_date, is_matured.
+
+        Returns
+        -------
+        Series of bool, shape (n_rows,)
+        """
         return rows["is_matured"] & (rows["target_date"] < self.train_until)
 
     def test_rows(self, rows: pd.DataFrame) -> pd.Series:
-        """Mask of the block's rows, matured or not."""
+        """Mark the test rows, matured or not.
+
+        Parameters
+        ----------
+        rows : DataFrame of n_rows rows
+            as_of_date.
+
+        Returns
+        -------
+        Series of bool, shape (n_rows,)
+        """
         return (rows["as_of_date"] >= self.start) & (rows["as_of_date"] < self.end)
 
 
 def walk_forward(sessions: pd.DatetimeIndex, live_from: pd.Timestamp | None = None) -> list[Fold]:
-    """The folds of one tournament: the history by calendar years, up to where the live block starts.
+    """Build the folds of one tournament: calendar years of the history, then the live fold.
 
-    The live block's models are trained when it starts and only score from then on. When the next one starts, what has passed since is
-    added to the year's own block, which was trained in January: so the history is never rewritten by a refit, and a day without
-    a re-tournament changes the live block alone.
+    Models of the live fold are trained when it starts, and only forecast from then on. When the next live fold
+    starts, the elapsed rows join the year's out-of-fold fold, whose models were trained in January. A refit
+    therefore never changes past forecasts, and without a reselection a new session changes only the live fold.
 
     Parameters
     ----------
     sessions : DatetimeIndex of shape (n_sessions,)
         As-of dates with features, ascending.
     live_from : Timestamp, optional
-        Start of the live block, as the plan says (monitoring.run_plan); default: the newest session's month.
+        Start of the live fold, from monitoring.run_plan; default: the first day of the newest session's month.
+
+    Returns
+    -------
+    list of Fold
+        Oldest first, the live fold last.
 
     Raises
     ------
     TournamentError
-        There are fewer sessions than the first training part and one test year need.
+        If there are fewer sessions than the first training window and one test year need.
+
+    Examples
+    --------
+    >>> folds = walk_forward(pd.bdate_range("2020-01-02", "2023-05-12"))
+    >>> [f"{fold.kind} {fold.start:%Y-%m-%d} to {fold.end:%Y-%m-%d}" for fold in folds]
+    ['oof 2022-01-01 to 2023-01-01', 'oof 2023-01-01 to 2023-05-01', 'live 2023-05-01 to 2023-05-13']
     """
     needed = settings.FIRST_TRAIN_SESSIONS + 252
     if len(sessions) < needed:
@@ -74,14 +105,43 @@ def walk_forward(sessions: pd.DatetimeIndex, live_from: pd.Timestamp | None = No
 
 
 def inner_split(train: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split training rows into a fit part and the newest part to validate on, purged between the two."""
+    """Split training rows into a fit part and the newest part for validation, purged between the two.
+
+    Parameters
+    ----------
+    train : DataFrame
+        as_of_date, target_date and any other columns.
+
+    Returns
+    -------
+    tuple of two DataFrames
+        Fit part, whose targets mature before the tuning part begins, and tuning part, the newest
+        `settings.TUNING_SHARE` of the sessions.
+    """
     dates = train["as_of_date"].drop_duplicates().sort_values()
     cut = dates.iloc[int(len(dates) * (1 - settings.TUNING_SHARE))]
     return train[train["target_date"] < cut], train[train["as_of_date"] >= cut]
 
 
 def without_drift(train: pd.DataFrame) -> pd.DataFrame:
-    """Training rows with each horizon's median taken out of z: a family must earn every move away from the last price."""
+    """Subtract each horizon's median from z, so that no family is credited for a drift of the price.
+
+    Parameters
+    ----------
+    train : DataFrame
+        horizon_days and z (standardised return).
+
+    Returns
+    -------
+    DataFrame
+        With z centred.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"horizon_days": [5, 5, 5, 20], "z": [0.0, 1.0, 3.0, 2.0]})
+    >>> without_drift(rows)["z"].tolist()
+    [-1.0, 0.0, 2.0, 0.0]
+    """
     return train.assign(z=train["z"] - train.groupby("horizon_days")["z"].transform("median"))
 
 

@@ -1,4 +1,4 @@
-"""The rows of second-level families: what the first level forecast out of fold, on folds that came before."""
+"""The rows of second-level families: out-of-fold forecasts of the first level on earlier folds."""
 
 from dataclasses import replace
 
@@ -16,24 +16,28 @@ NOTHING_MATURED = "no out-of-fold forecasts had matured before this block"
 def second_level(
     contest: BucketContest, families: dict[str, Family], forecasts: pd.DataFrame, rows: pd.DataFrame
 ) -> BucketContest:
-    """The contest of the second level on a fold: its features are the first level's forecasts.
+    """Build the second-level contest on a fold; its features are the first level's forecasts.
 
     Parameters
     ----------
-    families : dict
-        Of the second level, by name.
+    contest : BucketContest
+        The first level's contest on the same fold.
+    families : dict of str to Family
+        Second-level families by name.
     forecasts : DataFrame
-        Of all first-level families of the bucket: competitor, fold_type, fold_start, as_of_date, horizon_days, q05 ... q95.
+        Forecasts of all first-level families of the bucket: competitor, fold_type, fold_start, as_of_date,
+        horizon_days, q05 ... q95 (standardised returns).
     rows : DataFrame
         as_of_date, horizon_days, target_date, z, is_matured.
 
     Returns
     -------
     BucketContest
-        Training rows are forecasts of earlier folds whose targets matured before this one; skipped where there are none yet.
+        Training rows are forecasts of earlier folds whose targets matured before this fold. Skipped if there
+        are none.
     """
     fold, own = contest.fold, replace(contest, families=families, lookback=None)
-    # read back from the warehouse the key has other types, and the same rows must have the same fingerprint
+    # the warehouse returns other types for the key, and equal rows must have equal fingerprints
     forecasts = forecasts.astype({name: rows[name].dtype for name in KEY})
     is_past = (forecasts["fold_type"] == "oof") & (forecasts["fold_start"] < fold.start)
     is_own = (forecasts["fold_type"] == fold.kind) & (forecasts["fold_start"] == fold.start)
@@ -48,7 +52,7 @@ def second_level(
 
 
 def _side_by_side(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """One row per as_of_date and horizon, one column per family and quantile."""
+    """Pivot to one row per as_of_date and horizon, one column per family and quantile."""
     wide = forecasts.pivot(index=KEY, columns="competitor", values=QUANTILES)
     wide.columns = [column(family, quantile) for quantile, family in wide.columns]
     return wide.reset_index()

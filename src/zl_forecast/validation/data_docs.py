@@ -1,7 +1,7 @@
-"""Great Expectations' run of one suite on one DataFrame, written to Data Docs below the data folder.
+"""Run one Great Expectations suite on one DataFrame and write Data Docs below the data folder.
 
-Runs are named for the newest date of the data and only the newest is kept, so an unchanged build leaves the
-pages as they were.
+A run is named after the newest date of the data and only the newest run is kept, so an unchanged build
+leaves the pages unchanged.
 """
 
 import os
@@ -27,15 +27,16 @@ _CONTEXTS: dict[Path, object] = {}
 
 @dataclass(frozen=True)
 class Check:
-    """One suite to be run on one frame.
+    """One suite to be run on one table.
 
     Attributes
     ----------
     frame : DataFrame
+        The table, with the gate_… columns of its measures.
     suite : str
         Name of a file in expectations/, without .json.
     as_of : Timestamp
-        Newest date of the frame; NaT where it is empty.
+        Newest date of the table; NaT if it is empty.
     project : Path
         Working directory.
     """
@@ -47,23 +48,55 @@ class Check:
 
 
 def run_suite(frame: pd.DataFrame, suite: str, as_of: pd.Timestamp) -> list[dict]:
-    """Check the frame and write Data Docs; return one result per expectation, in the suite's order.
+    """Check a table and write Data Docs, in a process of its own.
 
-    Great Expectations takes 3 s to import and 1 s a suite: in a process of its own, since dbt's threads share one interpreter. That
-    process has one context, and so one suite runs at a time.
+    Great Expectations takes 3 s to import and 1 s per suite, and dbt's threads share one interpreter. The
+    process has one context, so suites run one at a time.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table, with the gate_… columns of its measures.
+    suite : str
+        Name of a file in expectations/, without .json.
+    as_of : Timestamp
+        Newest date of the table, which names the run; NaT if it is empty.
+
+    Returns
+    -------
+    list of dict
+        One result of Great Expectations per expectation, in the suite's order.
 
     Raises
     ------
     SuiteError
         The suite cannot be used as written.
+    TournamentError
+        The process was killed.
     """
     return run_aside(run_check, Check(frame, suite, as_of, Path.cwd()))
 
 
 def run_check(check: Check) -> list[dict]:
-    """`run_suite`, in the process where it runs.
+    """Check a table and write Data Docs, in this process.
 
-    What a killed build left half-written in the Data Docs folder is thrown away and written again: it holds no input.
+    If the run fails, the Data Docs folder is deleted and written again: a killed build may have left
+    incomplete files there, and the folder holds no input.
+
+    Parameters
+    ----------
+    check : Check
+        The table and its suite.
+
+    Returns
+    -------
+    list of dict
+        As from `run_suite`.
+
+    Raises
+    ------
+    SuiteError
+        The suite cannot be used as written.
     """
     os.chdir(check.project)
     suite = load_suite(check.suite, check.frame.columns)
@@ -79,12 +112,35 @@ def run_check(check: Check) -> list[dict]:
 
 
 def index_page() -> Path:
-    """Where a reader begins."""
+    """Return the start page of Data Docs.
+
+    Returns
+    -------
+    Path
+        It exists once a suite has been run.
+    """
     return data_docs_dir() / SITE / "index.html"
 
 
 def last_results(suite_name: str, frame: pd.DataFrame, measured: dict) -> Path:
-    """Where the results of the suite's newest run are, if that run was on this frame with this suite, code and GX version."""
+    """Return the file that holds a suite's results if its newest run had exactly these inputs.
+
+    The name depends on table, measures, suite, code and the version of Great Expectations.
+
+    Parameters
+    ----------
+    suite_name : str
+        Name of a file in expectations/, without .json.
+    frame : DataFrame
+        The table, with the gate_… columns of its measures.
+    measured : dict of str to Measure
+        The measures, by name.
+
+    Returns
+    -------
+    Path
+        A Parquet file; it does not exist if the suite must be run.
+    """
     suite_file = suites_dir() / f"{suite_name}.json"
     key = fingerprint.combine(
         fingerprint.of_frame(frame),
@@ -97,8 +153,16 @@ def last_results(suite_name: str, frame: pd.DataFrame, measured: dict) -> Path:
 
 
 def keep_results(results: pd.DataFrame, last: Path) -> None:
-    """Keep the results of a suite's newest run, and of that one only: Data Docs show no other."""
-    with suppress(FileNotFoundError):  # the folder is being thrown away: then there is nothing to be kept
+    """Write the results of a suite's newest run and delete older ones, as Data Docs shows no other run.
+
+    Parameters
+    ----------
+    results : DataFrame
+        One row per expectation, see `gate.COLUMNS`.
+    last : Path
+        From `last_results`.
+    """
+    with suppress(FileNotFoundError):  # another thread may be deleting the folder; losing this cache is harmless
         last.parent.mkdir(parents=True, exist_ok=True)
         for older in last.parent.glob(f"{last.stem.rsplit('-', 1)[0]}-*.parquet"):
             older.unlink(missing_ok=True)
@@ -149,7 +213,7 @@ def _run(frame: pd.DataFrame, suite, as_of: pd.Timestamp) -> list[dict]:
 
 
 def _context():
-    """One file context per data folder: its index lists the suites of earlier runs too."""
+    """Return the file context of the data folder; its index also lists the suites of earlier runs."""
     gx = great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

@@ -1,7 +1,7 @@
-"""The gate: what is checked of ZL and of each bucket's mart, what comes of it, and who may go on.
+"""The checks of ZL and of each bucket's mart, and their consequences.
 
-A failed critical expectation on ZL stops the build; on a bucket it quarantines the bucket. Warnings are only
-recorded.
+A failed critical expectation on ZL stops the build. On a bucket it quarantines the bucket. Warnings are
+recorded only.
 """
 
 from datetime import date
@@ -33,24 +33,24 @@ COLUMNS = [
 
 
 def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame, quarantines: pd.DataFrame) -> pd.DataFrame:
-    """Hold a bucket's mart against expectations/mart_<bucket>__daily.json.
+    """Check a bucket's mart against expectations/mart_<bucket>__daily.json.
 
     Parameters
     ----------
     mart : DataFrame
-        One row per session. A database table has no order, so the rows are put in order of as_of_date first.
+        One row per session, in any order.
     bucket : str
         Name of the bucket.
     sessions : DataFrame
         int_calendar__sessions: session_date, is_future.
     quarantines : DataFrame
-        int_landing__quarantines: bucket, symbol, problem; those of other buckets are left alone.
+        int_landing__quarantines: bucket, symbol, problem; rows of other buckets are ignored.
 
     Returns
     -------
     DataFrame
-        One row per expectation, the columns in COLUMNS; as_of_date is the newest date of the mart. The same
-        data give the same rows.
+        One row per expectation, with the columns of `COLUMNS`; as_of_date is the newest date of the mart.
+        The same data give the same rows.
 
     Raises
     ------
@@ -76,20 +76,20 @@ def check_zl(
     max_age_days: int | None = None,
     today: date | None = None,
 ) -> pd.DataFrame:
-    """Hold ZL against zl_prices.json, zl_targets.json and zl_base.json in expectations/.
+    """Check ZL against zl_prices.json, zl_targets.json and zl_base.json in expectations/.
 
     Parameters
     ----------
     prices : DataFrame
         int_prices__daily; only ZL is read.
     targets, base : DataFrame
-        int_targets__daily and int_base__daily, the block of ZL features that every mart carries.
+        int_targets__daily and int_base__daily, the base block of ZL features in every mart.
     sessions, exchange : DataFrame
         int_calendar__sessions and int_calendar__exchange.
     max_age_days : int, optional
-        How old ZL's newest bar may be; None for any age.
+        Maximum age of ZL's newest bar in calendar days; None for any age.
     today : date, optional
-        The day the age is counted to; today's date if not given.
+        Date at which the age is measured; the current date if omitted.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def check_zl(
     Raises
     ------
     GateError
-        A critical expectation failed; results and Data Docs are written before.
+        A critical expectation failed. Results and Data Docs are written first.
     SuiteError
         A suite cannot be used as written.
     """
@@ -125,41 +125,56 @@ def check_zl(
 def check_marts(
     marts: dict[str, duckdb.DuckDBPyRelation], sessions: pd.DataFrame, quarantines: pd.DataFrame, after: pd.DataFrame
 ) -> pd.DataFrame:
-    """Results of `check_zl` and those of every bucket's mart: a bucket is worth a look only when ZL itself is sound.
+    """Check every bucket's mart, after ZL itself.
 
     Parameters
     ----------
-    marts : dict
-        Mart by bucket, read one at a time.
+    marts : dict of str to DuckDBPyRelation
+        Mart by bucket; one at a time is read into memory.
     sessions, quarantines : DataFrame
         See `check_mart`.
     after : DataFrame
-        From `check_zl`.
+        From `check_zl`. Its presence ensures that buckets are checked only if ZL has passed.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `after` and those of `check_mart` for every bucket.
+
+    Raises
+    ------
+    SuiteError
+        A suite cannot be used as written.
     """
     results = [check_mart(mart.df(), bucket, sessions, quarantines) for bucket, mart in marts.items()]
     return pd.concat([after, *results], ignore_index=True)
 
 
 def is_quarantined(results: pd.DataFrame) -> str | None:
-    """Why a bucket may not be used, by the results of its gate; None if it may.
+    """Return the reason why a bucket is quarantined, or None if it is not.
 
     Parameters
     ----------
     results : DataFrame
-        From `check_mart`, or read back from the gate's table.
+        From `check_mart`, or the bucket's rows of the results table.
+
+    Returns
+    -------
+    str or None
+        The failed critical expectations, with observed values.
     """
     failed = results[_failed(results, "critical")]
     return _listed(failed) if len(failed) else None
 
 
 def _check(frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str, measures.Measure]) -> pd.DataFrame:
-    """Run one suite on the frame with its measures beside it, and lay the results out as rows."""
+    """Run one suite on a table with its measures as columns, and return the results as rows."""
     as_of = frame["as_of_date"].max() if len(frame) else pd.NaT
     frame = frame.assign(**{f"gate_{name}": measure.value for name, measure in measured.items()})
     last = last_results(suite_name, frame, measured)
-    if last.exists():  # the newest run in Data Docs is this very one
+    if last.exists():  # Data Docs already shows this run
         return pd.read_parquet(last)
-    get_ready(*USED_BY_FITS)  # what is new is forecast from next
+    get_ready(*USED_BY_FITS)  # fits on the new data come next
     rows = [_row(result, frame, measured) for result in run_suite(frame, suite_name, as_of)]
     results = pd.DataFrame(rows).assign(bucket=bucket, suite=suite_name, as_of_date=as_of)[COLUMNS]
     results = results.astype({"unexpected_count": "Int64", "observed_value": "string", "details": "string"})
@@ -168,14 +183,14 @@ def _check(frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str
 
 
 def _row(result: dict, frame: pd.DataFrame, measured: dict[str, measures.Measure]) -> dict:
-    """One result of Great Expectations as a row of the results table."""
+    """Convert one result of Great Expectations to a row of the results table."""
     configuration, found = result["expectation_config"], result["result"]
     column = column_name(configuration)
     details, observed = [_bounds(configuration["kwargs"])], _observed(found, frame, column)
     if column.startswith("gate_"):
         measure = measured[column.removeprefix("gate_")]
         details.append(measure.details)
-        observed = _short(measure.value)  # an empty table has no row to carry it
+        observed = _short(measure.value)  # from the measure, since an empty table has no row
     if problem := _exception(result["exception_info"]):
         details.append(f"could not be checked: {problem}")
     elif not result["success"]:
@@ -192,7 +207,7 @@ def _row(result: dict, frame: pd.DataFrame, measured: dict[str, measures.Measure
 
 
 def _bounds(kwargs: dict) -> str:
-    """The threshold in words."""
+    """Format the bounds of an expectation."""
     low, high, mostly = kwargs.get("min_value"), kwargs.get("max_value"), kwargs.get("mostly")
     if low is not None and high is not None:
         words = f"expected {low:g} to {high:g}"
@@ -206,14 +221,14 @@ def _bounds(kwargs: dict) -> str:
 
 
 def _exception(info: dict) -> str | None:
-    """First line of what Great Expectations could not compute; it reports one, or one for each metric."""
+    """Return the first line of an error of Great Expectations, which reports one or one per metric."""
     found = [info] if "exception_message" in info else list(info.values())
     messages = [each["exception_message"] for each in found if isinstance(each, dict) and each.get("exception_message")]
     return messages[0].splitlines()[0] if messages else None
 
 
 def _examples(found: dict, column: str) -> str:
-    """What was wrong: for a schema the columns, for rows how many and the first of them."""
+    """Describe what failed: for a schema the columns, for rows their number and the first few."""
     if "details" in found:
         return str(found["details"].get("mismatched", found["details"]))
     if not found.get("unexpected_count"):
@@ -224,7 +239,7 @@ def _examples(found: dict, column: str) -> str:
 
 
 def _observed(found: dict, frame: pd.DataFrame, column: str) -> str | None:
-    """The observed value where there is one, else the range of the column."""
+    """Return the observed value if there is one, else the range of the column."""
     if "observed_value" in found:
         observed = found["observed_value"]
         return f"{len(observed)} columns" if isinstance(observed, list) and column == "table" else _short(observed)
@@ -252,7 +267,7 @@ def _sentence(row) -> str:
 
 
 def _say(bucket: str, results: pd.DataFrame, stopped: str | None) -> None:
-    """One line a gate in the build's output."""
+    """Print one line per checked table in the build's output."""
     warned = results.loc[_failed(results, "warning"), "column_name"]
     good = f"{len(warned)} warned: {', '.join(warned)}" if len(warned) else "0 failed"
     print(f"gate {bucket}: {len(results)} expectations, {stopped or good}", flush=True)
@@ -266,7 +281,7 @@ def _past(sessions: pd.DataFrame) -> pd.Series:
 
 
 def _in_order(frame: pd.DataFrame, *key: str) -> pd.DataFrame:
-    """Rows by key, dates as datetimes, a column without any value as missing numbers whatever its type."""
+    """Sort rows by key; convert dates to datetimes and empty columns to missing numbers, whatever their type."""
     frame = frame.sort_values(list(key), ignore_index=True)
     for name in frame:
         column = frame[name]

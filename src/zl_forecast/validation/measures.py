@@ -1,7 +1,7 @@
-"""What no stock expectation knows, one number each: calendar, freshness, missing and frozen features, drift.
+"""Measures that Great Expectations does not have: calendar, freshness, missing and frozen features, drift.
 
-Each measure becomes a constant column gate_<name> of the checked frame: its threshold stands in the suite
-beside the others. Windows are set here, thresholds are not.
+Each measure is one number. It becomes a constant column gate_<name> of the checked table, so that its
+threshold is in the suite with the others. Windows are set here, thresholds in the suites.
 """
 
 from dataclasses import dataclass
@@ -10,32 +10,47 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-RECENT = 21  # sessions whose mean is compared: a month
+RECENT = 21  # newest sessions, whose mean is compared: one month
 TRAILING = 504  # sessions before them: two years
-FROZEN = 10  # newest sessions that must not all be alike
-MOVES = 0.5  # share of trailing sessions on which a daily feature changes; monthly reports are not compared
-COUNTED = ("policy_", "fomc_", "rfs_")  # counted from a calendar of events: these may rest
+FROZEN = 10  # newest sessions, whose values must not all be equal
+MOVES = 0.5  # a feature counts as daily if it changes on this fraction of trailing sessions; monthly reports do not
+COUNTED = ("policy_", "fomc_", "rfs_")  # counts of calendar events, which may stay unchanged
 YEAR = 252
-NAMED = 4  # how many offenders a detail names
+NAMED = 4  # maximum number of names or dates in details
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number to be held against a threshold, and what it is made of."""
+    """A number to be compared with a threshold.
+
+    Attributes
+    ----------
+    value : float
+        The number.
+    details : str
+        What it is made of, for the results table.
+    """
 
     value: float
     details: str
 
 
 def calendar(frame: pd.DataFrame, sessions: pd.Series) -> dict[str, Measure]:
-    """How the dates of a table with one row per session agree with the sessions so far.
+    """Compare the dates of a table with the sessions so far.
 
     Parameters
     ----------
     frame : DataFrame
-        With as_of_date, sorted.
+        One row per session, with as_of_date, sorted.
     sessions : Series of datetime64
         Every session so far, ascending.
+
+    Returns
+    -------
+    dict of str to Measure
+        sessions_behind (sessions after the newest row), missing_sessions and unknown_dates (dates without
+        a row, and rows without a session, since the first row), row_surplus (rows more than sessions) and
+        warm_up_sessions (sessions before the first row).
     """
     dates = frame["as_of_date"].dropna()
     distinct = dates.drop_duplicates()
@@ -54,14 +69,22 @@ def calendar(frame: pd.DataFrame, sessions: pd.Series) -> dict[str, Measure]:
 
 
 def features(frame: pd.DataFrame, own: list[str]) -> dict[str, Measure]:
-    """Missing, frozen and drifting features of a bucket.
+    """Measure missing, frozen and drifting features of a bucket.
 
     Parameters
     ----------
     frame : DataFrame
-        Sorted by as_of_date.
+        One row per session, sorted by as_of_date.
     own : list of str
-        The bucket's own features; the base block is ZL's and is checked with ZL.
+        The bucket's own features; the base block is checked with ZL.
+
+    Returns
+    -------
+    dict of str to Measure
+        not_numbers and frozen_features (numbers of features); newest_null_share, null_share and
+        largest_null_share (fractions: of features in the newest row, of all cells in the last `TRAILING`
+        sessions, and of the worst feature there); largest_drift (mean of the last `RECENT` sessions less
+        that of the `TRAILING` before, in standard deviations of the latter).
     """
     not_numbers = [name for name in own if not pd.api.types.is_numeric_dtype(frame[name])]
     values = frame[[name for name in own if name not in not_numbers]].replace([np.inf, -np.inf], np.nan)
@@ -92,30 +115,42 @@ def features(frame: pd.DataFrame, own: list[str]) -> dict[str, Measure]:
 
 
 def inputs(quarantines: pd.DataFrame) -> dict[str, Measure]:
-    """How many of a bucket's symbols the landing check has quarantined.
+    """Count the bucket's symbols that the landing check has quarantined.
 
     Parameters
     ----------
     quarantines : DataFrame
-        symbol, problem: the bucket's rows of int_landing__quarantines.
+        The bucket's rows of int_landing__quarantines: symbol, problem.
+
+    Returns
+    -------
+    dict of str to Measure
+        quarantined_symbols.
     """
     problems = [f"{row.symbol} {row.problem}" for row in quarantines.sort_values(["symbol", "problem"]).itertuples()]
     return {"quarantined_symbols": Measure(quarantines["symbol"].nunique(), _names(problems))}
 
 
 def zl_prices(prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_days: int | None) -> dict[str, Measure]:
-    """Gaps, absences, age and standstill of ZL itself.
+    """Measure gaps, missing sessions, age and unchanged closes of ZL itself.
 
     Parameters
     ----------
     prices : DataFrame
-        as_of_date and close, sorted.
+        ZL's as_of_date and close, sorted.
     exchange : Series of datetime64
-        Sessions by the exchange calendar, past and to come.
+        Sessions of the exchange calendar, past and future.
     today : date
-        Only the age depends on it.
+        Date at which the age is measured; nothing else depends on it.
     max_age_days : int or None
-        How old the newest bar may be; None switches the check off.
+        Maximum age of the newest bar in calendar days; None switches the check off.
+
+    Returns
+    -------
+    dict of str to Measure
+        longest_gap_days (calendar days), absent_share and absent_share_252 (fraction of sessions without
+        a bar, since the first bar and of the last 252), not_trading_days (bars without a session), unchanged_closes
+        (newest closes equal to the one before) and days_overdue (days beyond `max_age_days`).
     """
     dates = prices["as_of_date"].dropna()
     steps = dates.diff().dt.days
@@ -145,7 +180,20 @@ def zl_prices(prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_da
 
 
 def zl_targets(targets: pd.DataFrame, sessions: pd.Series) -> dict[str, Measure]:
-    """The calendar of the targets, one row per session and horizon, and matured rows without an outcome."""
+    """Compare the targets with the calendar, and count matured rows without an outcome.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        int_targets__daily: as_of_date, horizon_days, is_matured, z; one row per session and horizon.
+    sessions : Series of datetime64
+        Every session so far, ascending.
+
+    Returns
+    -------
+    dict of str to Measure
+        As from `calendar`, with row_surplus per session and horizon, and matured_without_z.
+    """
     horizons = targets["horizon_days"].nunique()
     measures = calendar(targets.drop_duplicates("as_of_date"), sessions)
     expected = int((sessions >= targets["as_of_date"].min()).sum()) * horizons if len(targets) else 0
@@ -158,7 +206,10 @@ def zl_targets(targets: pd.DataFrame, sessions: pd.Series) -> dict[str, Measure]
 
 
 def _shifts(values: pd.DataFrame) -> pd.Series:
-    """Per daily feature: recent mean less trailing mean, in trailing standard deviations; largest first."""
+    """Return the drift per daily feature, largest first.
+
+    It is the absolute recent mean less the trailing mean, in trailing standard deviations.
+    """
     recent, past = values.tail(RECENT), values.iloc[:-RECENT].tail(TRAILING)
     daily = [name for name in values if _moves(past[name]) and recent[name].notna().sum() >= RECENT // 2]
     if not daily:
@@ -168,7 +219,7 @@ def _shifts(values: pd.DataFrame) -> pd.Series:
 
 
 def _frozen(values: pd.DataFrame) -> list[str]:
-    """Daily features that have not moved at all of late."""
+    """List daily features whose newest values are all equal."""
     past, recent = values.iloc[:-FROZEN].tail(TRAILING), values.tail(FROZEN)
     return [
         name for name in values if _moves(past[name]) and recent[name].nunique() == 1 and recent[name].notna().all()
@@ -181,7 +232,7 @@ def _moves(column: pd.Series) -> bool:
 
 
 def _standstill(close: pd.Series) -> int:
-    """How many of the newest closes repeat the one before."""
+    """Count the newest closes that equal the one before."""
     changed = close.diff().ne(0).to_numpy()[::-1]
     return int(changed.argmax()) if changed.any() else 0
 

@@ -1,6 +1,7 @@
-"""Suites are the JSON files in expectations/, one a checked table, in Great Expectations' own format.
+"""Expectation suites: JSON files in expectations/, one per checked table, in the format of Great Expectations.
 
-Great Expectations only logs an expectation that it cannot build, and goes on: here they are counted.
+Great Expectations only logs an expectation that it cannot build, and continues. Here expectations are
+counted, so that none is lost.
 """
 
 import json
@@ -16,12 +17,26 @@ SEVERITIES = ("critical", "warning", "info")
 
 
 def suites_dir() -> Path:
-    """Folder of the suites: expectations/ below the working directory, which dbt sets to the project's."""
+    """Return the folder of the suites, expectations/ below the working directory.
+
+    Returns
+    -------
+    Path
+        dbt sets the working directory to the project's folder.
+    """
     return Path("expectations").resolve()
 
 
 def great_expectations() -> ModuleType:
-    """The package, with its usage statistics off. Its import takes 3 s: not at the start of every build."""
+    """Import Great Expectations, with its usage statistics off.
+
+    The import takes 3 s, so it is not made at the start of every build.
+
+    Returns
+    -------
+    module
+        The package great_expectations.
+    """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the package is imported
     with ONE_IMPORT_AT_A_TIME:
         import great_expectations as package
@@ -29,24 +44,25 @@ def great_expectations() -> ModuleType:
 
 
 def load_suite(name: str, columns: Collection[str]):
-    """Read expectations/<name>.json and build it, with nothing dropped.
+    """Read expectations/<name>.json and build the suite without losing an expectation.
 
     Parameters
     ----------
     name : str
         File name without .json.
     columns : collection of str
-        Columns of the table to be checked, the gate's own measures (gate_…) included.
+        Columns of the table to be checked, with its measures (gate_…).
 
     Returns
     -------
     great_expectations.ExpectationSuite
+        With one expectation per entry of the file.
 
     Raises
     ------
     SuiteError
         The file is missing or not JSON; an expectation has an unknown type, unknown arguments or no severity,
-        or names a column that the table lacks.
+        or names a column that the table does not have.
     """
     gx = great_expectations()
     path = suites_dir() / f"{name}.json"
@@ -82,7 +98,7 @@ def load_suite(name: str, columns: Collection[str]):
 
 
 def _check_one(expectation: dict, columns: Collection[str], where: str) -> None:
-    """Severity and columns of one expectation as written."""
+    """Check severity and columns of one expectation of the file."""
     kind = expectation.get("type", "an expectation without type")
     if expectation.get("severity") not in SEVERITIES:
         raise SuiteError(
@@ -98,12 +114,45 @@ def _check_one(expectation: dict, columns: Collection[str], where: str) -> None:
 
 
 def named_columns(expectation: dict) -> list[str]:
-    """Columns that one expectation reads; not the schema's list, which may fail by itself."""
+    """List the columns that one expectation reads.
+
+    Parameters
+    ----------
+    expectation : dict
+        As written in the suite, with kwargs.
+
+    Returns
+    -------
+    list of str
+        Empty for an expectation on the whole table. Columns that a schema expectation lists are not
+        included: they may be missing, which is what it tests.
+
+    Examples
+    --------
+    >>> named_columns({"kwargs": {"column_A": "high", "column_B": "low"}})
+    ['high', 'low']
+    """
     kwargs = expectation.get("kwargs", {})
     single = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
     return single + list(kwargs.get("column_list", []))
 
 
 def column_name(expectation: dict) -> str:
-    """What the results call the column of an expectation; `table` where it is about the table as a whole."""
+    """Return the name of an expectation's column in the results.
+
+    Parameters
+    ----------
+    expectation : dict
+        As written in the suite, with kwargs.
+
+    Returns
+    -------
+    str
+        Several names are separated by commas; `table` for an expectation on the whole table.
+
+    Examples
+    --------
+    >>> column_name({"kwargs": {"min_value": 1}})
+    'table'
+    """
     return ", ".join(named_columns(expectation)) or "table"
