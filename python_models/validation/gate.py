@@ -1,22 +1,15 @@
-"""Great Expectations on ZL, and on each bucket's mart with the landing check of its symbols.
+"""Great Expectations on each bucket's mart, with the landing check of its symbols. A failed critical expectation quarantines the bucket.
 
-A failed critical expectation on ZL stops everything downstream; on a bucket it quarantines the bucket. The work is in zl_forecast.validation.
+The work is in zl_forecast.validation.
 """
 
-from zl_forecast.validation import check_marts, check_zl
+from zl_forecast.validation import check_marts
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    sessions = dbt.ref("int_calendar__sessions").df()
-    zl = check_zl(
-        prices=dbt.ref("int_prices__daily").filter("symbol = 'zl'").df(),
-        targets=dbt.ref("int_targets__daily").df(),
-        base=dbt.ref("int_base__daily").df(),
-        sessions=sessions,
-        exchange=dbt.ref("int_calendar__exchange").df(),
-        max_age_days=dbt.config.meta_get("max_zl_age_days"),
-    )
     read = dbt.ref  # the yml adds the refs of the marts: dbt takes none from a loop in a Python model
+    # a variable of its own: within the arguments of a call dbt's parser overlooks meta_get
     marts = {bucket: read(f"mart_{bucket}__daily") for bucket in dbt.config.meta_get("buckets")}
-    return check_marts(marts, sessions, dbt.ref("int_landing__quarantines").df(), after=zl)
+    sessions, quarantines = dbt.ref("int_calendar__sessions").df(), dbt.ref("int_landing__quarantines").df()
+    return check_marts(marts, sessions, quarantines, after=dbt.ref("gate_zl").df())
