@@ -16,7 +16,7 @@ from zl_forecast.store.fingerprint import with_row_hash
 from zl_forecast.store.tables import TRIED_AGAIN
 from zl_forecast.tournament.bucket import BucketContest, code_fingerprint
 from zl_forecast.tournament.contest import KEY
-from zl_forecast.tournament.runner import COLUMNS, NOT_ALLOWED, run
+from zl_forecast.tournament.runner import NOT_ALLOWED, run
 from zl_forecast.tournament.splits import walk_forward
 from zl_forecast.tournament.stacking import second_level
 
@@ -194,7 +194,7 @@ def run_bucket(
     """
     run_plan = ref("run_plan").df()
     if bucket not in set(run_plan["bucket"]):
-        return no_forecasts()
+        return run([])
     inputs = Inputs(
         bucket,
         mart,
@@ -205,17 +205,6 @@ def run_bucket(
         preset=settings["preset"],
     )
     return run_specialist(inputs, plan_of(bucket, run_plan), settings["executor"])
-
-
-def no_forecasts() -> pd.DataFrame:
-    """Return the empty table of a bucket that does not compete.
-
-    Returns
-    -------
-    DataFrame
-        Columns `runner.COLUMNS`.
-    """
-    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
 
 
 def run_specialist(inputs: Inputs, plan: Plan = Plan(), executor: str = "local") -> pd.DataFrame:
@@ -242,7 +231,7 @@ def run_specialist(inputs: Inputs, plan: Plan = Plan(), executor: str = "local")
     """
     if plan.action == "quarantine":
         print(f"{inputs.bucket}: {plan.reason}", flush=True)
-        return no_forecasts()
+        return run([])
     expired = plan.reason if plan.action == "expire" else ""
     key = inputs.key(plan.live_from)
     if not expired and (table := read_table(key)) is not None:
