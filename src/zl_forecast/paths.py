@@ -1,4 +1,4 @@
-"""Locations of files. Two environment variables change them: ZL_DATA_DIR and ZL_LANDING_DIR."""
+"""Locations of files. Environment variables change them: ZL_DATA_DIR, ZL_LANDING_DIR and dbt's own DBT_PROJECT_DIR."""
 
 import os
 from pathlib import Path
@@ -93,6 +93,27 @@ def data_docs_dir() -> Path:
     return data_dir() / "gx"
 
 
+def project_dir() -> Path:
+    """Return the folder of the dbt project, which holds seeds, suites and models.
+
+    Returns
+    -------
+    Path
+        DBT_PROJECT_DIR, which `state_plugin` sets to the project that dbt runs; else the working directory if it
+        holds dbt_project.yml; else the project from which this package is installed.
+
+    Raises
+    ------
+    ZlForecastError
+        None of them holds dbt_project.yml.
+    """
+    named = os.environ.get("DBT_PROJECT_DIR")
+    for project in [Path(named)] if named else [Path.cwd(), Path(__file__).parents[2]]:
+        if (project / "dbt_project.yml").exists():
+            return project.resolve()
+    raise ZlForecastError(f"{named or Path.cwd()} holds no dbt_project.yml. Run the command in the project's folder.")
+
+
 def seed(name: str) -> Path:
     """Find the file of one seed.
 
@@ -104,15 +125,6 @@ def seed(name: str) -> Path:
     Returns
     -------
     Path
-        In seeds/ below the working directory, which dbt sets to the project's; else in the project from which
-        this package is installed.
-
-    Raises
-    ------
-    ZlForecastError
-        Neither folder has the file.
+        In seeds/ of the project.
     """
-    for project in (Path.cwd(), Path(__file__).parents[2]):
-        if (file := project / "seeds" / f"{name}.csv").exists():
-            return file
-    raise ZlForecastError(f"{Path.cwd()} holds no seeds/{name}.csv. Run the command in the project's folder.")
+    return project_dir() / "seeds" / f"{name}.csv"

@@ -33,7 +33,7 @@ from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
 from zl_forecast.health import told
 from zl_forecast.landing import TABLES, Landing, find_landing
 from zl_forecast.landing.folder import SIMULATED_MARKER
-from zl_forecast.paths import data_dir, state_beside
+from zl_forecast.paths import data_dir, project_dir, seed, state_beside
 from zl_forecast.queries import read_value
 
 # tables of live operation with all their inputs, but without report page, paths and published snapshot
@@ -301,16 +301,14 @@ def run_dbt(command: str, work: Replay) -> None:
     Raises
     ------
     ZlForecastError
-        The working directory is not a dbt project.
+        The project cannot be found.
     BuildFailed
         A node failed; the message has the first one's name and error.
     KeyboardInterrupt
         Ctrl-C.
     """
-    if not Path("dbt_project.yml").exists():
-        raise ZlForecastError(f"{Path.cwd()} holds no dbt_project.yml. Run `zl replay` in the project's folder.")
     chosen = {"buckets": list(work.buckets), "preset": work.preset}
-    arguments = [command, "--exclude-resource-type", "unit_test"]
+    arguments = [command, "--project-dir", str(project_dir()), "--exclude-resource-type", "unit_test"]
     arguments += ["--exclude-resource-type", "test"] if command == "build" else ["--indirect-selection", "buildable"]
     arguments += ["--select", *SELECT, "--vars", json.dumps({name: value for name, value in chosen.items() if value})]
     environment = {
@@ -318,7 +316,7 @@ def run_dbt(command: str, work: Replay) -> None:
         "ZL_LANDING_DIR": str(work.landing),
         "DBT_TARGET_PATH": str(work.folder / "target"),
         "DBT_LOG_PATH": str(work.folder / "logs"),
-        "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(Path("profiles").resolve())),
+        "DBT_PROFILES_DIR": os.environ.get("DBT_PROFILES_DIR", str(project_dir() / "profiles")),
         "DBT_USE_COLORS": "false",
     }
     with _environment(environment), _output_to(work.log):
@@ -615,10 +613,7 @@ def _day(name: str, text: str) -> date:
 
 
 def _check_buckets(buckets: tuple[str, ...]) -> None:
-    seed = Path("seeds/buckets.csv")
-    if not seed.exists():
-        raise ZlForecastError(f"{Path.cwd()} holds no {seed}. Run `zl replay` in the project's folder.")
-    known = list(pd.read_csv(seed)["bucket"])
+    known = list(pd.read_csv(seed("buckets"))["bucket"])
     unknown = [bucket for bucket in buckets if bucket not in known]
     if unknown:
         raise ZlForecastError(

@@ -1,5 +1,6 @@
 """dbt-duckdb plugin: attaches the state, which holds what cannot be computed again, as database `state`."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 import duckdb
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 
 from zl_forecast.databases import attach_state, open_database
@@ -23,7 +25,9 @@ class Plugin(BasePlugin):
     """
 
     def initialize(self, plugin_config: dict) -> None:
-        """Read the files from the plugin's config, and create the folder of the state."""
+        """Read the files from the plugin's config, create the folder of the state, and say where the project is."""
+        if project := getattr(get_flags(), "PROJECT_DIR", None):  # none if dbt itself does not run
+            os.environ["DBT_PROJECT_DIR"] = str(Path(project).resolve())  # for this process and its workers
         self._file = Path(plugin_config["file"])
         self._copied_from = Path(plugin_config["copied_from"]) if "copied_from" in plugin_config else None
         self._file.parent.mkdir(parents=True, exist_ok=True)  # dbt-duckdb then opens the warehouse in it

@@ -440,6 +440,7 @@ def test_a_suite_lists_the_columns_of_its_mart(suite):
 )
 def test_a_suite_that_cannot_be_used_as_written_is_refused(expectations, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("dbt_project.yml").touch()
     Path("expectations").mkdir()
     Path("expectations/odd.json").write_text(json.dumps({"name": "odd", "expectations": expectations}))
     with pytest.raises(SuiteError, match=message):

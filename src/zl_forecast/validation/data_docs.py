@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from zl_forecast.paths import data_docs_dir
+from zl_forecast.paths import data_docs_dir, project_dir
 from zl_forecast.store import fingerprint
-from zl_forecast.validation.suites import great_expectations, load_suite, suites_dir
+from zl_forecast.validation.suites import great_expectations, load_suite
 from zl_forecast.workers import run_aside
 
 LAST = "last"  # results of the newest run of each suite
@@ -37,14 +37,11 @@ class Check:
         Name of a file in expectations/, without .json.
     as_of : Timestamp
         Newest date of the table; NaT if it is empty.
-    project : Path
-        Working directory.
     """
 
     frame: pd.DataFrame
     suite: str
     as_of: pd.Timestamp
-    project: Path
 
 
 def run_suite(frame: pd.DataFrame, suite: str, as_of: pd.Timestamp) -> list[dict]:
@@ -74,7 +71,7 @@ def run_suite(frame: pd.DataFrame, suite: str, as_of: pd.Timestamp) -> list[dict
     TournamentError
         The process was killed.
     """
-    return run_aside(run_check, Check(frame, suite, as_of, Path.cwd()))
+    return run_aside(run_check, Check(frame, suite, as_of))
 
 
 def run_check(check: Check) -> list[dict]:
@@ -98,7 +95,6 @@ def run_check(check: Check) -> list[dict]:
     SuiteError
         The suite cannot be used as written.
     """
-    os.chdir(check.project)
     suite = load_suite(check.suite, check.frame.columns)
     try:
         results = _run(check.frame, suite, check.as_of)
@@ -141,7 +137,7 @@ def last_results(suite_name: str, frame: pd.DataFrame, measured: dict) -> Path:
     Path
         A Parquet file; it does not exist if the suite must be run.
     """
-    suite_file = suites_dir() / f"{suite_name}.json"
+    suite_file = project_dir() / "expectations" / f"{suite_name}.json"
     key = fingerprint.combine(
         fingerprint.of_frame(frame),
         measured,

@@ -7,24 +7,13 @@ counted, so that none is lost.
 import json
 import os
 from collections.abc import Collection
-from pathlib import Path
 from types import ModuleType
 
 from zl_forecast.errors import SuiteError
 from zl_forecast.imports import ONE_IMPORT_AT_A_TIME
+from zl_forecast.paths import project_dir
 
 SEVERITIES = ("critical", "warning", "info")
-
-
-def suites_dir() -> Path:
-    """Return the folder of the suites, expectations/ below the working directory.
-
-    Returns
-    -------
-    Path
-        dbt sets the working directory to the project's folder.
-    """
-    return Path("expectations").resolve()
 
 
 def great_expectations() -> ModuleType:
@@ -65,14 +54,13 @@ def load_suite(name: str, columns: Collection[str]):
         or names a column that the table does not have.
     """
     gx = great_expectations()
-    path = suites_dir() / f"{name}.json"
+    path = project_dir() / "expectations" / f"{name}.json"
     where = f"expectations/{path.name}"
     try:
         written = json.loads(path.read_text())
     except FileNotFoundError:
         raise SuiteError(
-            f"{where} does not exist in {path.parent.parent}. Every gate needs its suite: "
-            f"copy one beside it, and run dbt from the project's folder."
+            f"{where} does not exist in {path.parent.parent}. Every gate needs its suite: copy one beside it."
         ) from None
     except ValueError as error:
         raise SuiteError(f"{where} is not JSON: {error}. Correct it there.") from error
