@@ -136,7 +136,7 @@ def dbt(
     command, settings = dbt_command(args, landing=landing, data_dir=data_dir, project=project, **env)
     parsed = _parse_of(args, project)
     own = data_dir / "target" / "partial_parse.msgpack"
-    if parsed.exists() and not own.exists():
+    if parsed.exists():  # the own one may be of other variables
         own.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(parsed, own)
     done = subprocess.run(command, **settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
