@@ -11,7 +11,7 @@ export ZL_DATA_DIR ?= $(CURDIR)/data
 # fits run one a core, each with one thread; more threads make them slower
 export OMP_NUM_THREADS := 1
 
-.PHONY: help build plan retournament tournament health test test-full replay docs lint lock clean
+.PHONY: help build plan reselection tournament health test test-full replay docs lint lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -32,11 +32,11 @@ build: $(VENV)/.installed  ## forecasts, from landing files or the simulated mar
 plan: $(VENV)/.installed  ## what the next `make build` would do with each bucket, and why; nothing is trained
 	@$(BIN)/dbt build --quiet --exclude-resource-type unit_test --indirect-selection buildable --select +run_plan $(DBT_FLAGS) && $(BIN)/zl plan
 
-retournament: $(VENV)/.installed  ## monthly: families and methods of all buckets chosen and fitted anew as of the newest session
+reselection: $(VENV)/.installed  ## monthly: families and methods of all buckets chosen and fitted anew as of the newest session
 	@$(MAKE) build DBT_FLAGS="--vars 'tournament: always' $(DBT_FLAGS)"
 
 # In the dbt target `tournament`, with a warehouse and a copy of the state in data/tournament: what users read and what is on record stay as
-# they are. The store of fits is shared, so a re-tournament that is due is planned and held by the next build, which trains nothing of it twice.
+# they are. The store of fits is shared, so a reselection that is due is planned and held by the next build, which trains nothing of it twice.
 tournament: $(VENV)/.installed  ## one bucket's tournament with its leaderboard: make tournament BUCKET=crush [PRESET=quick]
 	@test -n "$(BUCKET)" || { echo "Name a bucket of seeds/buckets.csv: make tournament BUCKET=crush"; exit 1; }
 	@start=$$SECONDS; $(BIN)/dbt build --target tournament --target-path target/tournament --exclude-resource-type unit_test --indirect-selection buildable \
@@ -62,8 +62,8 @@ docs: $(VENV)/.installed  ## dbt docs with the lineage, as one static page
 	$(BIN)/dbt docs generate --static
 	@echo "Open target/static_index.html; the graph button at the bottom right shows landing source to zl_forecast."
 
-lint: $(VENV)/.installed-test  ## ruff, and mypy over src
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: $(VENV)/.installed-test  ## ruff, the vocabulary, and mypy over src
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tests/vocabulary.py && $(BIN)/mypy
 
 clean:  ## remove the environment and dbt's own output; data/ with the ledger stays
 	rm -rf $(VENV) target logs

@@ -26,19 +26,21 @@ def forecasts(n_inputs: int, years: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     spread = norm.ppf(settings.QUANTILE_LEVELS)
     inputs, targets = [], []
     for horizon in HORIZONS:
-        z = np.convolve(shocks, np.ones(horizon) / np.sqrt(horizon), "valid")[: len(days)]
+        z_return = np.convolve(shocks, np.ones(horizon) / np.sqrt(horizon), "valid")[: len(days)]
         matured = np.arange(len(days)) < len(days) - horizon
         known = pd.DataFrame(
             {"as_of_date": days, "horizon_days": horizon, "target_date": days + pd.offsets.BDay(horizon)}
         )
-        targets.append(known.assign(z=np.where(matured, z, np.nan), is_matured=matured, scale=0.01))
+        targets.append(
+            known.assign(z_return=np.where(matured, z_return, np.nan), is_matured=matured, horizon_volatility=0.01)
+        )
         for number in range(n_inputs):
             centre = np.zeros(len(days)) if number == 0 else 0.1 * rng.standard_normal(len(days)).cumsum() / 20
             own = known[["as_of_date", "horizon_days"]].assign(input="reference" if number == 0 else f"input_{number}")
             own[list(settings.QUANTILE_COLUMNS)] = centre[:, None] + (1 + 0.02 * number) * spread
-            inputs.append(own.assign(kind="oof", fold_start=pd.to_datetime(days.year.astype(str) + "-01-01")))
+            inputs.append(own.assign(fold_type="oof", fold_start=pd.to_datetime(days.year.astype(str) + "-01-01")))
             month = days[-1].replace(day=1)
-            inputs.append(own[own["as_of_date"] >= month].assign(kind="live", fold_start=month))
+            inputs.append(own[own["as_of_date"] >= month].assign(fold_type="live", fold_start=month))
     inputs = pd.concat(inputs, ignore_index=True)
     return inputs.assign(trained_until=inputs["fold_start"] - pd.Timedelta(days=8)), pd.concat(
         targets, ignore_index=True
@@ -57,7 +59,7 @@ def main() -> None:
             print(f"{label}: {time.perf_counter() - started:.1f} s", flush=True)
     per_method = table.groupby("competitor")[["fit_seconds", "score_seconds"]].max()
     print(
-        f"{n_inputs} inputs x {len(HORIZONS)} horizons x {years} years, seconds of the slowest block:\n{per_method.round(2)}"
+        f"{n_inputs} inputs x {len(HORIZONS)} horizons x {years} years, seconds of the slowest fold:\n{per_method.round(2)}"
     )
 
 

@@ -20,10 +20,10 @@ from zl_forecast.thresholds import threshold
 
 HORIZONS = (5, 20, 60, 120)
 WEEK, MONTH, YEAR = 5, 20, 260  # sessions
-FIRST_TRAIN = 520  # two years before the first block
-WARM_UP, JUDGED = 3, 5  # blocks, a year each: promises rest on at least three, false alarms are counted over five
-N_BLOCKS = WARM_UP + JUDGED
-N_ROWS = FIRST_TRAIN + N_BLOCKS * YEAR
+FIRST_TRAIN = 520  # two years before the first fold
+WARM_UP, JUDGED = 3, 5  # folds, a year each: expected skill rests on at least three, false alarms are counted over five
+N_FOLDS = WARM_UP + JUDGED
+N_ROWS = FIRST_TRAIN + N_FOLDS * YEAR
 BREAK_AT = FIRST_TRAIN + (WARM_UP + 1) * YEAR + 50  # session: ten weeks into the second judged year
 ALLOWANCE = 0.25
 SPREAD_FLOOR = {5: 0.01, 20: 0.03, 60: 0.04, 120: 0.04}  # of the reference's 80 % band
@@ -62,7 +62,7 @@ WITH_DRIVER = [name for name, world in WORLDS.items() if world.strength]
 
 @dataclass(frozen=True)
 class Forecasts:
-    """Out-of-sample forecasts of one horizon, in percent of price; a column a session, losses NaN before the first block.
+    """Out-of-sample forecasts of one horizon, in percent of price; a column a session, losses NaN before the first fold.
 
     Attributes
     ----------
@@ -85,36 +85,36 @@ class Weeks:
     Attributes
     ----------
     x : array of shape (n_histories, n_weeks)
-        Standardised excess loss; NaN where nothing matured or the promise rests on too little. Week 0 begins with session 0.
-    block : array of shape (n_weeks,)
-        Block of the rows that matured; -1 where none did.
-    promised : array of shape (n_histories, N_BLOCKS)
-        Gain of the champion on the reference, measured before each block; NaN in the first. Within a block both may be renewed.
-    champion : array of shape (n_histories, N_BLOCKS)
-        Family with the best gain before the block, the first one in the first block; -1 is the reference, where no gain was above zero.
+        Standardised excess loss; NaN where nothing matured or the expected skill rests on too little. Week 0 begins with session 0.
+    fold : array of shape (n_weeks,)
+        Fold of the rows that matured; -1 where none did.
+    expected : array of shape (n_histories, N_FOLDS)
+        Skill of the champion, measured before each fold; NaN in the first. Within a fold both may be renewed.
+    champion : array of shape (n_histories, N_FOLDS)
+        Family with the best skill before the fold, the first one in the first fold; -1 is the reference, where no skill was above zero.
     """
 
     x: np.ndarray
-    block: np.ndarray
-    promised: np.ndarray
+    fold: np.ndarray
+    expected: np.ndarray
     champion: np.ndarray
 
     @cached_property
     def statistic(self) -> np.ndarray:
-        """The CUSUM as over a ledger that begins with the judged years: one run from there on, begun anew with each block before; shape of x."""
+        """The CUSUM as over a ledger that begins with the judged years: one run from there on, begun anew with each fold before; shape of x."""
         out = np.zeros_like(self.x)
-        for own in [*(self.block == block for block in range(WARM_UP)), self.block >= WARM_UP]:
+        for own in [*(self.fold == fold for fold in range(WARM_UP)), self.fold >= WARM_UP]:
             out[:, own] = page_cusum(self.x[:, own], ALLOWANCE)
         return out
 
     def highest(self) -> np.ndarray:
         """The highest statistic of each history over the judged years; shape (n_histories,)."""
-        return self.statistic[:, self.block >= WARM_UP].max(axis=1)
+        return self.statistic[:, self.fold >= WARM_UP].max(axis=1)
 
     def delays(self, threshold: float) -> np.ndarray:
         """Weeks from the break to the first alarm, 1 for the week of the break itself; infinite where there is none."""
         first = BREAK_AT // WEEK
-        alarm = (self.statistic >= threshold) & (self.block >= WARM_UP)
+        alarm = (self.statistic >= threshold) & (self.fold >= WARM_UP)
         alarm[:, :first] = False
         return np.where(alarm.any(axis=1), alarm.argmax(axis=1) - first + 1.0, np.inf)
 
@@ -123,8 +123,8 @@ def simulated(world: World, n: int, seed: int, break_at: int | None = None) -> d
     """Forecasts of honest families, refitted once a year, beside those of the reference.
 
     The driver is an AR(1) with the sample's decay. A family regresses the scaled return on its signal (the first on the driver, the
-    others on AR(1)s that tell nothing) over all that had matured before the block, and states normal quantiles around the fit; the
-    reference states them around the last price. All scale by the same EWMA volatility. Several families, because the promise of the
+    others on AR(1)s that tell nothing) over all that had matured before the fold, and states normal quantiles around the fit; the
+    reference states them around the last price. All scale by the same EWMA volatility. Several families, because the expected skill of the
     best of them is flattered by luck, as in the tournament.
 
     Parameters
@@ -168,7 +168,7 @@ def _forecasts(price: np.ndarray, sigma: np.ndarray, signals: list[np.ndarray], 
     z = (price[:, horizon : N_ROWS + horizon] - price[:, :N_ROWS]) / unit
     loss = np.full((len(signals), *z.shape), np.nan)
     for family, signal in enumerate(signals):
-        for start in block_starts():
+        for start in fold_starts():
             train = slice(0, start - settings.EMBARGO_SESSIONS - horizon)
             x, y = signal[:, train], z[:, train]
             slope = (x * y).sum(axis=1, keepdims=True) / (x**2).sum(axis=1, keepdims=True)
@@ -184,19 +184,19 @@ def _normal_pinball(z: np.ndarray, centre, spread) -> np.ndarray:
     return sum(np.maximum(level * e, (level - 1) * e) for level, e in errors.items()) / len(errors)
 
 
-def block_starts() -> np.ndarray:
-    """First session of each block; shape (N_BLOCKS,)."""
-    return FIRST_TRAIN + YEAR * np.arange(N_BLOCKS)
+def fold_starts() -> np.ndarray:
+    """First session of each fold; shape (N_FOLDS,)."""
+    return FIRST_TRAIN + YEAR * np.arange(N_FOLDS)
 
 
 def weekly(forecasts: Forecasts, renewed: int = MONTH) -> Weeks:
-    """The second implementation of int_health__promises and int_health__weeks up to the CUSUM.
+    """The second implementation of int_health__expected_skill and int_health__weeks up to the CUSUM.
 
     Parameters
     ----------
     forecasts : Forecasts
     renewed : int
-        Sessions after which champion and promise are made anew: a month as in operation, a year as in the tournament's history.
+        Sessions after which champion and expected skill are renewed: a month as in operation, a year as in the tournament's history.
     """
     reference_loss = forecasts.reference_loss
     n = len(reference_loss)
@@ -204,31 +204,31 @@ def weekly(forecasts: Forecasts, renewed: int = MONTH) -> Weeks:
     origin = np.arange(N_ROWS)
     week = (origin + forecasts.horizon) // WEEK  # in which the target is reached
     x = np.full((n, (N_ROWS + max(HORIZONS)) // WEEK), np.nan)
-    block = np.full(x.shape[1], -1)
-    promised, champion = np.full((n, N_BLOCKS), np.nan), np.zeros((n, N_BLOCKS), int)
+    fold = np.full(x.shape[1], -1)
+    expected, champion = np.full((n, N_FOLDS), np.nan), np.zeros((n, N_FOLDS), int)
     for number, start in [
-        (n, start) for n, first in enumerate(block_starts()) for start in range(first, first + YEAR, renewed)
+        (n, start) for n, first in enumerate(fold_starts()) for start in range(first, first + YEAR, renewed)
     ]:
         own = (origin >= start) & (origin < start + renewed)
         past = (origin >= FIRST_TRAIN) & (origin + forecasts.horizon < start - settings.EMBARGO_SESSIONS)
-        block[np.unique(week[own])] = number
+        fold[np.unique(week[own])] = number
         if not past.any():
             continue
-        gains = 1 - forecasts.loss[:, :, past].sum(axis=2) / reference_loss[:, past].sum(axis=1)
-        best, gain = gains.argmax(axis=0), gains.max(axis=0).clip(min=0)
-        in_force = np.where(gain > 0, best, -1)
-        if start == block_starts()[number]:
-            champion[:, number], promised[:, number] = in_force, gain
-        if len(np.unique(week[past])) < threshold("min_promise_weeks"):
+        skills = 1 - forecasts.loss[:, :, past].sum(axis=2) / reference_loss[:, past].sum(axis=1)
+        best, skill = skills.argmax(axis=0), skills.max(axis=0).clip(min=0)
+        active = np.where(skill > 0, best, -1)
+        if start == fold_starts()[number]:
+            champion[:, number], expected[:, number] = active, skill
+        if len(np.unique(week[past])) < threshold("min_expected_skill_weeks"):
             continue
         loss = forecasts.loss[best, np.arange(n)]
-        loss = np.where(in_force[:, None] >= 0, loss, reference_loss)
-        excess = (loss - (1 - gain[:, None]) * reference_loss) / width
+        loss = np.where(active[:, None] >= 0, loss, reference_loss)
+        excess = (loss - (1 - skill[:, None]) * reference_loss) / width
         spread = _weekly_mean(excess[:, past], week[past]).std(axis=1, ddof=1, keepdims=True)
         x[:, np.unique(week[own])] = _weekly_mean(excess[:, own], week[own]) / np.maximum(
             spread, SPREAD_FLOOR[forecasts.horizon]
         )
-    return Weeks(x, block, promised, champion)
+    return Weeks(x, fold, expected, champion)
 
 
 def _weekly_mean(values: np.ndarray, week: np.ndarray) -> np.ndarray:
@@ -248,8 +248,8 @@ def health(world: str, n: int, seed: int, break_at: int | None = None) -> dict[i
     return {
         horizon: Weeks(
             np.concatenate([part[horizon].x for part in parts]),
-            parts[0][horizon].block,
-            np.concatenate([part[horizon].promised for part in parts]),
+            parts[0][horizon].fold,
+            np.concatenate([part[horizon].expected for part in parts]),
             np.concatenate([part[horizon].champion for part in parts]),
         )
         for horizon in HORIZONS

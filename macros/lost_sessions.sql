@@ -17,22 +17,22 @@ data as (
     from {{ targets }}
 ),
 
-seen as (
+newest_sessions as (
     {{ newest_seen(targets, ledgers()) }}
 )
 
 select
     data.data_source,
     data.newest_session,
-    seen.newest_seen_on,
-    data.newest_session < seen.newest_seen_on as is_earlier,
+    newest_sessions.newest_seen_on,
+    data.newest_session < newest_sessions.newest_seen_on as is_earlier,
     (
         select count(*) from {{ exchange }}
         where session_date::date > data.newest_session
-            and session_date::date <= seen.newest_seen_on
+            and session_date::date <= newest_sessions.newest_seen_on
     ) as n_lost
 from data
-cross join seen
+cross join newest_sessions
 {%- endset -%}
 {{ return(run_query(query).rows[0]) }}
 {%- endmacro %}

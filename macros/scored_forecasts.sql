@@ -1,6 +1,6 @@
 {#
   Each forecast scored once, against its target, and beside it the reference's of the same fold, session and horizon: the CTE
-  `scored`, over a CTE `forecasts` in scaled units as a Python model left it. `competitor` is the column that says who forecast,
+  `scored_forecasts`, over a CTE `forecasts` in scaled units as a Python model left it. `competitor` is the column that says who forecast,
   `reference` its value for the reference, `by` what else names a fold.
 #}
 {% macro scored_forecasts(competitor, reference, by=[]) -%}
@@ -8,11 +8,11 @@
 {%- set key = (by + ['fold_id', 'as_of_date', 'horizon_days']) | join(', ') -%}
 targets as (
     select
-        as_of_date, horizon_days, horizon_code, target_date, last_price, sigma, scale, is_matured, realised_price, z, data_source
+        as_of_date, horizon_days, horizon_code, target_date, last_price, ewma_volatility, horizon_volatility, is_matured, realised_price, z_return, data_source
     from {{ ref('int_targets__daily') }}
 ),
 
-dated as (
+dated_forecasts as (
     select
         * replace (
             as_of_date::date as as_of_date,
@@ -30,24 +30,24 @@ reference as (
         {% for level in levels -%}
         q{{ level }} as reference_q{{ level }}{{ "," if not loop.last }}
         {% endfor %}
-    from dated
+    from dated_forecasts
     where {{ competitor }} = '{{ reference }}'
 ),
 
-joined as (
+forecasts_with_targets as (
     select *
-    from dated
+    from dated_forecasts
     inner join targets
         using (as_of_date, horizon_days)
     left join reference
         using ({{ key }})
 ),
 
-scored as (
+scored_forecasts as (
     select
         * exclude (reference_q05, reference_q25, reference_q75, reference_q95),
         {{ row_scores(bands=[50, 80, 90]) }},
         {{ row_scores('reference_', bands=[50, 80, 90]) }}
-    from joined
+    from forecasts_with_targets
 )
 {%- endmacro %}

@@ -3,7 +3,7 @@
 with
 volatility as (
     select * from {{ ref('int_volatility__zl') }}
-    where sigma > 0
+    where ewma_volatility > 0
 ),
 
 prices as (
@@ -29,7 +29,7 @@ final as (
     select
         volatility.as_of_date,
         {% for sessions in [5, 21, 63, 252] -%}
-        {{ safe_ln('volatility.volatility_' ~ sessions ~ ' / volatility.sigma') }} as base_zl_volatility_ratio_{{ sessions }},
+        {{ safe_ln('volatility.volatility_' ~ sessions ~ ' / volatility.ewma_volatility') }} as base_zl_volatility_ratio_{{ sessions }},
         {% endfor -%}
         {% for sessions in [5, 21, 63, 252] -%}
         momenta.base_zl_momentum_{{ sessions }},

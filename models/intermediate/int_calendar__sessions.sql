@@ -13,7 +13,7 @@ future as (
     limit 130  -- beyond the longest horizon, 120
 ),
 
-joined as (
+past_and_future as (
     select as_of_date as session_date, false as is_future from bars
     union all
     select session_date, true as is_future from future
@@ -24,7 +24,7 @@ final as (
         session_date,
         row_number() over (order by session_date) as session_number,
         is_future
-    from joined
+    from past_and_future
 )
 
 select * from final

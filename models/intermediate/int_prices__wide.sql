@@ -15,7 +15,7 @@ prices as (
     select * from {{ ref('int_prices__daily') }}
 ),
 
-wanted as (
+wanted_prices as (
     select
         sessions.as_of_date,
         symbols.symbol,
@@ -25,24 +25,24 @@ wanted as (
     cross join (select unnest(['{{ symbols() | join("', '") }}']) as symbol) as symbols
 ),
 
-known as (
+known_prices as (
     select
-        wanted.as_of_date,
-        wanted.symbol,
+        wanted_prices.as_of_date,
+        wanted_prices.symbol,
         prices.as_of_date as bar_date,
         prices.close,
         prices.log_index
-    from wanted
+    from wanted_prices
     asof left join prices
-        on wanted.symbol = prices.symbol and wanted.known_on >= prices.as_of_date
+        on wanted_prices.symbol = prices.symbol and wanted_prices.known_on >= prices.as_of_date
 ),
 
-fresh as (
-    select * from known
+fresh_prices as (
+    select * from known_prices
     where as_of_date - bar_date <= {{ threshold('max_stale_days') }}
 ),
 
-wide as (
+wide_prices as (
     select
         as_of_date,
         {% for symbol in symbols() -%}
@@ -50,7 +50,7 @@ wide as (
         max(log_index) filter (where symbol = '{{ symbol }}') as {{ symbol_column(symbol) }}_log_index,
         {% endfor -%}
         max(bar_date) as latest_bar_on
-    from fresh
+    from fresh_prices
     group by as_of_date
 ),
 
@@ -61,7 +61,7 @@ final as (
         {{ symbol_column(symbol) }}_log_index - {{ ago(symbol_column(symbol) ~ '_log_index', 1) }} as {{ symbol_column(symbol) }}_log_return
         {{- "," if not loop.last }}
         {% endfor %}
-    from wide
+    from wide_prices
 )
 
 select * from final

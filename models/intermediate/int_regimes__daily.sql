@@ -35,7 +35,7 @@ regimes as (
     group by volatility.as_of_date
 ),
 
-numbered as (
+numbered_sessions as (
     select
         *,
         row_number() over (order by as_of_date) as session_number,
@@ -53,7 +53,7 @@ final as (
         session_number - max(session_number) filter (where is_break) over (
             order by as_of_date rows between unbounded preceding and current row
         ) as sessions_since_break
-    from numbered
+    from numbered_sessions
 )
 
 select

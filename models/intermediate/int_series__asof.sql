@@ -28,27 +28,27 @@ newest as (
         and row_number() over (partition by series_id, available_on order by obs_date desc) = 1
 ),
 
-wanted as (
+wanted_values as (
     select sessions.as_of_date, sessions.known_on, registry.series_id, registry.max_age_days
     from sessions cross join registry
 ),
 
-known as (
+known_values as (
     select
-        wanted.as_of_date,
-        wanted.series_id,
-        wanted.max_age_days,
+        wanted_values.as_of_date,
+        wanted_values.series_id,
+        wanted_values.max_age_days,
         newest.obs_date,
         newest.available_on,
         newest.value
-    from wanted
+    from wanted_values
     asof join newest
-        on wanted.series_id = newest.series_id and wanted.known_on >= newest.available_on
+        on wanted_values.series_id = newest.series_id and wanted_values.known_on >= newest.available_on
 ),
 
 final as (
     select as_of_date, series_id, obs_date, available_on, value
-    from known
+    from known_values
     where as_of_date - available_on <= max_age_days
 )
 

@@ -1,5 +1,5 @@
 -- What is forecast: per session and horizon the log return of the ZL front price to target_date, also in units of the
--- volatility known at the session (z). Rows whose target lies ahead are kept: they are the live forecasts' rows.
+-- volatility known at the session (z_return). Rows whose target lies ahead are kept: they are the live forecasts' rows.
 with
 sessions as (
     select * from {{ ref('int_calendar__sessions') }}
@@ -15,8 +15,8 @@ prices as (
 ),
 
 volatility as (
-    select as_of_date, sigma from {{ ref('int_volatility__zl') }}
-    where sigma > 0
+    select as_of_date, ewma_volatility from {{ ref('int_volatility__zl') }}
+    where ewma_volatility > 0
 ),
 
 final as (
@@ -29,14 +29,14 @@ final as (
         horizons.horizon_code,
         target.session_date as target_date,
         known.close as last_price,
-        volatility.sigma,
-        volatility.sigma * sqrt(horizons.horizon_days) as scale,
+        volatility.ewma_volatility,
+        volatility.ewma_volatility * sqrt(horizons.horizon_days) as horizon_volatility,
 
         ---------- known at target_date
         not target.is_future as is_matured,
         realised.close as realised_price,
         {{ safe_ln('realised.close / known.close') }} as realised_log_return,
-        {{ safe_ln('realised.close / known.close') }} / (volatility.sigma * sqrt(horizons.horizon_days)) as z,
+        {{ safe_ln('realised.close / known.close') }} / (volatility.ewma_volatility * sqrt(horizons.horizon_days)) as z_return,
         known.data_source
     from sessions as origin
     cross join horizons

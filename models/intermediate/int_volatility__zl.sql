@@ -1,5 +1,5 @@
 -- Volatilities of ZL per session, in log return per session, from roll-adjusted returns and from the day's range.
--- sigma is the scaling volatility: exponentially weighted, decay ewma_decay in seeds/thresholds.csv (RiskMetrics 1996, ch. 5), over at most 252 sessions.
+-- ewma_volatility is the scaling volatility: exponentially weighted, decay ewma_decay in seeds/thresholds.csv (RiskMetrics 1996, ch. 5), over at most 252 sessions.
 with
 prices as (
     select * from {{ ref('int_prices__daily') }}
@@ -23,7 +23,7 @@ decay as (
     select {{ threshold('ewma_decay') }} as value
 ),
 
-weighted as (
+weighted_windows as (
     select
         * exclude (squares),
         len(squares) as n_returns,
@@ -39,7 +39,7 @@ final as (
         log_return,
         case when n_returns >= 60
             then sqrt(list_inner_product(squares, weights) / list_sum(weights))
-        end as sigma,
+        end as ewma_volatility,
         {% for sessions in [5, 21, 63, 252] -%}
         case when n_returns >= {{ sessions }}
             then nullif(sqrt(avg(log_return * log_return) {{ trailing(sessions) }}), 0)
@@ -51,7 +51,7 @@ final as (
         case when n_returns >= 21
             then nullif(sqrt(greatest(avg(0.5 * log_range * log_range - (2 * ln(2) - 1) * log_body * log_body) {{ trailing(21) }}, 0)), 0)
         end as garman_klass_21
-    from weighted
+    from weighted_windows
 )
 
 select * from final

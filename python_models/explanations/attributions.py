@@ -1,9 +1,9 @@
-"""What moved the newest forecasts of every family, read from the fits in force. The work is in zl_forecast.tournament."""
+"""What moved the newest forecasts of every family, read from the active fits. The work is in zl_forecast.tournament."""
 
 from zl_forecast.tournament.attributions import collect
 
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    live = dbt.ref("int_tournament__forecasts").filter("bucket <> 'core' and kind = 'live' and status = 'ok'")
+    live = dbt.ref("int_tournament__forecasts").filter("bucket <> 'core' and fold_type = 'live' and status = 'ok'")
     return collect(live.select("bucket, family, fingerprint").distinct().order("bucket, family").df())

@@ -15,12 +15,12 @@ import pandas as pd
 
 from zl_forecast.databases import open_snapshot, open_warehouse, snapshot_file
 from zl_forecast.errors import ZlForecastError, printable
-from zl_forecast.health import print_health, told
+from zl_forecast.health import format_or_dash, print_health
 from zl_forecast.landing.folder import landing_path, sample_landing
 from zl_forecast.landing.report import print_check
 from zl_forecast.paths import data_docs_dir, serving_dir, tournament_warehouse, warehouse
 from zl_forecast.queries import read_row, read_value
-from zl_forecast.report import fallbacks_in_force, missing_buckets
+from zl_forecast.report import active_fallbacks, missing_buckets
 from zl_forecast.run_plan import print_plan
 
 
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     board.add_argument(
         "bucket",
         help="a bucket of seeds/buckets.csv: ours by horizon, AutoGluon's; or `ensemble`, which is no bucket: how the inputs were "
-        "combined in the last published snapshot, and the published line's own record",
+        "combined in the last published snapshot, and the published forecast's own record",
     )
     board.add_argument(
         "--tournament", action="store_true", help="of the last `make tournament`; of the last build unless given"
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         "plan",
         help="print what the last build did with each bucket or, after `make plan`, what a build would do, and why",
     )
-    commands.add_parser("health", help="print whether each bucket and the forecast is what the tournament promised")
+    commands.add_parser("health", help="show the health of each bucket and of the published forecast")
     past = commands.add_parser(
         "replay",
         help="walk through past data as if live, in a folder of its own, and report what was done and how good it was",
@@ -137,11 +137,11 @@ def _summary() -> None:
             ).fetchall()
         ]
         too_few = missing_buckets(con)
-        fallback = fallbacks_in_force(con)
+        fallback = active_fallbacks(con)
         renewed = con.execute(
             """
             select string_agg(bucket, ', ' order by bucket), trigger from monitoring.run_plan
-            where action = 'retournament' group by trigger order by trigger
+            where action = 'reselection' group by trigger order by trigger
             """
         ).fetchall()
         landing = _landing(con)
@@ -154,7 +154,7 @@ def _summary() -> None:
     for code, target, _, p10, p50, p90, up, verdict, skill, coverage, method, *_ in rows:
         print(
             f"{printable(code):7}  {target}  {p10:6.2f}  {p50:6.2f}  {p90:6.2f}  {up:4.0%}   {printable(verdict):9}  "
-            f"{told(skill, '+z.1%'):>12}  {told(coverage, '.0%'):>12}  {printable(method)}"
+            f"{format_or_dash(skill, '+z.1%'):>12}  {format_or_dash(coverage, '.0%'):>12}  {printable(method)}"
         )
     if fallback:
         print(f"\n{printable(fallback)}")
@@ -225,7 +225,7 @@ def _ensemble_leaderboard() -> None:
     database = snapshot_file()
     with open_snapshot() as con:
         try:
-            board = con.sql("from monitoring.ensemble_leaderboard order by horizon_days, place").df()
+            board = con.sql("from monitoring.ensemble_leaderboard order by horizon_days, rank").df()
         except duckdb.CatalogException as error:
             raise ZlForecastError(
                 f"{database} was published before there was an ensemble leaderboard. Run `make build` (or `dbt build`)."
@@ -248,27 +248,29 @@ def _ensemble_leaderboard() -> None:
             """
         ).df()
     print(f"\nHow the inputs are combined, as of {as_of}, {printable(source)} data")
-    board[["ensemble_method", "why"]] = board[["ensemble_method", "why"]].map(printable)
+    board[["ensemble_method", "reason"]] = board[["ensemble_method", "reason"]].map(printable)
     width = board["ensemble_method"].str.len().max()
     for (days, code), own in board.groupby(["horizon_days", "horizon_code"]):
         print(
             f"\nensemble, {printable(code)}: pinball relative to the reference, coverage of the 50, 80 and 90 % bands, width of the 80 % band "
-            f"relative to the reference's, mean seconds a block\nplace  {'method':{width}}    score  pinball  coverage 50/80/90  "
-            "width    fit s  score s  p (MCS)  p (DM)  share  why"
+            f"relative to the reference's, mean seconds a fold\nrank   {'method':{width}}    score  pinball  coverage 50/80/90  "
+            "width    fit s  score s  p (MCS)  p (DM)  weight  reason"
         )
         for row in own.itertuples():
-            covers = "/".join(told(share, ".0%") for share in (row.coverage_50, row.coverage_80, row.coverage_90))
-            print(
-                f"{row.place:5}  {row.ensemble_method:{width}}  {told(row.score, '+z.4f'):>7}  {told(row.pinball_gain, '+z.2%'):>7}"
-                f"  {covers:>17}  {told(row.relative_width_80, '.2f'):>5}  {told(row.fit_seconds, '.2f'):>7}"
-                f"  {told(row.score_seconds, '.2f'):>7}  {told(row.mcs_p_value, '.2f'):>7}  {told(row.dm_p_value, '.3f'):>6}"
-                f"  {told(row.share, '.0%'):>5}  {row.why}"
+            covers = "/".join(
+                format_or_dash(share, ".0%") for share in (row.coverage_50, row.coverage_80, row.coverage_90)
             )
-        print(f"{'':7}Published line, out of sample: {_record(records[records['horizon_days'] == days])}")
+            print(
+                f"{row.rank:5}  {row.ensemble_method:{width}}  {format_or_dash(row.score, '+z.4f'):>7}  {format_or_dash(row.pinball_skill, '+z.2%'):>7}"
+                f"  {covers:>17}  {format_or_dash(row.relative_width_80, '.2f'):>5}  {format_or_dash(row.fit_seconds, '.2f'):>7}"
+                f"  {format_or_dash(row.score_seconds, '.2f'):>7}  {format_or_dash(row.mcs_p_value, '.2f'):>7}  {format_or_dash(row.dm_p_value, '.3f'):>6}"
+                f"  {format_or_dash(row.shrinkage_weight, '.0%'):>6}  {row.reason}"
+            )
+        print(f"{'':7}Published forecast, out of sample: {_record(records[records['horizon_days'] == days])}")
     print(
-        "\nMethods are compared on rows on which they are chosen; the published line's own record is what a user would have got."
+        "\nMethods are compared on rows on which they are chosen; the published forecast's own record is what a user would have got."
         "\np (MCS): of the model confidence set, 1 for the best. p (DM): better than the reference, not adjusted for the number of methods."
-        "\nshare: of the combination in today's forecast, the rest is the reference."
+        "\nweight: of the combination in today's forecast, the rest is the reference."
         f"\n\nRead on: monitoring.ensemble_leaderboard, ensemble_weights, ensemble_results, verdicts in {database};"
         f"\n         {serving_dir() / 'report.html'} shows them as a map with the weights."
     )
@@ -280,9 +282,9 @@ def _record(records: pd.DataFrame) -> str:
         return "nothing has matured yet, so no skill has been shown"
     line = records.iloc[0]
     return (
-        f"{line['n_rows']} forecasts, pinball skill {told(line['pinball_skill'], '+z.1%')}, coverage of the 80 % band "
-        f"{told(line['coverage_80'], '.0%')}, of the 90 % band {told(line['coverage_90'], '.0%')}, p "
-        f"{told(line['p_value'], '.3f')}: {printable(line['verdict'])}"
+        f"{line['n_rows']} forecasts, pinball skill {format_or_dash(line['pinball_skill'], '+z.1%')}, coverage of the 80 % band "
+        f"{format_or_dash(line['coverage_80'], '.0%')}, of the 90 % band {format_or_dash(line['coverage_90'], '.0%')}, p "
+        f"{format_or_dash(line['p_value'], '.3f')}: {printable(line['verdict'])}"
     )
 
 
@@ -295,9 +297,9 @@ def _leaderboard(bucket: str, of_tournament: bool) -> None:
         try:
             rows = con.execute(
                 """
-                select horizon_code, place, family, score, pinball_gain, rmse_pct, coverage_80, fit_seconds_total,
-                    1000 * score_seconds, p_value_holm, verdict, why
-                from monitoring.leaderboard where bucket = ? order by horizon_days, place
+                select horizon_code, rank, family, score, pinball_skill, rmse_pct, coverage_80, fit_seconds_total,
+                    1000 * score_seconds, p_value_holm, verdict, reason
+                from monitoring.leaderboard where bucket = ? order by horizon_days, rank
                 """,
                 [bucket],
             ).fetchall()
@@ -306,30 +308,30 @@ def _leaderboard(bucket: str, of_tournament: bool) -> None:
         if not rows:
             raise ZlForecastError(f"monitoring.leaderboard in {file} has no bucket '{bucket}'. {way_out}")
         reasons = con.execute(
-            "select horizon_code, place, explanation from monitoring.forecast_explanations where bucket = ? order by all",
+            "select horizon_code, rank, explanation from monitoring.forecast_explanations where bucket = ? order by all",
             [bucket],
         ).fetchall()
         board = newest_year(bucket, con)
     horizon = None
-    for code, place, family, score, gain, rmse, coverage, fit, scoring, p_value, verdict, why in rows:
+    for code, rank, family, score, skill, rmse, coverage, fit, scoring, p_value, verdict, reason in rows:
         if code != horizon:
             horizon = code
             print(
-                f"\n{bucket}, {printable(code)}: pinball relative to the reference, 80 % coverage, seconds to fit all blocks"
+                f"\n{bucket}, {printable(code)}: pinball relative to the reference, 80 % coverage, seconds to fit all folds"
             )
             print(
-                "place  family         score   pinball   RMSE %  coverage    fit s  score ms  p (Holm)  verdict   why"
+                "rank  family         score   pinball   RMSE %  coverage    fit s  score ms  p (Holm)  verdict   reason"
             )
-        numbers = ("-",) * 3 if gain is None else (f"{gain:+.1%}", f"{rmse:.2f}", f"{coverage:.0%}")
+        numbers = ("-",) * 3 if skill is None else (f"{skill:+.1%}", f"{rmse:.2f}", f"{coverage:.0%}")
         print(
-            f"{place:5}  {printable(family):13} {'-' if score is None else f'{score:+.4f}':>7}  {numbers[0]:>8}  {numbers[1]:>7}  "
+            f"{rank:5}  {printable(family):13} {'-' if score is None else f'{score:+.4f}':>7}  {numbers[0]:>8}  {numbers[1]:>7}  "
             f"{numbers[2]:>8} {fit or 0:8.1f}  {scoring or 0:8.2f}  {'-' if p_value is None else f'{p_value:.3f}':>8}  "
-            f"{printable(verdict or '-'):8}  {printable(why)}"
+            f"{printable(verdict or '-'):8}  {printable(reason)}"
         )
-        for _, number, explanation in (r for r in reasons if place == 1 and r[0] == code):
+        for _, number, explanation in (r for r in reasons if rank == 1 and r[0] == code):
             print(f"{'':7}{number}. {printable(explanation)}")
     print(
-        f"\nAutoGluon's own leaderboard on the newest year's block, all horizons (minus pinball, scaled units):\n\n"
+        f"\nAutoGluon's own leaderboard on the newest year's fold, all horizons (minus pinball, scaled units):\n\n"
         f"{_printable_lines(board)}"
         f"\n\nRead on: monitoring.leaderboard, feature_attributions, forecast_explanations in {file}."
     )

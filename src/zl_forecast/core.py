@@ -93,10 +93,13 @@ class CoreContest(Contest):
     def _competitors(self) -> tuple[Competitor, ...]:
         contexts = {origin: fingerprint.combine(self.context(origin).tobytes()) for origin in np.unique(self.origins)}
         seen = pd.DataFrame(
-            {"context": [contexts[origin] for origin in self.origins], "scale": self.test["scale"].to_numpy()}
+            {
+                "context": [contexts[origin] for origin in self.origins],
+                "horizon_volatility": self.test["horizon_volatility"].to_numpy(),
+            }
         )
         own = self.rows.reset_index(drop=True)
-        learnt = fingerprint.of_frame(self.train_part[["horizon_days", "target_date", "z"]])
+        learnt = fingerprint.of_frame(self.train_part[["horizon_days", "target_date", "z_return"]])
         return (
             self._competitor(
                 "autogluon_timeseries",
@@ -109,7 +112,7 @@ class CoreContest(Contest):
     def _competitor(self, name: str, learnt: tuple, seen: pd.DataFrame) -> Competitor:
         key = fingerprint.combine(
             SUBJECT,
-            self.fold.kind,  # in January the live fold and the year's fold start on the same date
+            self.fold.fold_type,  # in January the live fold and the year's fold start on the same date
             self.fold.start,
             name,
             *learnt,
@@ -119,7 +122,7 @@ class CoreContest(Contest):
         described = {
             "bucket": SUBJECT,
             "family": name,
-            "kind": self.fold.kind,
+            "fold_type": self.fold.fold_type,
             "fold_start": self.fold.start.date(),
             "trained_until": self.fold.start.date(),
         }
@@ -177,15 +180,15 @@ def _forecast_timeseries(contest: CoreContest, folder: Path) -> pd.DataFrame:
     returns = levels - contest.log_prices[origin][:, None]
     by_row = pd.DataFrame(returns, columns=QUANTILES, index=[origin, step[step.isin(contest.steps)].to_numpy()])
     own = by_row.loc[list(zip(contest.origins, contest.test["horizon_days"], strict=True))]
-    scaled = own.to_numpy() / contest.test["scale"].to_numpy()[:, None]
+    scaled = own.to_numpy() / contest.test["horizon_volatility"].to_numpy()[:, None]
     return pd.DataFrame(scaled, columns=QUANTILES).assign(score_seconds=seconds)
 
 
 def _fit_reference(contest: CoreContest, folder: Path) -> dict:
     """Store the reference quantiles of each horizon, from the matured standardised returns of the training rows."""
     by_horizon = {
-        int(horizon): centred_quantiles(z.to_numpy(), settings.QUANTILE_LEVELS).tolist()
-        for horizon, z in contest.train_part.groupby("horizon_days")["z"]
+        int(horizon): centred_quantiles(z_return.to_numpy(), settings.QUANTILE_LEVELS).tolist()
+        for horizon, z_return in contest.train_part.groupby("horizon_days")["z_return"]
     }
     (folder / "quantiles.json").write_text(json.dumps(by_horizon))
     return {"fit_seconds": 0.0}

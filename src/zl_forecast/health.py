@@ -66,21 +66,21 @@ def print_health(con: duckdb.DuckDBPyConnection) -> None:
         raise ZlForecastError("monitoring.model_health is empty: nothing was forecast. Run `make build`.")
     newest, source = rows["week_ending"].max(), rows["data_source"].iloc[0]
     print(
-        f"\nModel health, week to {newest:%Y-%m-%d}, {printable(source)} data: is the loss what the tournament had promised?\n"
+        f"\nModel health, week to {newest:%Y-%m-%d}, {printable(source)} data: realised skill versus expected skill\n"
     )
     print(
-        "subject     horizon  state     since       gain / promised  80% coverage  statistic (watch, degraded)  drift  why"
+        "subject     horizon  state     since       skill / expected  80% coverage  statistic (watch, degraded)  drift  reason"
     )
     for row in rows.itertuples():
-        statistic = f"{told(row.statistic, '.1f')} ({told(row.watch_at, '.1f')}, {told(row.degraded_at, '.1f')})"
+        statistic = f"{format_or_dash(row.statistic, '.1f')} ({format_or_dash(row.watch_at, '.1f')}, {format_or_dash(row.degraded_at, '.1f')})"
         print(
             f"{printable(row.subject):11} {printable(row.horizon_code):7}  {printable(row.state):8}  {row.state_since:%Y-%m-%d}  "
-            f"{told(row.pinball_gain, '+z.1%'):>6} / {told(row.promised_gain, '+z.1%'):<6}  "
-            f"{told(row.coverage_80, '.0%'):>12}  {statistic:>27}  {told(row.share_beyond, '.0%'):>5}  {printable(row.reason)}"
+            f"{format_or_dash(row.pinball_skill, '+z.1%'):>6} / {format_or_dash(row.expected_skill, '+z.1%'):<6}  "
+            f"{format_or_dash(row.coverage_80, '.0%'):>12}  {statistic:>27}  {format_or_dash(row.share_beyond, '.0%'):>5}  {printable(row.reason)}"
         )
     print(
-        "\ngain: share by which the pinball loss of the last 26 weeks lies below the reference's; promised: the same, as measured before "
-        "the block.\nstatistic: evidence that losses exceed the promise. drift: share of features whose mean of 63 sessions has moved by "
+        "\nskill: fraction by which the pinball loss of the last 26 weeks lies below the reference's; expected: the same, as measured before "
+        "the fold.\nstatistic: evidence that losses exceed the expected ones. drift: share of features whose mean of 63 sessions has moved by "
         "more than two standard deviations.\nAt 3m and 6m the test finds few breaks within a year: `healthy` says little there.\n"
     )
     print(printable(_next_step(rows)))
@@ -106,7 +106,7 @@ def _names(rows: pd.DataFrame) -> str:
     return ", ".join(f"{row.subject} {row.horizon_code}" for row in rows.itertuples())
 
 
-def told(value: float | None, form: str) -> str:
+def format_or_dash(value: float | None, form: str) -> str:
     """Format a number, or return a dash if it is missing.
 
     Parameters
@@ -122,7 +122,7 @@ def told(value: float | None, form: str) -> str:
 
     Examples
     --------
-    >>> told(0.125, "+.1%"), told(None, ".1f")
+    >>> format_or_dash(0.125, "+.1%"), format_or_dash(None, ".1f")
     ('+12.5%', '-')
     """
     return "-" if pd.isna(value) else format(value, form)

@@ -127,7 +127,9 @@ def move_state(con: duckdb.DuckDBPyConnection) -> None:
     cursor = con.cursor()
     with _transaction(cursor):
         for table in found:
-            cursor.execute(f"insert into state.{table} by name from {table} as old where {_is_new(table)}")
+            cursor.execute(
+                f"insert into state.{table} by name select {_as_renamed(con, table)} from {table} as old where {_is_new(table)}"
+            )
         if _exists(con, "monitoring", "model_health", columns={"is_newest", *HEALTH_COLUMNS}):
             cursor.execute(
                 f"""
@@ -142,6 +144,15 @@ def move_state(con: duckdb.DuckDBPyConnection) -> None:
             )
     for table in found:
         con.execute(f"drop table {table}")
+
+
+def _as_renamed(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    """Return the columns of `old` by the names and with the values that `rename_terms` gave them in the state."""
+    columns = [f"old.{old} as {new}" for old, new in RENAMED.get(table, {}).items() if _has(con, table, old)]
+    if table == "monitoring.run_history" and _has(con, table, "action"):
+        columns.append(f"{NEW_ACTION} as action")
+    excluded = [*RENAMED.get(table, {}), *(["action"] if table == "monitoring.run_history" else [])]
+    return ", ".join([f"columns(name -> name not in {tuple(excluded)})" if excluded else "*", *columns])
 
 
 def _is_new(table: str) -> str:
@@ -196,6 +207,27 @@ def create_state(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+RENAMED = {
+    "forecasts.zl_forecast_ledger": {"combination_share": "shrinkage_weight"},
+    "forecasts.bucket_forecast_ledger": {"scale": "horizon_volatility"},
+}
+NEW_ACTION = "case action when 'retournament' then 'reselection' else action end"
+
+
+def rename_terms(con: duckdb.DuckDBPyConnection) -> None:
+    """Give columns and actions of the state the names that the rest of the project uses.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Of the state, within a transaction.
+    """
+    for table, names in RENAMED.items():
+        for old, new in names.items():
+            con.execute(f"alter table {table} rename column {old} to {new}")
+    con.execute(f"update monitoring.run_history set action = {NEW_ACTION}")
+
+
 HEALTH_COLUMNS = (
     *("subject", "horizon_days", "week_ending", "data_source", "horizon_code", "champion"),
     *("state", "state_since", "evidence_from", "statistic", "reason"),
@@ -204,7 +236,10 @@ MIGRATIONS = (
     Migration(1, "is_hindsight in both ledgers", mark_hindsight),
     Migration(2, "what cannot be made again moves to state.duckdb", move_state),
 )
-STATE_MIGRATIONS = (Migration(1, "tables of the state", create_state),)
+STATE_MIGRATIONS = (
+    Migration(1, "tables of the state", create_state),
+    Migration(2, "horizon_volatility, shrinkage_weight and reselection in place of older names", rename_terms),
+)
 
 
 def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
@@ -280,6 +315,11 @@ def _record(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
         "insert into migrations.applied values (?, ?, timezone('UTC', now())::timestamp)",
         [migration.version, migration.name],
     )
+
+
+def _has(con: duckdb.DuckDBPyConnection, table: str, column: str) -> bool:
+    schema, name = table.split(".")
+    return _exists(con, schema, name, columns={column})
 
 
 def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str, *, columns: Set[str] = frozenset()) -> bool:

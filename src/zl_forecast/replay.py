@@ -30,7 +30,7 @@ from tqdm import tqdm
 from zl_forecast import settings
 from zl_forecast.databases import open_warehouse
 from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
-from zl_forecast.health import told
+from zl_forecast.health import format_or_dash
 from zl_forecast.landing import TABLES, Landing, find_landing
 from zl_forecast.landing.folder import SIMULATED_MARKER
 from zl_forecast.paths import data_dir, project_dir, seed, state_beside
@@ -186,7 +186,7 @@ def replay(
     print(f"\n{text}")
     print(
         f"Next: query {work.warehouse} (read-only): forecasts.zl_forecast_accuracy, monitoring.model_health (week by week);"
-        f"\n      {state_beside(work.warehouse)}: forecasts.zl_forecast_ledger, monitoring.run_history (every re-tournament with its reason)."
+        f"\n      {state_beside(work.warehouse)}: forecasts.zl_forecast_ledger, monitoring.run_history (every reselection with its reason)."
         f"\n      The same report: {work.folder / 'report.md'}"
         + (f"; the picture: {work.folder / 'replay.png'}" if drawn else "")
     )
@@ -371,7 +371,7 @@ def report(warehouse: Path, seconds: dict[date, float]) -> str:
             "",
             "## What was done, and why",
             "",
-            *_told_actions(history),
+            *_action_lines(history),
             "## How good the forecasts were",
             "",
             "Of the ledger, against the reference of the same day. Targets of neighbouring steps overlap wherever the horizon is longer than "
@@ -387,11 +387,11 @@ def report(warehouse: Path, seconds: dict[date, float]) -> str:
             "",
             "## Fallbacks and health",
             "",
-            *_told_fallbacks(ledger),
-            *_told_health(health),
+            *_fallback_lines(ledger),
+            *_health_lines(health),
             "## Wall time",
             "",
-            *_told_time(seconds, set(pd.to_datetime(history["as_of_date"]).dt.date) if len(history) else set()),
+            *_time_lines(seconds, set(pd.to_datetime(history["as_of_date"]).dt.date) if len(history) else set()),
             "",
         ]
     )
@@ -469,9 +469,9 @@ def _data_tests(dbt: Dbt, progress: dict, day: date, work: Replay) -> BuildFaile
     return None
 
 
-def _told_actions(history: pd.DataFrame) -> list[str]:
+def _action_lines(history: pd.DataFrame) -> list[str]:
     if history.empty:
-        return ["No re-tournament is on record in monitoring.run_history.", ""]
+        return ["No reselection is on record in monitoring.run_history.", ""]
     counted = history.groupby(["trigger", "action"], dropna=False, sort=True)
     counts = counted.agg(
         count=("bucket", "size"), buckets=("bucket", "nunique"), steps=("as_of_date", "nunique")
@@ -499,15 +499,15 @@ def _accuracy(ledger: pd.DataFrame, due: pd.DataFrame) -> pd.DataFrame:
         inside_90=("is_inside_90", "mean"),
     )
     both = made.merge(scored.reset_index(), on="horizon_days", how="left")
-    both["gain"] = 1 - both["pinball"] / both["reference"]
+    both["skill"] = 1 - both["pinball"] / both["reference"]
     return pd.DataFrame(
         {
             "horizon": both["horizon_code"],
             "made": both["made"],
             "matured": both["matured"].fillna(0).astype(int),
-            "pinball relative to the reference": [told(value, "+z.1%") for value in both["gain"]],
-            "80 % coverage": [told(value, ".0%") for value in both["inside_80"]],
-            "90 % coverage": [told(value, ".0%") for value in both["inside_90"]],
+            "pinball relative to the reference": [format_or_dash(value, "+z.1%") for value in both["skill"]],
+            "80 % coverage": [format_or_dash(value, ".0%") for value in both["inside_80"]],
+            "90 % coverage": [format_or_dash(value, ".0%") for value in both["inside_90"]],
         }
     )
 
@@ -522,7 +522,7 @@ def _coverage_by_quarter(due: pd.DataFrame) -> pd.DataFrame:
     return cells.rename(columns=codes).rename_axis(columns=None).reset_index()
 
 
-def _told_fallbacks(ledger: pd.DataFrame) -> list[str]:
+def _fallback_lines(ledger: pd.DataFrame) -> list[str]:
     if "fallback_reason" not in ledger:
         return ["The ledger of this version does not say when it fell back to the reference.", ""]
     fallen = ledger[ledger["fallback_reason"].notna()]
@@ -535,7 +535,7 @@ def _told_fallbacks(ledger: pd.DataFrame) -> list[str]:
     return [f"Fallback to the reference in {len(fallen)} of {len(ledger)} forecasts:", "", _table(counts), ""]
 
 
-def _told_health(health: pd.DataFrame) -> list[str]:
+def _health_lines(health: pd.DataFrame) -> list[str]:
     if health.empty:
         return ["There is no health on record.", ""]
     counts = ", ".join(f"{count} {state}" for state, count in health["state"].value_counts().items())
@@ -544,10 +544,10 @@ def _told_health(health: pd.DataFrame) -> list[str]:
     return [*lines, _table(unwell), ""] if len(unwell) else lines
 
 
-def _told_time(seconds: dict[date, float], retournaments: set[date]) -> list[str]:
+def _time_lines(seconds: dict[date, float], reselections: set[date]) -> list[str]:
     first, *later = sorted(seconds)
-    held = [seconds[day] for day in later if day in retournaments]
-    other = [seconds[day] for day in later if day not in retournaments]
+    held = [seconds[day] for day in later if day in reselections]
+    other = [seconds[day] for day in later if day not in reselections]
     lines = [
         f"- {len(seconds)} steps in {sum(seconds.values()) / 60:.1f} minutes, steps that were cut short not counted",
         f"- the first step, with all of the history to fit: {seconds[first]:.0f} s",
@@ -558,7 +558,7 @@ def _told_time(seconds: dict[date, float], retournaments: set[date]) -> list[str
         )
     for name, own in (("with", held), ("without", other)):
         if own:
-            lines.append(f"- median of the {len(own)} of them {name} a re-tournament: {statistics.median(own):.0f} s")
+            lines.append(f"- median of the {len(own)} of them {name} a reselection: {statistics.median(own):.0f} s")
     return lines
 
 

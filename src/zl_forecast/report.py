@@ -54,7 +54,7 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
     too_few = missing_buckets(con)
     if too_few:
         banner += f'<p class="warn">{escape(too_few)}</p>'
-    fallback = fallbacks_in_force(con)
+    fallback = active_fallbacks(con)
     if fallback:
         banner += f'<p class="warn">{escape(fallback)}</p>'
     forecast_rows = "".join(
@@ -77,11 +77,11 @@ svg text {{ font: 12px system-ui, sans-serif; fill: #444; }}
 .maps td {{ border: 1px solid #fff; color: #111; print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
 .maps caption {{ font-size: 13px; font-weight: 600; }}
 .maps td.winner {{ border: 2px solid #111; font-weight: 700; }} .maps small {{ display: block; font-size: 9px; }}
-summary {{ cursor: pointer; padding: .3em 0; }} .why td, .why th {{ text-align: left; vertical-align: top; padding: .25em .5em; }} .why ol {{ margin: .3em 0 0; padding-left: 1.5em; }}
-.why {{ font-size: 13px; }} .why td.number {{ text-align: right; white-space: nowrap; }}
+summary {{ cursor: pointer; padding: .3em 0; }} .reasons td, .reasons th {{ text-align: left; vertical-align: top; padding: .25em .5em; }} .reasons ol {{ margin: .3em 0 0; padding-left: 1.5em; }}
+.reasons {{ font-size: 13px; }} .reasons td.number {{ text-align: right; white-space: nowrap; }}
 @media print {{
 body {{ font-size: 12px; margin: 0; max-width: none; }} td, th {{ padding: .2em .5em; }}
-table:not(.why) {{ break-inside: avoid; }} h2, p:has(+ table, + div) {{ break-after: avoid; }}
+table:not(.reasons) {{ break-inside: avoid; }} h2, p:has(+ table, + div) {{ break-after: avoid; }}
 details::details-content {{ content-visibility: visible; block-size: auto; }}
 }}
 {report_calibration.STYLE}{report_risk.STYLE}{report_ensemble.STYLE}
@@ -160,7 +160,7 @@ def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
     )
 
 
-def fallbacks_in_force(con: duckdb.DuckDBPyConnection) -> str:
+def active_fallbacks(con: duckdb.DuckDBPyConnection) -> str:
     """Report that the reference is published instead of a method whose calibration has failed.
 
     Parameters
@@ -177,18 +177,18 @@ def fallbacks_in_force(con: duckdb.DuckDBPyConnection) -> str:
     if "fallback_reason" not in forecast:
         return ""  # published by a version without fallbacks
     reasons = forecast.dropna(subset="fallback_reason")
-    told = "; ".join(f"{row.horizon_code}: {row.fallback_reason}" for row in reasons.itertuples())
-    return f"Fallback to the reference until calibration recovers. {told}." if told else ""
+    reason = "; ".join(f"{row.horizon_code}: {row.fallback_reason}" for row in reasons.itertuples())
+    return f"Fallback to the reference until calibration recovers. {reason}." if reason else ""
 
 
 def _maps(con: duckdb.DuckDBPyConnection) -> str:
     """Render one heat map per horizon: families in rows, buckets in columns, pinball skill in percent."""
-    board = con.sql("from monitoring.leaderboard order by horizon_days, bucket, place").df()
+    board = con.sql("from monitoring.leaderboard order by horizon_days, bucket, rank").df()
     if board.empty:
         return "<p>No bucket held a tournament in this build.</p>"
     buckets = sorted(board["bucket"].unique())
     # one order for all maps; families above the reference have positive average skill
-    gains = board.groupby("family")["pinball_gain"].mean().sort_values(ascending=False, kind="stable")
+    skills = board.groupby("family")["pinball_skill"].mean().sort_values(ascending=False, kind="stable")
     labels = board.drop_duplicates("family").set_index("family")["label"]
     tables = []
     for (_, code), own in board.groupby(["horizon_days", "horizon_code"]):
@@ -198,7 +198,7 @@ def _maps(con: duckdb.DuckDBPyConnection) -> str:
             f'<tr><th title="{escape(labels[family])}">{escape(family)}</th>'
             + "".join(cells.get((family, bucket), "<td></td>") for bucket in buckets)
             + "</tr>"
-            for family in gains.index
+            for family in skills.index
         )
         tables.append(f"<table><caption>{escape(code)}</caption><tr><th></th>{head}</tr>{body}</table>")
     return (
@@ -206,7 +206,7 @@ def _maps(con: duckdb.DuckDBPyConnection) -> str:
         f"better, orange worse, in full colour from {FULL_COLOUR:.0%} on. A <b>frame</b> marks the winner, the best score, most of "
         "which is pinball, with its verdict. "
         "<b>*</b> is skill in a Diebold-Mariano test adjusted for all families of the bucket and horizon; without it, "
-        "<i>no_skill</i>. <b>F</b> failed and <b>T</b> timed out in some blocks. <b>?</b> nothing has matured; empty: did not "
+        "<i>no_skill</i>. <b>F</b> failed and <b>T</b> timed out in some folds. <b>?</b> nothing has matured; empty: did not "
         "compete. Hover over a cell for the reason.</p>"
         f'<div class="maps">{"".join(tables)}</div>'
     )
@@ -215,9 +215,9 @@ def _maps(con: duckdb.DuckDBPyConnection) -> str:
 def _cell(row) -> str:
     """Render one family of one bucket and horizon, a row of monitoring.leaderboard."""
     style = ""
-    if pd.notna(row.pinball_gain):
-        style = shade(row.pinball_gain, FULL_COLOUR)
-        inner = "0" if row.family == "reference" else f"{100 * row.pinball_gain:+z.1f}"
+    if pd.notna(row.pinball_skill):
+        style = shade(row.pinball_skill, FULL_COLOUR)
+        inner = "0" if row.family == "reference" else f"{100 * row.pinball_skill:+z.1f}"
         inner += "*" if row.verdict == "skill" else ""
         inner += f" {STATUS_MARKS[row.status]}" if row.status in STATUS_MARKS else ""
     else:
@@ -225,8 +225,8 @@ def _cell(row) -> str:
     if row.is_winner:
         word = "no_skill" if pd.isna(row.verdict) else row.verdict  # the reference has no verdict against itself
         inner += f"<small>{escape(word)}</small>"
-    kind = ' class="winner"' if row.is_winner else ""
-    return f'<td{kind}{style} title="{escape(row.why)}">{inner}</td>'
+    css = ' class="winner"' if row.is_winner else ""
+    return f'<td{css}{style} title="{escape(row.reason)}">{inner}</td>'
 
 
 def _reasons(con: duckdb.DuckDBPyConnection) -> str:
@@ -234,7 +234,7 @@ def _reasons(con: duckdb.DuckDBPyConnection) -> str:
     winners = con.sql(
         """
         select winners.bucket, winners.horizon_days, winners.horizon_code, winners.winner, winners.verdict,
-            winners.backtest_pinball_skill, winners.backtest_coverage_80, leaderboard.why
+            winners.backtest_pinball_skill, winners.backtest_coverage_80, leaderboard.reason
         from monitoring.bucket_winners as winners
         left join monitoring.leaderboard as leaderboard
             on leaderboard.bucket = winners.bucket
@@ -245,21 +245,21 @@ def _reasons(con: duckdb.DuckDBPyConnection) -> str:
     ).df()
     if winners.empty:
         return "<p>No bucket held a tournament in this build.</p>"
-    told = con.sql("from monitoring.forecast_explanations order by bucket, horizon_days, place").df()
-    effects = dict(list(told.groupby(["bucket", "horizon_days"])))
+    explained = con.sql("from monitoring.forecast_explanations order by bucket, horizon_days, rank").df()
+    effects = dict(list(explained.groupby(["bucket", "horizon_days"])))
     parts = []
     for bucket, own in winners.groupby("bucket"):
         rows = "".join(
             f"<tr><td>{escape(r.horizon_code)}</td><td><b>{escape(r.winner)}</b></td>"
             f'<td class="number">{number(r.backtest_pinball_skill, "+z.1%")}</td>'
             f'<td class="number">{number(r.backtest_coverage_80, ".0%")}</td><td>{verdict(r.verdict)}</td>'
-            f"<td>{escape(r.why)}.{_effects(r.winner, effects.get((bucket, r.horizon_days)))}</td></tr>"
+            f"<td>{escape(r.reason)}.{_effects(r.winner, effects.get((bucket, r.horizon_days)))}</td></tr>"
             for r in own.itertuples()
         )
         short = ", ".join(f"{escape(r.horizon_code)} {escape(r.winner)}" for r in own.itertuples())
         parts.append(
-            f'<details><summary><b>{escape(bucket)}</b>: {short}</summary><table class="why"><tr><th>Horizon</th><th>Winner</th>'
-            f"<th>Pinball skill</th><th>Coverage</th><th>Verdict</th><th>Why</th></tr>{rows}</table></details>"
+            f'<details><summary><b>{escape(bucket)}</b>: {short}</summary><table class="reasons"><tr><th>Horizon</th><th>Winner</th>'
+            f"<th>Pinball skill</th><th>Coverage</th><th>Verdict</th><th>Reason</th></tr>{rows}</table></details>"
         )
     return (
         "<p>Skill, coverage and verdict are the bucket's own record, with the family that stood for it at the time; the sentence "

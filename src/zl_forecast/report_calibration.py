@@ -42,7 +42,7 @@ def calibration_section(con: duckdb.DuckDBPyConnection) -> str:
         for name, order in {
             "reliability": "horizon_days, nominal",
             "pit_histogram": "horizon_days, bin",
-            "calibration": "horizon_days, slice_kind, slice",
+            "calibration": "horizon_days, slice_type, slice",
             "coverage_tests": "horizon_days, band, test",
         }.items()
     }
@@ -53,14 +53,14 @@ def calibration_section(con: duckdb.DuckDBPyConnection) -> str:
     for (days, code), levels in tables["reliability"].groupby(["horizon_days", "horizon_code"]):
         bins, quarters = (
             own[own["horizon_days"] == days]
-            for own in (tables["pit_histogram"], slices[slices["slice_kind"] == "quarter"])
+            for own in (tables["pit_histogram"], slices[slices["slice_type"] == "quarter"])
         )
         plots.append(
             f"<figure><figcaption><b>{escape(code)}</b>: {levels['n_rows'].iloc[0]:,} forecasts, "
             f"{_count(levels['n_independent'].iloc[0])} of them independent</figcaption>"
             f"{_reliability(code, levels)}{_histogram(code, bins)}{_over_time(code, quarters)}</figure>"
         )
-    return f"""<p>Of the published line, all out-of-sample forecasts whose target date has come. Left, the share of outcomes at or below each
+    return f"""<p>Of the published forecast, all out-of-sample forecasts whose target date has come. Left, the share of outcomes at or below each
 quantile beside its level: on the diagonal is right, in the shaded band is what chance leaves with so many independent forecasts
 (95 %, each level by itself), an orange square lies outside of it. Middle, the share of outcomes between neighbouring quantiles,
 beside the nominal share (dark line): high ends are bands too narrow, a high middle bands too wide. Right, how often outcomes came
@@ -83,7 +83,7 @@ def _reliability(code: str, levels: pd.DataFrame) -> str:
         f'<polygon points="{_points([*upper, *reversed(lower)])}" fill="{BAND}"/>',
         _line([(0, 0), (1, 1)], GREY, dashed=True),
     ]
-    told = []
+    texts = []
     for row in levels.itertuples():
         x, y = _x(row.nominal), _y(row.observed)
         parts.append(
@@ -92,15 +92,17 @@ def _reliability(code: str, levels: pd.DataFrame) -> str:
             else f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{OUTSIDE}"/>'
         )
         outside = "" if row.is_within_band else " (outside of the band)"
-        told.append(f"P{100 * row.nominal:02.0f} {row.observed:.0%}{outside}")
+        texts.append(f"P{100 * row.nominal:02.0f} {row.observed:.0%}{outside}")
     ticks = [(share, f"{share:.0%}") for share in (0, 0.5, 1)]
-    return _plot("Below each quantile", f"{code}: share of outcomes at or below {', '.join(told)}", parts, ticks, ticks)
+    return _plot(
+        "Below each quantile", f"{code}: share of outcomes at or below {', '.join(texts)}", parts, ticks, ticks
+    )
 
 
 def _histogram(code: str, bins: pd.DataFrame) -> str:
     """Plot the observed fraction of each of the eight bins as a bar, and the nominal fraction as a line across it."""
     top = max(bins["observed_share"].max(), bins["nominal_share"].max()) * 1.1
-    parts, told = [], []
+    parts, texts = [], []
     for place, row in enumerate(bins.itertuples()):
         left, right = _x((place + 0.1) / len(bins)), _x((place + 0.9) / len(bins))
         y = _y(row.observed_share / top)
@@ -109,14 +111,14 @@ def _histogram(code: str, bins: pd.DataFrame) -> str:
         )
         nominal = row.nominal_share / top
         parts.append(_line([(place / len(bins), nominal), ((place + 1) / len(bins), nominal)], LINE))
-        told.append(
+        texts.append(
             f"{row.lower_level:.0%} to {row.upper_level:.0%}: {row.observed_share:.1%} of {row.nominal_share:.0%}"
         )
     edges = [(n / len(bins), f"{100 * level:.0f}") for n, level in enumerate([*bins["lower_level"], 1.0])]
     step = 0.1 if top < 0.5 else 0.25
     shares = [(n * step / top, f"{n * step:.0%}") for n in range(int(top / step) + 1)]
     return _plot(
-        "Between quantiles, %", f"{code}: share of outcomes between levels, {', '.join(told)}", parts, edges, shares
+        "Between quantiles, %", f"{code}: share of outcomes between levels, {', '.join(texts)}", parts, edges, shares
     )
 
 
@@ -129,13 +131,13 @@ def _over_time(code: str, quarters: pd.DataFrame) -> str:
         return (quarter - first + 0.5) / (last - first + 1)
 
     runs: list[list[tuple[int, float]]] = []
-    told = []
+    texts = []
     for row in quarters.itertuples():
         quarter = number[row.slice]
         if not runs or quarter != runs[-1][-1][0] + 1:
             runs.append([])
         runs[-1].append((quarter, row.coverage_80))
-        told.append(f"{row.slice} {row.coverage_80:.0%}")
+        texts.append(f"{row.slice} {row.coverage_80:.0%}")
     parts = [_line([(0, 0.8), (1, 0.8)], GREY, dashed=True)]
     for run in runs:
         parts.append(_line([(x(quarter), share) for quarter, share in run], LINE))
@@ -146,7 +148,7 @@ def _over_time(code: str, quarters: pd.DataFrame) -> str:
     years = years[:: -(-len(years) // 5) or 1] or [first]  # at most five labels
     return _plot(
         "Inside P10 to P90, by quarter",
-        f"{code}: share of outcomes inside P10 to P90, {', '.join(told)}",
+        f"{code}: share of outcomes inside P10 to P90, {', '.join(texts)}",
         parts,
         [(x(quarter), f"{quarter // 4}") for quarter in years],
         [(share, f"{share:.0%}") for share in (0, 0.5, 0.8, 1)],
@@ -171,13 +173,13 @@ def _plot(title: str, label: str, parts: list[str], x_ticks: list, y_ticks: list
 
 def _slices(slices: pd.DataFrame) -> str:
     horizons = slices[["horizon_days", "horizon_code"]].drop_duplicates().sort_values("horizon_days")
-    cells = {(row.slice_kind, row.slice, row.horizon_days): row for row in slices.itertuples()}
+    cells = {(row.slice_type, row.slice, row.horizon_days): row for row in slices.itertuples()}
     body = ""
-    for kind, name, label in SLICES:
-        own = [cells.get((kind, name, days)) for days in horizons["horizon_days"]]
+    for fold_type, name, label in SLICES:
+        own = [cells.get((fold_type, name, days)) for days in horizons["horizon_days"]]
         if any(row is not None for row in own):
-            told = ("" if row is None else f"{row.coverage_80:.0%} ({_count(row.n_independent)})" for row in own)
-            body += f"<tr><td>{escape(label)}</td>{''.join(f'<td>{text}</td>' for text in told)}</tr>"
+            texts = ("" if row is None else f"{row.coverage_80:.0%} ({_count(row.n_independent)})" for row in own)
+            body += f"<tr><td>{escape(label)}</td>{''.join(f'<td>{text}</td>' for text in texts)}</tr>"
     head = "".join(f"<th>{escape(code)}</th>" for code in horizons["horizon_code"])
     return f"<table><tr><th>Forecasts made</th>{head}</tr>{body}</table>"
 
@@ -185,8 +187,8 @@ def _slices(slices: pd.DataFrame) -> str:
 def _tests(tests: pd.DataFrame) -> str:
     body = ""
     for (_, code), own in tests.groupby(["horizon_days", "horizon_code"]):
-        told = "".join(f"<td>{escape(_in_words(own[own['band'] == band]))}</td>" for band in BANDS)
-        body += f"<tr><td>{escape(code)}</td>{told}</tr>"
+        texts = "".join(f"<td>{escape(_in_words(own[own['band'] == band]))}</td>" for band in BANDS)
+        body += f"<tr><td>{escape(code)}</td>{texts}</tr>"
     head = "".join(f"<th>{text}, nominal {band} %</th>" for band, text in BANDS.items())
     return f"<table><tr><th>Horizon</th>{head}</tr>{body}</table>"
 

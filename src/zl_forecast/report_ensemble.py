@@ -36,7 +36,7 @@ def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
         A map of methods and horizons, and the weights of the published methods; a sentence if no method
         competed.
     """
-    board = con.sql("from monitoring.ensemble_leaderboard order by horizon_days, place").df()
+    board = con.sql("from monitoring.ensemble_leaderboard order by horizon_days, rank").df()
     if board.empty:
         return NOTHING
     weights = con.sql(
@@ -47,7 +47,7 @@ def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
             on board.is_published
             and board.ensemble_method = weights.ensemble_method
             and board.horizon_days = weights.horizon_days
-        where weights.kind = 'live'
+        where weights.fold_type = 'live'
         qualify weights.as_of_date = max(weights.as_of_date) over (partition by weights.horizon_days)
         order by weights.horizon_days, weights.effective_weight desc, weights.input
         """
@@ -56,14 +56,14 @@ def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
         _weights(row, weights[weights["horizon_days"] == row.horizon_days])
         for row in board[board["is_published"]].itertuples()
     )
-    return f"""<p>At each horizon the least costly method, the one with the least to learn, is published of those in the model confidence set
-whose score stands above the reference's (by ensemble_min_gain); where there is none, the reference alone, and as a fallback while
-the calibration of the published line has failed. In the set are the methods whose losses cannot be told from the best one's.</p>
+    return f"""<p>At each horizon the least complex method, the one with the least to learn, is published of those in the model confidence set
+whose score stands above the reference's (by ensemble_min_score); where there is none, the reference alone, and as a fallback while
+the calibration of the published forecast has failed. In the set are the methods whose losses cannot be distinguished from the best one's.</p>
 <p>The percentage by which a method's pinball loss lies below the reference's, on all matured out-of-sample rows; blue is better,
 orange worse, in full colour from {FULL_COLOUR:.0%} on. Below it, the coverage of P10 to P90 (nominal 80 %) and the width of that
 band relative to the reference's (below 1 is narrower). A <b>frame</b> marks the published method; <i>ruled out</i> is not in the set,
 <i>too slow</i> and <i>no forecast</i> cannot be published; <b>?</b> nothing has matured. Hover over a cell for the reason. Methods are
-chosen on these same rows, so judge the published line by <i>Is there skill?</i> above.</p>
+chosen on these same rows, so judge the published forecast by <i>Is there skill?</i> above.</p>
 <div class="methods">{_map(board)}</div>
 <p>What the published methods rest on today: the weight of each input in the forecast.</p>
 <div class="weights">{figures}</div>"""
@@ -72,7 +72,7 @@ chosen on these same rows, so judge the published line by <i>Is there skill?</i>
 def _map(board: pd.DataFrame) -> str:
     """Render a table of methods, in the order of their mean rank, by horizon."""
     codes = dict(board[["horizon_days", "horizon_code"]].drop_duplicates().itertuples(index=False, name=None))
-    order = board.groupby("ensemble_method")["place"].mean().sort_values(kind="stable").index
+    order = board.groupby("ensemble_method")["rank"].mean().sort_values(kind="stable").index
     labels = board.drop_duplicates("ensemble_method").set_index("ensemble_method")["label"]
     cells = {(row.ensemble_method, row.horizon_days): _cell(row) for row in board.itertuples()}
     head = "".join(f'<th scope="col"><b>{escape(code)}</b></th>' for code in codes.values())
@@ -87,28 +87,28 @@ def _map(board: pd.DataFrame) -> str:
 
 def _cell(row) -> str:
     """Render one method at one horizon, a row of monitoring.ensemble_leaderboard."""
-    if pd.isna(row.pinball_gain):
+    if pd.isna(row.pinball_skill):
         style, inner, details = "", "?", []
     else:
-        style = shade(row.pinball_gain, FULL_COLOUR)
-        inner = "0" if row.standing == "reference" else f"{100 * row.pinball_gain:+z.2f}"
+        style = shade(row.pinball_skill, FULL_COLOUR)
+        inner = "0" if row.selection_status == "reference" else f"{100 * row.pinball_skill:+z.2f}"
         details = [number(row.coverage_80, ".0%"), number(row.relative_width_80, ".2f")]
-    details.append(MARKS.get(row.standing, ""))
+    details.append(MARKS.get(row.selection_status, ""))
     small = ", ".join(detail for detail in details if detail)
     inner += f"<small>{small}</small>" if small else ""
-    kind = ' class="published"' if row.is_published else ""
-    return f'<td{kind}{style} title="{escape(row.why)}">{inner}</td>'
+    css = ' class="published"' if row.is_published else ""
+    return f'<td{css}{style} title="{escape(row.reason)}">{inner}</td>'
 
 
 def _weights(row, weights: pd.DataFrame) -> str:
     """Render the inputs of the published method at one horizon as bars, by size."""
-    told = "".join(
+    table = "".join(
         f'<tr><td>{escape(own.input)}</td><td><div class="bar{" negative" if own.effective_weight < 0 else ""}" '
         f'style="width: {100 * min(abs(own.effective_weight), 1):.1f}%"></div></td><td>{own.effective_weight:.1%}</td></tr>'
         for own in weights.itertuples()
     )
-    told = f"<table>{told}</table>" if told else "<p>This method gives its inputs no weights.</p>"
+    table = f"<table>{table}</table>" if table else "<p>This method gives its inputs no weights.</p>"
     return (
-        f"<figure><figcaption><b>{escape(row.horizon_code)}</b>: {escape(row.label)}<small>{escape(row.why)}</small></figcaption>"
-        f"{told}</figure>"
+        f"<figure><figcaption><b>{escape(row.horizon_code)}</b>: {escape(row.label)}<small>{escape(row.reason)}</small></figcaption>"
+        f"{table}</figure>"
     )

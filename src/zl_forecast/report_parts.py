@@ -30,12 +30,12 @@ def escape(text: str) -> str:
     return html.escape(str(text))
 
 
-def shade(gain: float, full: float) -> str:
+def shade(skill: float, full: float) -> str:
     """Return the background colour of a map's cell.
 
     Parameters
     ----------
-    gain : float
+    skill : float
         Skill: 0 is white, positive values are blue, negative ones orange.
     full : float
         Absolute skill from which the colour is at full strength; positive.
@@ -50,8 +50,8 @@ def shade(gain: float, full: float) -> str:
     >>> shade(0.0, 0.05)
     ' style="background: #ffffff"'
     """
-    towards = BETTER if gain > 0 else WORSE
-    share = min(abs(gain) / full, 1.0)
+    towards = BETTER if skill > 0 else WORSE
+    share = min(abs(skill) / full, 1.0)
     colour = [round(white + share * (end - white)) for white, end in zip(WHITE, towards, strict=True)]
     return f' style="background: #{bytes(colour).hex()}"'
 

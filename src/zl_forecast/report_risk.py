@@ -52,8 +52,8 @@ def _losses(codes: dict[int, str], facts: dict) -> str:
     body = ""
     for days, code in codes.items():
         for side, label in SIDES.items():
-            told = "".join(f"<td>{number(facts.get((days, side, name), float('nan')), '.2f')}</td>" for name in LOSSES)
-            body += f"<tr><td>{escape(code)}</td><td>{label}</td>{told}</tr>"
+            cells = "".join(f"<td>{number(facts.get((days, side, name), float('nan')), '.2f')}</td>" for name in LOSSES)
+            body += f"<tr><td>{escape(code)}</td><td>{label}</td>{cells}</tr>"
     return f"<table><tr><th>Horizon</th><th>Who loses</th>{head}</tr>{body}</table>"
 
 
@@ -64,12 +64,12 @@ def _prices(codes: dict[int, str], facts: dict, crossings: dict, last: float) ->
     )
     body = _expected("Expected highest close", codes, facts, ("buyer", "expected_high"))
     for price, side in reversed(levels):
-        told = "".join(
-            f"<td>{_chance(crossings.get((days, f'prob_{kind}{side}', price)))}</td>"
+        cells = "".join(
+            f"<td>{_chance(crossings.get((days, f'prob_{event}{side}', price)))}</td>"
             for days in codes
-            for kind in ("", "touch_")
+            for event in ("", "touch_")
         )
-        body += f"<tr><td>{escape(side)} {price:.2f} ({price / last - 1:+z.0%})</td>{told}</tr>"
+        body += f"<tr><td>{escape(side)} {price:.2f} ({price / last - 1:+z.0%})</td>{cells}</tr>"
     body += _expected("Expected lowest close", codes, facts, ("holder", "expected_low"))
     head = "".join(f'<th colspan="2" scope="colgroup">{escape(code)}</th>' for code in codes.values())
     kinds = "<th>ends</th><th>touches</th>" * len(codes)
@@ -77,8 +77,8 @@ def _prices(codes: dict[int, str], facts: dict, crossings: dict, last: float) ->
 
 
 def _expected(label: str, codes: dict[int, str], facts: dict, fact: tuple[str, str]) -> str:
-    told = "".join(f'<td colspan="2">{number(facts.get((days, *fact), float("nan")), ".2f")}</td>' for days in codes)
-    return f"<tr><td>{label}</td>{told}</tr>"
+    cells = "".join(f'<td colspan="2">{number(facts.get((days, *fact), float("nan")), ".2f")}</td>' for days in codes)
+    return f"<tr><td>{label}</td>{cells}</tr>"
 
 
 def _chance(share: float | None) -> str:

@@ -43,13 +43,15 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
         reference loss), coverage_80 (share of outcomes inside the 80 % band), p_value, statistic,
         degrees_of_freedom, verdict. See `scoring.diebold_mariano`.
     """
-    own = inputs[(inputs["kind"] == "oof") & inputs["is_matured"]]
+    own = inputs[(inputs["fold_type"] == "oof") & inputs["is_matured"]]
     by_input = _beside_reference(own, by="input", on=KEY)
-    line = published[(published["kind"] == "oof") & published["is_matured"]]
-    line = line.rename(columns={"reference_pinball_pct": "pinball_pct_reference"}).assign(input=PUBLISHED)
+    published = published[(published["fold_type"] == "oof") & published["is_matured"]]
+    published = published.rename(columns={"reference_pinball_pct": "pinball_pct_reference"}).assign(input=PUBLISHED)
     columns = ["input", *KEY, "pinball_pct", "pinball_pct_reference", "is_inside_80"]
     rows = []
-    for (subject, horizon), part in pd.concat([by_input[columns], line[columns]]).groupby(["input", "horizon_days"]):
+    for (subject, horizon), part in pd.concat([by_input[columns], published[columns]]).groupby(
+        ["input", "horizon_days"]
+    ):
         test, facts = _tested(part, horizon)
         rows.append(
             {

@@ -1,6 +1,6 @@
 -- Weights of a method on a day sum to one, in themselves and as they work in the forecast; those of the regression combination, which are
 -- of medians, need not. Fails with the days.
-select ensemble_method, horizon_days, kind, as_of_date, sum(weight) as weights, sum(effective_weight) as effective_weights
+select ensemble_method, horizon_days, fold_type, as_of_date, sum(weight) as weights, sum(effective_weight) as effective_weights
 from {{ ref('ensemble_weights') }}
 where ensemble_method <> 'granger_ramanathan'
 group by all

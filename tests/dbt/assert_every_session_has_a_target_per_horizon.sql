@@ -6,4 +6,4 @@ from {{ ref('int_volatility__zl') }} as volatility
 cross join {{ ref('horizons') }} as horizons
 left join {{ ref('int_targets__daily') }} as targets
     on targets.as_of_date = volatility.as_of_date and targets.horizon_days = horizons.horizon_days
-where volatility.sigma > 0 and targets.as_of_date is null
+where volatility.ewma_volatility > 0 and targets.as_of_date is null

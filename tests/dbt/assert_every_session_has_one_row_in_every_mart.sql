@@ -4,7 +4,7 @@
 with
 sessions as (
     select as_of_date from {{ ref('int_volatility__zl') }}
-    where sigma > 0
+    where ewma_volatility > 0
 ),
 
 marts as (
@@ -14,17 +14,17 @@ marts as (
     {% endfor %}
 ),
 
-expected as (
+expected_rows as (
     select buckets.bucket, sessions.as_of_date
     from (select distinct bucket from marts) as buckets cross join sessions
 )
 
 select
-    coalesce(expected.bucket, marts.bucket) as bucket,
-    coalesce(expected.as_of_date, marts.as_of_date) as as_of_date,
+    coalesce(expected_rows.bucket, marts.bucket) as bucket,
+    coalesce(expected_rows.as_of_date, marts.as_of_date) as as_of_date,
     count(marts.as_of_date) as n_rows
-from expected
+from expected_rows
 full join marts
-    on marts.bucket = expected.bucket and marts.as_of_date = expected.as_of_date
+    on marts.bucket = expected_rows.bucket and marts.as_of_date = expected_rows.as_of_date
 group by all
-having count(marts.as_of_date) <> 1 or count(expected.as_of_date) <> 1
+having count(marts.as_of_date) <> 1 or count(expected_rows.as_of_date) <> 1

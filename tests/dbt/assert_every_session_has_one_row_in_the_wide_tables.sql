@@ -10,7 +10,7 @@ returns as (
     where symbol = 'zl' and log_return is not null
 ),
 
-expected as (
+expected_rows as (
     select 'int_prices__wide' as model, as_of_date from sessions
     union all
     select 'int_volatility__zl' as model, as_of_date from returns
@@ -18,7 +18,7 @@ expected as (
     select 'int_regimes__daily' as model, as_of_date from returns
 ),
 
-found as (
+found_rows as (
     select 'int_prices__wide' as model, as_of_date from {{ ref('int_prices__wide') }}
     union all
     select 'int_volatility__zl' as model, as_of_date from {{ ref('int_volatility__zl') }}
@@ -27,11 +27,11 @@ found as (
 )
 
 select
-    coalesce(expected.model, found.model) as model,
-    coalesce(expected.as_of_date, found.as_of_date) as as_of_date,
-    count(found.as_of_date) as n_rows
-from expected
-full join found
-    on found.model = expected.model and found.as_of_date = expected.as_of_date
+    coalesce(expected_rows.model, found_rows.model) as model,
+    coalesce(expected_rows.as_of_date, found_rows.as_of_date) as as_of_date,
+    count(found_rows.as_of_date) as n_rows
+from expected_rows
+full join found_rows
+    on found_rows.model = expected_rows.model and found_rows.as_of_date = expected_rows.as_of_date
 group by all
-having count(found.as_of_date) <> 1 or count(expected.as_of_date) <> 1
+having count(found_rows.as_of_date) <> 1 or count(expected_rows.as_of_date) <> 1

@@ -7,7 +7,7 @@ quantiles as (
     into name quantile value price
 ),
 
-reached as (
+path_shares as (
     select
         quantiles.horizon_days,
         quantiles.quantile,
@@ -21,5 +21,5 @@ reached as (
 )
 
 select *
-from reached
+from path_shares
 where share is null or level not between share_below - 0.0002 and share + 0.0002

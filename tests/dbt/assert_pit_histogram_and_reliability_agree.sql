@@ -1,7 +1,7 @@
 -- Both count the same outcomes: the shares of a histogram add up to 1, and those of the bins up to a level to the share at or below
 -- its quantile. Fails with the others.
 with
-cumulated as (
+running_sums as (
     select
         subject,
         horizon_days,
@@ -21,18 +21,18 @@ reliability as (
 )
 
 select
-    coalesce(cumulated.subject, reliability.subject) as subject,
-    coalesce(cumulated.horizon_days, reliability.horizon_days) as horizon_days,
-    cumulated.upper_level,
-    cumulated.observed as by_histogram,
+    coalesce(running_sums.subject, reliability.subject) as subject,
+    coalesce(running_sums.horizon_days, reliability.horizon_days) as horizon_days,
+    running_sums.upper_level,
+    running_sums.observed as by_histogram,
     reliability.observed as by_reliability
-from cumulated
+from running_sums
 full join reliability
-    on reliability.subject = cumulated.subject
-    and reliability.horizon_days = cumulated.horizon_days
-    and abs(reliability.nominal - cumulated.upper_level) < 1e-9
+    on reliability.subject = running_sums.subject
+    and reliability.horizon_days = running_sums.horizon_days
+    and abs(reliability.nominal - running_sums.upper_level) < 1e-9
 where (
-    abs(cumulated.observed - reliability.observed) < 1e-9
-    and abs(cumulated.nominal - cumulated.upper_level) < 1e-9
-    and cumulated.n_rows = reliability.n_rows
+    abs(running_sums.observed - reliability.observed) < 1e-9
+    and abs(running_sums.nominal - running_sums.upper_level) < 1e-9
+    and running_sums.n_rows = reliability.n_rows
 ) is not true

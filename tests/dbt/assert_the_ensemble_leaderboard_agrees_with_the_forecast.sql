@@ -5,11 +5,11 @@ select
     forecast.ensemble_method,
     forecast.fallback_reason,
     board.ensemble_method as published_on_the_board,
-    board.why
+    board.reason
 from {{ ref('zl_forecast') }} as forecast
 left join {{ ref('ensemble_leaderboard') }} as board
     on board.horizon_days = forecast.horizon_days
     and board.is_published
 where board.ensemble_method is distinct from forecast.ensemble_method
-    or (board.place <> 1 and board.standing = 'candidate')
-    or (forecast.fallback_reason is not null) <> starts_with(board.why, 'fallback: ')
+    or (board.rank <> 1 and board.selection_status = 'candidate')
+    or (forecast.fallback_reason is not null) <> starts_with(board.reason, 'fallback: ')

@@ -3,7 +3,7 @@
 with
 newest as (
     select * from {{ ref('int_ensemble__published') }}
-    where kind = 'live'
+    where fold_type = 'live'
     qualify as_of_date = max(as_of_date) over ()
 ),
 

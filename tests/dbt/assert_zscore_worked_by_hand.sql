@@ -1,7 +1,7 @@
 -- Over three rows: -1, 0, 1 has mean 0 and deviation 1, so 1 stands at 1; 0, 1, 5 has mean 2 and deviation sqrt(7), so 5 stands
 -- at 3 / sqrt(7). The first row fills a third of the window, too little; equal values have no deviation to be measured in.
 with
-observed as (
+observations as (
     select * from (values
         ('ramp', date '2024-01-01', -1.0, null),
         ('ramp', date '2024-01-02', 0.0, 1 / sqrt(2)),
@@ -20,18 +20,18 @@ flat as (
 
 half as (
     -- a window of four is half filled by the second row
-    select as_of_date, {{ zscore('value', 4) }} as z from observed
+    select as_of_date, {{ zscore('value', 4) }} as z from observations
 ),
 
-scored as (
-    select as_of_date, {{ zscore('value', 3) }} as z, expected from observed
+with_scores as (
+    select as_of_date, {{ zscore('value', 3) }} as z, expected from observations
 ),
 
 scored_flat as (
     select as_of_date, {{ zscore('value', 3) }} as z from flat
 )
 
-select 'window of three' as claim, as_of_date, z, expected from scored
+select 'window of three' as claim, as_of_date, z, expected from with_scores
 where as_of_date > '2024-01-01' and (z is null or abs(z - expected) > 1e-12)
 union all
 select 'null until half is filled' as claim, as_of_date, z, null as expected from half

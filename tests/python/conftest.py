@@ -323,13 +323,13 @@ def rows_from_returns(
     Returns
     -------
     DataFrame
-        as_of_date, horizon_days, target_date, z, is_matured, the features and the look-back; ordered by date and horizon, from
-        the 60th session on. z is NaN where the target lies beyond the last session.
+        as_of_date, horizon_days, target_date, z_return, is_matured, the features and the look-back; ordered by date and horizon, from
+        the 60th session on. z_return is NaN where the target lies beyond the last session.
     """
     n = len(returns)
     days = pd.bdate_range("2000-01-03", periods=n + max(horizons))
-    sigma = np.sqrt(pd.Series(returns**2).ewm(alpha=0.03).mean().to_numpy())
-    zl = pd.DataFrame({"as_of_date": days[:n], "log_return": returns, "sigma": sigma})
+    ewma_volatility = np.sqrt(pd.Series(returns**2).ewm(alpha=0.03).mean().to_numpy())
+    zl = pd.DataFrame({"as_of_date": days[:n], "log_return": returns, "ewma_volatility": ewma_volatility})
     features = pd.DataFrame({"idle": np.zeros(n)}) if features is None else features
     mart = pd.concat([zl[["as_of_date"]], features.set_axis(range(n))], axis=1)
     known = mart.merge(lookback_columns(mart, zl, tuple(channels)), on="as_of_date")
@@ -341,7 +341,7 @@ def rows_from_returns(
             known.assign(
                 horizon_days=horizon,
                 target_date=days[horizon : n + horizon],
-                z=moved / (sigma * np.sqrt(horizon)),
+                z_return=moved / (ewma_volatility * np.sqrt(horizon)),
                 is_matured=~np.isnan(moved),
             )
         )

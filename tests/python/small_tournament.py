@@ -18,20 +18,20 @@ QUANTILES = list(settings.QUANTILE_COLUMNS)
 TRAIN = Plan()
 
 
-def targets_of(days: pd.DatetimeIndex, z: np.ndarray, horizons: tuple[int, ...] = HORIZONS) -> pd.DataFrame:
+def targets_of(days: pd.DatetimeIndex, z_return: np.ndarray, horizons: tuple[int, ...] = HORIZONS) -> pd.DataFrame:
     """int_targets__daily.
 
     Parameters
     ----------
     days : DatetimeIndex of shape (n_sessions,)
-    z : array of shape (n_sessions,) or (n_sessions, n_horizons)
+    z_return : array of shape (n_sessions,) or (n_sessions, n_horizons)
         Taken out where the target lies beyond the last session.
     """
     n = len(days)
     beyond = days.append(pd.bdate_range(days[-1], periods=max(horizons) + 1)[1:])
-    z = np.broadcast_to(z.reshape(n, -1), (n, len(horizons)))
+    z_return = np.broadcast_to(z_return.reshape(n, -1), (n, len(horizons)))
     frames = []
-    for own, horizon in zip(z.T, horizons, strict=True):
+    for own, horizon in zip(z_return.T, horizons, strict=True):
         is_matured = np.arange(n) < n - horizon
         frames.append(
             pd.DataFrame(
@@ -39,7 +39,7 @@ def targets_of(days: pd.DatetimeIndex, z: np.ndarray, horizons: tuple[int, ...] 
                     "as_of_date": days,
                     "horizon_days": horizon,
                     "target_date": beyond[horizon : horizon + n],
-                    "z": np.where(is_matured, own, np.nan),
+                    "z_return": np.where(is_matured, own, np.nan),
                     "is_matured": is_matured,
                 }
             )
@@ -74,7 +74,7 @@ def inputs(
 ) -> Inputs:
     """What the tournament of the bucket crush reads."""
     if zl is None:
-        zl = pd.DataFrame({"as_of_date": mart["as_of_date"], "log_return": 0.01, "sigma": 0.01})
+        zl = pd.DataFrame({"as_of_date": mart["as_of_date"], "log_return": 0.01, "ewma_volatility": 0.01})
     buckets = pd.DataFrame({"bucket": ["crush"], "candidates": [""], "channels": [channels]})
     mart, targets, zl, buckets, families = map(duckdb.from_df, (mart, targets, zl, buckets, families))
     return Inputs("crush", mart, targets, zl, buckets, families, "full")

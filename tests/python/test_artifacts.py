@@ -103,7 +103,7 @@ def _socket(place):
 
 
 @pytest.mark.parametrize(
-    ("plant", "told"),
+    ("plant", "text"),
     [
         (_link_to_a_folder_with_a_pickle, "models/planted is a link to .*outside"),
         (_link_to_a_file, "models/planted is a link to ../forecasts.txt"),
@@ -126,14 +126,14 @@ def _socket(place):
     ],
 )
 def test_whatever_else_lies_in_an_artifact_is_refused_and_named_and_never_opened(
-    monkeypatch, tmp_path, capsys, plant, told
+    monkeypatch, tmp_path, capsys, plant, text
 ):
     monkeypatch.chdir(tmp_path)  # the path of a socket is short
     folder = artifacts.write("abc", _fill)
     plant(folder / "models" / "planted")
     assert artifacts.find("abc") is None
     shown = capsys.readouterr().out
-    assert re.search(f"^Artifact abc: {told}.*; it is made again$", shown)
+    assert re.search(f"^Artifact abc: {text}.*; it is made again$", shown)
     artifacts.write("abc", _fill)
     assert artifacts.find("abc") == folder
 
@@ -284,7 +284,7 @@ def _a_view(index):
 
 
 @pytest.mark.parametrize(
-    ("put", "told"),
+    ("put", "text"),
     [
         (os.mkdir, "it is a folder"),
         (os.mkfifo, "it is a named pipe"),
@@ -297,11 +297,11 @@ def _a_view(index):
 @pytest.mark.parametrize(
     "use", [lambda: artifacts.look_up("abc"), artifacts.entries, artifacts.prune, lambda: artifacts.write("abc", _fill)]
 )
-def test_what_is_no_index_is_an_error_with_the_way_out_that_works(put, told, use):
+def test_what_is_no_index_is_an_error_with_the_way_out_that_works(put, text, use):
     root = artifacts.artifacts_dir()
     root.mkdir()
     put(root / artifacts.INDEX)
-    with pytest.raises(ZlForecastError, match=rf"index.sqlite cannot be used: {told}.* Remove the folder {root};"):
+    with pytest.raises(ZlForecastError, match=rf"index.sqlite cannot be used: {text}.* Remove the folder {root};"):
         use()
     shutil.rmtree(root)
     use()

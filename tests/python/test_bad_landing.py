@@ -460,7 +460,7 @@ def test_zl_alone_builds_with_the_other_features_missing(features, sample_landin
     for bucket in ("energy", "fx"):
         missing, of = missing_features(result.warehouse, bucket)
         assert missing == of > 20
-    query = f"select as_of_date, horizon_days, z, sigma from {TARGETS} order by all"
+    query = f"select as_of_date, horizon_days, z_return, ewma_volatility from {TARGETS} order by all"
     assert read(result.warehouse, query).equals(read(sample_features.warehouse, query))
 
 
@@ -508,7 +508,7 @@ def test_one_impossible_value_of_every_optional_input_stops_nothing(value, sampl
     )  # fmt: skip
     warehouse = repeated(sample_features, landing, tmp_path / "data")
     assert not_finite(warehouse) == {}
-    query = f"select as_of_date, horizon_days, z, sigma from {TARGETS} order by all"
+    query = f"select as_of_date, horizon_days, z_return, ewma_volatility from {TARGETS} order by all"
     assert read(warehouse, query).equals(read(sample_features.warehouse, query))
 
 

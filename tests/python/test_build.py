@@ -54,11 +54,11 @@ def test_price_quantiles_are_exact_transforms_of_the_reference_in_scaled_units(b
     with duckdb.connect(str(built.warehouse), read_only=True) as con:
         worst = con.sql(
             """
-            select max(abs(ln(b.reference_p90 / b.last_price) - r.q90 * t.scale))
+            select max(abs(ln(b.reference_p90 / b.last_price) - r.q90 * t.horizon_volatility))
             from forecasts.zl_backtest b
             join intermediate.int_targets__daily t using (as_of_date, horizon_days)
             join tournament.int_ensemble__inputs r using (as_of_date, horizon_days)
-            where r.input = 'reference' and r.kind = 'oof'
+            where r.input = 'reference' and r.fold_type = 'oof'
             """
         ).fetchone()[0]
     assert worst < 1e-12
@@ -75,24 +75,24 @@ def test_every_row_says_that_it_is_simulated(serving, table):
 
 def test_every_ensemble_method_has_its_place_with_the_reason_and_one_a_horizon_is_published(serving, pytestconfig):
     registered = pd.read_csv(pytestconfig.rootpath / "seeds" / "ensemble_methods.csv")["ensemble_method"]
-    board = query(serving, "from monitoring.ensemble_leaderboard order by horizon_days, place")
+    board = query(serving, "from monitoring.ensemble_leaderboard order by horizon_days, rank")
     forecast = query(serving, "from forecasts.zl_forecast order by horizon_days")
     for horizon, own in board.groupby("horizon_days"):
         assert sorted(own["ensemble_method"]) == sorted(registered)
-        assert own["why"].str.len().gt(10).all()
+        assert own["reason"].str.len().gt(10).all()
         published = own.loc[own["is_published"], "ensemble_method"].tolist()
         assert published == forecast.loc[forecast["horizon_days"] == horizon, "ensemble_method"].tolist()
 
 
-def test_an_ensemble_method_was_chosen_before_the_block_on_whose_rows_it_is_judged(built):
+def test_an_ensemble_method_was_chosen_before_the_fold_on_whose_rows_it_is_judged(built):
     with duckdb.connect(str(built.warehouse), read_only=True) as con:
         seen = con.sql(
             """
             select c.fold_start, c.n_rows, count(f.as_of_date) as known
             from tournament.int_ensemble__choices c
             left join tournament.int_ensemble__forecasts f
-                on f.ensemble_method = c.ensemble_method and f.horizon_days = c.horizon_days and f.kind = 'oof'
-                and f.block_number >= 2 and f.fold_start < c.fold_start and f.target_date < c.trained_until
+                on f.ensemble_method = c.ensemble_method and f.horizon_days = c.horizon_days and f.fold_type = 'oof'
+                and f.fold_number >= 2 and f.fold_start < c.fold_start and f.target_date < c.trained_until
                 and f.status = 'ok' and f.is_matured
             group by all
             """
@@ -112,12 +112,12 @@ def test_paths_end_in_the_published_quantiles(serving):
 
 
 @pytest.mark.parametrize("table", ["calibration", "reliability", "pit_histogram", "coverage_tests"])
-def test_calibration_is_told_of_every_method_and_of_the_published_line(serving, table):
+def test_calibration_covers_every_method_and_the_published_forecast(serving, table):
     subjects = set(query(serving, f"select distinct subject from monitoring.{table}")["subject"])
     assert {"published", "reference_alone", "conformal", "stacking"} <= subjects
 
 
-def test_every_bucket_and_the_published_line_has_a_state_of_health_at_every_horizon(serving):
+def test_every_bucket_and_the_published_forecast_has_a_state_of_health_at_every_horizon(serving):
     health = query(serving, "from monitoring.model_health where is_newest")
     assert len(health) == (len(BUCKETS) + 1) * 4
     assert (
@@ -155,15 +155,15 @@ def test_every_enrolled_family_was_scored_on_the_same_rows(serving):
     )
     families = set(counts["family"])
     assert {"reference", "lightgbm", "catboost", "xgboost"} <= families
-    by_block = counts.groupby(["horizon_days", "fold_start"])["n_rows"].agg(["nunique", "size"])
-    assert (by_block["nunique"] == 1).all()
-    assert (by_block["size"] == len(families)).all()
+    by_fold = counts.groupby(["horizon_days", "fold_start"])["n_rows"].agg(["nunique", "size"])
+    assert (by_fold["nunique"] == 1).all()
+    assert (by_fold["size"] == len(families)).all()
 
 
 def test_history_starts_only_when_methods_could_be_fitted_and_chosen(serving):
     first = query(serving, "select min(as_of_date) as d from forecasts.zl_backtest")["d"].iloc[0]
-    blocks = query(serving, "select distinct fold_start from monitoring.tournament_results order by 1")["fold_start"]
-    assert first >= blocks.iloc[2]
+    folds = query(serving, "select distinct fold_start from monitoring.tournament_results order by 1")["fold_start"]
+    assert first >= folds.iloc[2]
 
 
 def test_every_model_and_every_column_is_described(built):

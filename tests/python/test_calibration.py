@@ -123,7 +123,7 @@ def test_single_rows_without_any_transition_are_not_undefined_either():
 
 @pytest.mark.parametrize("overlap", HISTORY)
 @pytest.mark.parametrize("nominal", [0.5, 0.8, 0.9])
-def test_a_band_that_covers_what_it_promises_is_rejected_in_no_more_than_five_percent(overlap, nominal):
+def test_a_band_with_nominal_coverage_is_rejected_in_no_more_than_five_percent(overlap, nominal):
     def honest(rng, n, overlap):
         return overlapping_hits(rng, n, overlap, nominal)
 
@@ -189,7 +189,7 @@ def test_a_row_says_what_it_rests_on():
     assert row["verdict"] == "rejected"
 
 
-def test_each_band_is_held_against_its_own_promise():
+def test_each_band_is_compared_with_its_own_level():
     rng = np.random.default_rng(3)
     hits = {column: rng.random(1750) < band / 100 for band, column in BANDS.items()}
     table = coverage_backtests(outcomes(n=1750, **hits))
@@ -223,5 +223,5 @@ def test_where_nothing_has_matured_the_table_is_empty_and_keeps_the_types_of_its
     sql = (folder / "coverage_tests.sql").read_text().replace("{{ ref('coverage_backtests') }}", "backtests")
     with duckdb.connect() as con:
         con.register("backtests", backtests)
-        found = {name: kind.lower() for name, kind, *_ in con.sql(f"describe {sql}").fetchall()}
+        found = {name: dtype.lower() for name, dtype, *_ in con.sql(f"describe {sql}").fetchall()}
     assert found == {column["name"]: column["data_type"] for column in columns}

@@ -47,7 +47,7 @@ def test_one_from_outside_is_checked_by_the_name_of_its_module():
         check_method("outside.toy")
 
 
-# ---------- families that break one promise each
+# ---------- families that break one rule each
 
 
 class Sound(QuantileModel):
@@ -180,7 +180,7 @@ def test_a_broken_family_fails_the_check_of_what_it_breaks_and_is_named(family, 
     assert str(error.value).startswith(f"family 'test_checks.{family.model.__name__}' fails check {check}: it ")
 
 
-# ---------- methods that break one promise each
+# ---------- methods that break one rule each
 
 
 class Unbuildable(EqualWeights):
@@ -219,7 +219,7 @@ class Short(EqualWeights):
 
 class Unknown(EqualWeights):
     def predict(self, rows):
-        return super().predict(rows) + rows.z[:, None]
+        return super().predict(rows) + rows.z_return[:, None]
 
 
 class Reversed(EqualWeights):
@@ -255,7 +255,7 @@ class Dependent(EqualWeights):
 
 class Presuming(EqualWeights):
     def fit(self, rows):
-        self.newest = rows.z[-1]
+        self.newest = rows.z_return[-1]
         return self
 
 

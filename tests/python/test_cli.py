@@ -36,7 +36,7 @@ def data_dir(tmp_path, monkeypatch):
 
 def write_plan(
     data_dir,
-    action="retournament",
+    action="reselection",
     reason="degraded at 1w since 2021-03-12",
     finished_at=None,
     planned_at=PLANNED_AT,
@@ -76,7 +76,7 @@ def test_before_a_build_the_plan_says_what_it_would_do(data_dir, capsys):
     printed = planned(capsys)
     assert "Plan as of 2021-03-16, made 2021-03-16 20:00 UTC: what `make build` would do" in printed
     assert re.search(r"^bucket .* to train  reason", printed, flags=re.M)
-    assert re.search(r"^crush +retournament +degraded +2  degraded at 1w since 2021-03-12$", printed, flags=re.M)
+    assert re.search(r"^crush +reselection +degraded +2  degraded at 1w since 2021-03-12$", printed, flags=re.M)
     assert re.search(r"^fed +nothing +0  no row has changed$", printed, flags=re.M)
     assert "Next: `make build` (2 fits)." in printed
 
@@ -91,7 +91,7 @@ def test_after_a_build_it_says_what_was_done_and_nothing_of_it_is_announced(data
     printed = planned(capsys)
     assert "Done by the build that ended 2021-03-16 20:05 UTC, as of 2021-03-16" in printed
     assert re.search(r"^bucket .* trained  reason", printed, flags=re.M)
-    assert re.search(r"^crush +retournament +degraded +2  ", printed, flags=re.M)
+    assert re.search(r"^crush +reselection +degraded +2  ", printed, flags=re.M)
     assert "Next: on the same data a build trains nothing." in printed
     assert "from April 2021 on chooses and fits all buckets anew" in printed
     assert "(2 fits)" not in printed
@@ -100,7 +100,7 @@ def test_after_a_build_it_says_what_was_done_and_nothing_of_it_is_announced(data
 def test_after_a_build_a_fit_that_is_not_in_the_store_is_announced(data_dir, capsys):
     write_plan(data_dir, finished_at="2021-03-16 20:05", stored="acd")
     printed = planned(capsys)
-    assert re.search(r"^crush +retournament +degraded +1  ", printed, flags=re.M)
+    assert re.search(r"^crush +reselection +degraded +1  ", printed, flags=re.M)
     assert "Next: on the same data a build trains the fits that are not in the store: crush 1." in printed
 
 
@@ -249,11 +249,11 @@ def test_no_control_character_is_printable():
 
 
 def test_what_tables_hold_never_controls_the_terminal(data_dir, capsys):
-    board = ensemble.board({5: EVIL}).assign(why=EVIL, ensemble_method=EVIL)
+    board = ensemble.board({5: EVIL}).assign(reason=EVIL, ensemble_method=EVIL)
     pages.publish(
         data_dir,
         forecast={**pages.FORECAST, **dict.fromkeys(("regime", "data_source", "verdict", "ensemble_method", "buckets_offered"), EVIL)},
-        run_plan=pd.DataFrame({"bucket": [EVIL], "action": ["retournament"], "trigger": [EVIL]}),
+        run_plan=pd.DataFrame({"bucket": [EVIL], "action": ["reselection"], "trigger": [EVIL]}),
         gx_results=pd.DataFrame({"bucket": [EVIL], "bucket_status": ["quarantined"]}),
         verdicts=pages.RECORD.assign(verdict=EVIL),
         ensemble_leaderboard=board,

@@ -13,14 +13,14 @@ from zl_forecast.tournament import runner
 
 QUANTILES = list(settings.QUANTILE_COLUMNS)
 HORIZONS = (5, 20)
-SIGMA = 0.01
+EWMA_VOLATILITY = 0.01
 COMPETITORS = ("autogluon_timeseries", "reference")
 
 
 def _market(n_sessions: int = 900, seed: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Prices of a random walk without drift around 45 c/lb, and the targets that belong to them."""
     days = pd.bdate_range("2016-01-04", periods=n_sessions)
-    log_price = np.log(45) + np.cumsum(np.random.default_rng(seed).normal(0, SIGMA, n_sessions))
+    log_price = np.log(45) + np.cumsum(np.random.default_rng(seed).normal(0, EWMA_VOLATILITY, n_sessions))
     prices = pd.DataFrame({"as_of_date": days, "close": np.exp(log_price)})
     return prices, _targets(prices)
 
@@ -30,7 +30,7 @@ def _targets(prices: pd.DataFrame) -> pd.DataFrame:
     beyond = days.append(pd.bdate_range(days[-1], periods=max(HORIZONS) + 1)[1:])
     frames = []
     for horizon in HORIZONS:
-        scale = SIGMA * np.sqrt(horizon)
+        scale = EWMA_VOLATILITY * np.sqrt(horizon)
         change = np.append(log_price[horizon:] - log_price[:-horizon], np.full(horizon, np.nan))
         frames.append(
             pd.DataFrame(
@@ -38,8 +38,8 @@ def _targets(prices: pd.DataFrame) -> pd.DataFrame:
                     "as_of_date": days,
                     "horizon_days": horizon,
                     "target_date": beyond[horizon : horizon + len(days)],
-                    "scale": scale,
-                    "z": change / scale,
+                    "horizon_volatility": scale,
+                    "z_return": change / scale,
                     "is_matured": np.isfinite(change),
                 }
             )
@@ -156,7 +156,7 @@ def test_the_median_of_a_random_walk_stays_near_the_last_price(forecasts):
 def test_the_band_of_a_random_walk_is_about_as_wide_as_it_should_be(market, forecasts):
     own = _of(forecasts, "autogluon_timeseries")
     assert (own["q90"] - own["q10"]).mean() == pytest.approx(2 * 1.2816, rel=0.15)
-    inside = own.merge(market[1].dropna(), on=core.KEY).eval("q10 <= z <= q90").mean()
+    inside = own.merge(market[1].dropna(), on=core.KEY).eval("q10 <= z_return <= q90").mean()
     assert 0.7 < inside < 0.9
 
 
@@ -164,7 +164,7 @@ def test_reference_rows_are_the_centred_quantiles_of_what_had_matured_before_the
     _, targets = market
     own = _of(forecasts, "reference")
     for (until, horizon), rows in own.groupby(["trained_until", "horizon_days"]):
-        z = targets.loc[(targets["horizon_days"] == horizon) & (targets["target_date"] < until), "z"]
+        z = targets.loc[(targets["horizon_days"] == horizon) & (targets["target_date"] < until), "z_return"]
         expected = np.quantile(z, settings.QUANTILE_LEVELS) - np.median(z)
         np.testing.assert_allclose(rows[QUANTILES], np.tile(expected, (len(rows), 1)))
     assert (own["q50"] == 0).all()

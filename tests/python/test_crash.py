@@ -70,7 +70,7 @@ def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResul
     registry = query(data_dir / "serving", "from monitoring.model_registry")
     live = registry[registry["status"].isin(["champion", "challenger"])]
     assert live["artifact_id"].nunique() > 40
-    assert all((data_dir / "artifacts" / name).is_dir() for name in registry["artifact_id"])  # retired or in force
+    assert all((data_dir / "artifacts" / name).is_dir() for name in registry["artifact_id"])  # retired or active
     champions = registry[(registry["status"] == "champion")].groupby(["bucket", "horizon_days"]).size()
     assert champions.eq(1).all()
     assert len(champions) == 4 * (8 + 2)

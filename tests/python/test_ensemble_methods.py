@@ -23,9 +23,9 @@ NORMAL = stats.norm.ppf(settings.QUANTILE_LEVELS)
 BANDS = {0.5: (2, 4), 0.8: (1, 5), 0.9: (0, 6)}
 
 
-def rows_of(z: np.ndarray, horizon: int = 1, **forecasts: tuple) -> Rows:
+def rows_of(z_return: np.ndarray, horizon: int = 1, **forecasts: tuple) -> Rows:
     """Normal forecasts (means, deviations) of one horizon, one a day; each is known `horizon` days after its origin."""
-    n = len(z)
+    n = len(z_return)
     days = np.arange(np.datetime64("2000-01-03"), np.datetime64("2000-01-03") + n)
     inputs = tuple(forecasts)
     means, deviations = zip(*forecasts.values(), strict=True)
@@ -36,25 +36,25 @@ def rows_of(z: np.ndarray, horizon: int = 1, **forecasts: tuple) -> Rows:
         ],
         axis=1,
     )
-    return Rows(days, np.full(n, horizon), inputs, quantiles, np.ones((n, len(inputs)), bool), days + horizon, z)
+    return Rows(days, np.full(n, horizon), inputs, quantiles, np.ones((n, len(inputs)), bool), days + horizon, z_return)
 
 
 # ---------- Bayesian model averaging
 
 
 def test_weights_are_the_analytic_posterior_of_gaussian_models():
-    z = np.random.default_rng(1).normal(0.3, 1, 40)
-    rows = rows_of(z, reference=(0.0, 1.0), a=(0.3, 1.0), b=(0.0, 1.5))
+    z_return = np.random.default_rng(1).normal(0.3, 1, 40)
+    rows = rows_of(z_return, reference=(0.0, 1.0), a=(0.3, 1.0), b=(0.0, 1.5))
     weights = BayesianModelAveraging().fit(rows).weights(rows)[0]
     prior = np.array([0.5, 0.25, 0.25])
-    likelihood = np.array([stats.norm.pdf(z, m, s).prod() for m, s in ((0, 1), (0.3, 1), (0, 1.5))])
+    likelihood = np.array([stats.norm.pdf(z_return, m, s).prod() for m, s in ((0, 1), (0.3, 1), (0, 1.5))])
     assert weights == pytest.approx(prior * likelihood / (prior * likelihood).sum(), rel=1e-9)
 
 
 def test_overlapping_rows_count_once_a_horizon():
-    z = np.random.default_rng(2).normal(0.3, 1, 12)
-    once = rows_of(z, reference=(0.0, 1.0), a=(0.3, 1.0))
-    many = rows_of(np.repeat(z, 20), horizon=20, reference=(0.0, 1.0), a=(0.3, 1.0))
+    z_return = np.random.default_rng(2).normal(0.3, 1, 12)
+    once = rows_of(z_return, reference=(0.0, 1.0), a=(0.3, 1.0))
+    many = rows_of(np.repeat(z_return, 20), horizon=20, reference=(0.0, 1.0), a=(0.3, 1.0))
     assert BayesianModelAveraging().fit(many).weights(many)[0] == pytest.approx(
         BayesianModelAveraging().fit(once).weights(once)[0]
     )
@@ -79,8 +79,8 @@ def test_half_of_the_prior_is_the_references_however_many_others_there_are():
 def test_planted_weights_are_recovered():
     rng = np.random.default_rng(3)
     a, b, wrong = rng.standard_normal((3, 1000))
-    z = 0.7 * a + 0.3 * b + 0.5 * rng.standard_normal(1000)
-    rows = rows_of(z, reference=(0.0, 0.5), a=(a, 0.5), b=(b, 0.5), wrong=(wrong, 0.5))
+    z_return = 0.7 * a + 0.3 * b + 0.5 * rng.standard_normal(1000)
+    rows = rows_of(z_return, reference=(0.0, 0.5), a=(a, 0.5), b=(b, 0.5), wrong=(wrong, 0.5))
     weights = QuantileRegressionAveraging().fit(rows).weights(rows)[0]
     assert weights == pytest.approx([0, 0.7, 0.3, 0], abs=0.04)
     assert weights.sum() == pytest.approx(1)
@@ -90,9 +90,11 @@ def test_planted_weights_are_recovered():
 def test_weight_on_anything_but_the_reference_must_be_earned_by_samples():
     rng = np.random.default_rng(4)
     a = rng.standard_normal(4000)
-    z = 0.25 * a + rng.standard_normal(4000)
-    few = rows_of(z[:240], horizon=120, reference=(0.0, 1.0), a=(a[:240], 1.0))  # two samples that do not overlap
-    many = rows_of(z, reference=(0.0, 1.0), a=(a, 1.0))
+    z_return = 0.25 * a + rng.standard_normal(4000)
+    few = rows_of(
+        z_return[:240], horizon=120, reference=(0.0, 1.0), a=(a[:240], 1.0)
+    )  # two samples that do not overlap
+    many = rows_of(z_return, reference=(0.0, 1.0), a=(a, 1.0))
     assert QuantileRegressionAveraging().fit(few).weights(few)[0, 0] == pytest.approx(1)
     assert QuantileRegressionAveraging().fit(many).weights(many)[0, 1] == pytest.approx(0.25, abs=0.06)
 
@@ -113,8 +115,8 @@ def switching(seed: int, horizon: int = 1) -> Rows:
     """`first` is right for 300 days, then `second` is."""
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((2, 600))
-    z = np.where(np.arange(600) < 300, a, b) + 0.5 * rng.standard_normal(600)
-    return rows_of(z, horizon, reference=(0.0, 1.1), first=(a, 0.5), second=(b, 0.5))
+    z_return = np.where(np.arange(600) < 300, a, b) + 0.5 * rng.standard_normal(600)
+    return rows_of(z_return, horizon, reference=(0.0, 1.1), first=(a, 0.5), second=(b, 0.5))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -147,8 +149,10 @@ def test_fitting_on_the_past_or_walking_through_it_is_the_same():
 # ---------- conformal
 
 
-def coverage(z: np.ndarray, quantiles: np.ndarray) -> dict[float, float]:
-    return {band: np.mean((z >= quantiles[:, a]) & (z <= quantiles[:, b])) for band, (a, b) in BANDS.items()}
+def coverage(z_return: np.ndarray, quantiles: np.ndarray) -> dict[float, float]:
+    return {
+        band: np.mean((z_return >= quantiles[:, a]) & (z_return <= quantiles[:, b])) for band, (a, b) in BANDS.items()
+    }
 
 
 def conformal_walk(rows: Rows) -> np.ndarray:
@@ -161,17 +165,19 @@ def conformal_walk(rows: Rows) -> np.ndarray:
 
 
 def test_coverage_is_nominal_in_calm_and_after_a_volatility_break_where_the_raw_bands_fail():
-    # 2,500 calm days, then 2,500 in which outcomes are twice as wide as promised; neighbours overlap by four of five days
+    # 2,500 calm days, then 2,500 in which outcomes are twice as wide as forecast; neighbours overlap by four of five days
     shocks = np.random.default_rng(1).standard_normal(5004)
-    z = np.convolve(shocks, np.ones(5) / np.sqrt(5), "valid") * np.where(np.arange(5000) < 2500, 1.0, 2.0)
-    rows = rows_of(z, 5, reference=(0.0, 1.0), equal_weights=(0.0, 1.0))
+    z_return = np.convolve(shocks, np.ones(5) / np.sqrt(5), "valid") * np.where(np.arange(5000) < 2500, 1.0, 2.0)
+    rows = rows_of(z_return, 5, reference=(0.0, 1.0), equal_weights=(0.0, 1.0))
     adapted = conformal_walk(rows)
     calm, broken = slice(0, 2500), slice(2500, 5000)
     for band in BANDS:
-        assert coverage(z[calm], adapted[calm])[band] == pytest.approx(band, abs=0.02)
-        assert coverage(z[broken], adapted[broken])[band] == pytest.approx(band, abs=0.02)
-        assert coverage(z[2900:], adapted[2900:])[band] == pytest.approx(band, abs=0.015)  # 400 days on it has adapted
-        assert coverage(z[broken], rows.quantiles[broken, 1])[band] < band - 0.1
+        assert coverage(z_return[calm], adapted[calm])[band] == pytest.approx(band, abs=0.02)
+        assert coverage(z_return[broken], adapted[broken])[band] == pytest.approx(band, abs=0.02)
+        assert coverage(z_return[2900:], adapted[2900:])[band] == pytest.approx(
+            band, abs=0.015
+        )  # 400 days on it has adapted
+        assert coverage(z_return[broken], rows.quantiles[broken, 1])[band] < band - 0.1
     assert (np.diff(adapted, axis=1) >= 0).all()
 
 
@@ -184,9 +190,11 @@ def test_the_median_stays_and_the_reference_beside_it_is_not_what_is_adapted():
 
 
 def test_an_outcome_changes_nothing_before_the_day_on_which_it_is_known():
-    z = np.random.default_rng(6).standard_normal(100)
-    shaken = np.where(np.arange(100) >= 40, 50.0, z)
-    calm, wild = (conformal_walk(rows_of(values, 20, reference=(0.0, 1.0), a=(0.0, 1.0))) for values in (z, shaken))
+    z_return = np.random.default_rng(6).standard_normal(100)
+    shaken = np.where(np.arange(100) >= 40, 50.0, z_return)
+    calm, wild = (
+        conformal_walk(rows_of(values, 20, reference=(0.0, 1.0), a=(0.0, 1.0))) for values in (z_return, shaken)
+    )
     np.testing.assert_array_equal(calm[:60], wild[:60])  # the outcome of day 40 is known on day 60
     assert wild[60, 5] > calm[60, 5]
     assert wild[99, 5] > calm[99, 5]
@@ -211,8 +219,8 @@ def test_moments_are_those_of_the_weighted_sum_of_correlated_normals():
 
 def test_dependence_is_respected_identical_inputs_are_one_and_independent_ones_would_be_narrower():
     rng = np.random.default_rng(8)
-    z = rng.standard_normal(2000)
-    same = rows_of(z, reference=(0.0, 1.0), a=(0.0, 1.0))
+    z_return = rng.standard_normal(2000)
+    same = rows_of(z_return, reference=(0.0, 1.0), a=(0.0, 1.0))
     combined = MonteCarlo().fit(same).predict(same.take(slice(0, 1)))[0]
     assert combined == pytest.approx(NORMAL, abs=0.05)
     assert combined[5] - combined[1] > 1.3 * (NORMAL[5] - NORMAL[1]) / np.sqrt(2)  # what independent draws would give
@@ -227,12 +235,12 @@ def test_correlation_of_scores_is_that_of_the_errors():
 
 
 def test_weights_are_exponential_in_relative_loss_and_in_samples():
-    z = np.random.default_rng(10).standard_normal(400)
-    rows = rows_of(z, horizon=20, reference=(0.0, 1.0), a=(0.5, 1.0))
+    z_return = np.random.default_rng(10).standard_normal(400)
+    rows = rows_of(z_return, horizon=20, reference=(0.0, 1.0), a=(0.5, 1.0))
     errors = np.asarray(settings.QUANTILE_LEVELS)
     losses = []
     for i in range(2):
-        gap = z[:, None] - rows.quantiles[:, i]
+        gap = z_return[:, None] - rows.quantiles[:, i]
         losses.append(np.maximum(errors * gap, (errors - 1) * gap).mean())
     raw = np.exp(-20 * np.array(losses) / losses[0])
     assert performance_weights(rows, 20) == pytest.approx(raw / raw.sum())
@@ -242,8 +250,12 @@ def test_weights_are_exponential_in_relative_loss_and_in_samples():
 
 
 def registry(**changes) -> pd.DataFrame:
-    fallback = {"ensemble_method": "reference_alone", "module": "zl_forecast.ensembles.reference_alone", "over": None}
-    row = {"ensemble_method": "mine", "module": "zl_forecast.ensembles.equal_weights", "over": None}
+    fallback = {
+        "ensemble_method": "reference_alone",
+        "module": "zl_forecast.ensembles.reference_alone",
+        "base_method": None,
+    }
+    row = {"ensemble_method": "mine", "module": "zl_forecast.ensembles.equal_weights", "base_method": None}
     return pd.DataFrame([fallback, row | changes])
 
 
@@ -259,8 +271,8 @@ def test_every_row_of_the_seed_names_a_method(pytestconfig):
     [
         ({"module": "zl_forecast.ensembles.alchemy"}, "Write the module zl_forecast.ensembles.alchemy"),
         ({"module": "zl_forecast.ensembles.base"}, "has no constant METHOD"),
-        ({"over": "nobody"}, "'mine' of seeds/ensemble_methods.csv feeds on 'nobody'"),
-        ({"over": "mine"}, "feeds on 'mine'"),
+        ({"base_method": "nobody"}, "'mine' of seeds/ensemble_methods.csv has the base method 'nobody'"),
+        ({"base_method": "mine"}, "has the base method 'mine'"),
     ],
 )
 def test_a_row_that_names_what_is_not_there_is_refused_by_name(changes, message):
@@ -295,9 +307,9 @@ def test_a_registry_without_the_fallback_is_refused():
 def test_a_band_is_compared_with_the_outcome_as_it_was_at_its_origin():
     # Ninety-nine outcomes far outside have widened the band before the last one of those that were forecast without knowing any of them
     # becomes known. It lay outside of its own band (1.28), though inside of the band of the day on which it is known.
-    z = np.full(101, 50.0)
-    z[99] = 1.35
-    rows = rows_of(z, 100, reference=(0.0, 1.0), a=(0.0, 1.0))
+    z_return = np.full(101, 50.0)
+    z_return[99] = 1.35
+    rows = rows_of(z_return, 100, reference=(0.0, 1.0), a=(0.0, 1.0))
     method = Conformal().fit(rows.take(slice(0, 99)))
     new_day = replace(rows.take(slice(100, 101)), as_of_date=rows.target_date[99:100])
     before = method.predict(new_day)[0, 5]
@@ -307,9 +319,9 @@ def test_a_band_is_compared_with_the_outcome_as_it_was_at_its_origin():
 
 
 def test_dynamic_averaging_counts_overlapping_rows_once_a_horizon_and_remembers_in_samples():
-    z = np.random.default_rng(12).normal(0.3, 1, 30)
-    once = rows_of(z, reference=(0.0, 1.0), a=(0.3, 1.0), b=(-0.3, 1.0))
-    many = rows_of(np.repeat(z, 20), horizon=20, reference=(0.0, 1.0), a=(0.3, 1.0), b=(-0.3, 1.0))
+    z_return = np.random.default_rng(12).normal(0.3, 1, 30)
+    once = rows_of(z_return, reference=(0.0, 1.0), a=(0.3, 1.0), b=(-0.3, 1.0))
+    many = rows_of(np.repeat(z_return, 20), horizon=20, reference=(0.0, 1.0), a=(0.3, 1.0), b=(-0.3, 1.0))
     first, second = (DynamicModelAveraging().fit(rows).weights(rows)[0] for rows in (once, many))
     assert second == pytest.approx(first, abs=0.02)
     assert first.max() > 0.5
@@ -324,9 +336,9 @@ def test_a_common_bias_is_dependence_as_well():
     assert score_correlation(rows)[0, 1] > 0.9
 
 
-def test_the_slope_of_the_regression_combination_is_learnt_on_blocks_that_its_weights_had_not_seen():
+def test_the_slope_of_the_regression_combination_is_learnt_on_folds_that_its_weights_had_not_seen():
     rng = np.random.default_rng(14)
     noise = {f"input_{i}": (rng.standard_normal(400), 1.0) for i in range(20)}
-    z = np.convolve(rng.standard_normal(419), np.ones(20) / np.sqrt(20), "valid")
-    rows = rows_of(z, 20, reference=(0.0, 1.0), **noise)
+    z_return = np.convolve(rng.standard_normal(419), np.ones(20) / np.sqrt(20), "valid")
+    rows = rows_of(z_return, 20, reference=(0.0, 1.0), **noise)
     assert np.abs(GrangerRamanathan().fit(rows).weights(rows)[0]).sum() < 0.05

@@ -18,7 +18,7 @@ from zl_forecast import settings
 from zl_forecast.ensembles import EnsembleMethod, Rows
 from zl_forecast.ensembles.equal_weights import EqualWeights
 from zl_forecast.ensembles.reference_alone import ReferenceAlone
-from zl_forecast.ensembles.shrinkage import PRIOR_SHARE, share_of_combination
+from zl_forecast.ensembles.shrinkage import PRIOR_WEIGHT, estimate_shrinkage_weight
 from zl_forecast.ensembles.stacking import Stacking
 from zl_forecast.ensembles.tournament import KEY, QUANTILES, matured_losses, run_ensembles
 from zl_forecast.ensembles.weighted_ensemble import WeightedEnsemble
@@ -41,22 +41,22 @@ def one_thread():
     torch.set_num_threads(1)  # as in a worker
 
 
-def _loss(z: np.ndarray, quantiles: np.ndarray) -> float:
-    return pinball(z, quantiles[:, SCORED]).mean()
+def _loss(z_return: np.ndarray, quantiles: np.ndarray) -> float:
+    return pinball(z_return, quantiles[:, SCORED]).mean()
 
 
 def _rows(n: int, seed: int, **centre_of) -> Rows:
-    """Independent rows: z is two signals and noise; an input is a normal forecast around its own centre."""
+    """Independent rows: z_return is two signals and noise; an input is a normal forecast around its own centre."""
     rng = np.random.default_rng(seed)
     first, second, noise = rng.standard_normal((3, n))
-    z = first + second + 0.5 * noise
-    centres = {"reference": 0 * z, **{name: centre(first, second) for name, centre in centre_of.items()}}
+    z_return = first + second + 0.5 * noise
+    centres = {"reference": 0 * z_return, **{name: centre(first, second) for name, centre in centre_of.items()}}
     inputs = tuple(sorted(centres))
     spread = {"reference": 1.5}
     quantiles = np.stack([centres[i][:, None] + spread.get(i, 0.5) * NORMAL for i in inputs], axis=1)
     days = pd.bdate_range("2000-01-03", periods=n + 5).to_numpy()
     present = np.ones((n, len(inputs)), bool)
-    return Rows(days[:n], np.full(n, 5), inputs, quantiles, present, days[5:], z)
+    return Rows(days[:n], np.full(n, 5), inputs, quantiles, present, days[5:], z_return)
 
 
 # ---------- methods
@@ -93,7 +93,7 @@ def test_weighted_ensemble_recovers_a_half_and_half_mixture():
     assert weights["first"] == pytest.approx(0.5, abs=0.1)
     assert weights["second"] == pytest.approx(0.5, abs=0.1)
     combined = WeightedEnsemble().fit(rows).predict(new)
-    assert _loss(new.z, combined) < 0.7 * min(_loss(new.z, new.input(name)) for name in new.inputs)
+    assert _loss(new.z_return, combined) < 0.7 * min(_loss(new.z_return, new.input(name)) for name in new.inputs)
 
 
 def test_weighted_ensemble_learns_each_horizon_by_itself():
@@ -128,7 +128,7 @@ def test_stacking_beats_two_inputs_that_each_carry_half_of_the_signal_and_does_s
     assert stacked.shape == (1000, len(QUANTILES))
     method.save(tmp_path)
     np.testing.assert_array_equal(np.sort(Stacking.load(tmp_path).predict(new), axis=1), stacked)
-    assert _loss(new.z, stacked) < min(_loss(new.z, new.input(name)) for name in new.inputs)
+    assert _loss(new.z_return, stacked) < min(_loss(new.z_return, new.input(name)) for name in new.inputs)
 
 
 # ---------- pulled towards the reference
@@ -136,14 +136,14 @@ def test_stacking_beats_two_inputs_that_each_carry_half_of_the_signal_and_does_s
 
 def _shares(n_samples: int, horizon: int = 20) -> float:
     rng = np.random.default_rng(10)
-    z = np.repeat(rng.standard_normal(n_samples), horizon)
-    combined = z[:, None] + 0.1 * NORMAL
-    return share_of_combination(z, combined, np.tile(NORMAL, (len(z), 1)), horizon)
+    z_return = np.repeat(rng.standard_normal(n_samples), horizon)
+    combined = z_return[:, None] + 0.1 * NORMAL
+    return estimate_shrinkage_weight(z_return, combined, np.tile(NORMAL, (len(z_return), 1)), horizon)
 
 
 def test_of_what_nothing_is_known_half_is_published():
     nothing = np.empty((0, len(QUANTILES)))
-    assert share_of_combination(np.array([]), nothing, nothing, 20) == PRIOR_SHARE == 0.5
+    assert estimate_shrinkage_weight(np.array([]), nothing, nothing, 20) == PRIOR_WEIGHT == 0.5
 
 
 def test_the_share_of_a_perfect_combination_grows_with_the_evidence_and_stays_below_one():
@@ -154,19 +154,21 @@ def test_the_share_of_a_perfect_combination_grows_with_the_evidence_and_stays_be
 
 
 def test_overlapping_rows_count_once_a_horizon():
-    z = np.random.default_rng(11).standard_normal(120)
-    combined, reference = z[:, None] + 0.1 * NORMAL, np.tile(NORMAL, (120, 1))
+    z_return = np.random.default_rng(11).standard_normal(120)
+    combined, reference = z_return[:, None] + 0.1 * NORMAL, np.tile(NORMAL, (120, 1))
     prior = settings.PRIOR_SAMPLES
-    assert share_of_combination(z, combined, reference, 120) == pytest.approx((1 + prior / 2) / (1 + prior))
-    assert share_of_combination(z, combined, reference, 1) == pytest.approx((120 + prior / 2) / (120 + prior))
+    assert estimate_shrinkage_weight(z_return, combined, reference, 120) == pytest.approx((1 + prior / 2) / (1 + prior))
+    assert estimate_shrinkage_weight(z_return, combined, reference, 1) == pytest.approx(
+        (120 + prior / 2) / (120 + prior)
+    )
 
 
 def test_a_worse_combination_and_an_equal_one_keep_only_what_is_left_of_the_prior():
-    z = np.random.default_rng(12).standard_normal(500)
+    z_return = np.random.default_rng(12).standard_normal(500)
     reference = np.tile(NORMAL, (500, 1))
     left = settings.PRIOR_SAMPLES / 2 / (100 + settings.PRIOR_SAMPLES)
-    assert share_of_combination(z, -3 * z[:, None] + NORMAL, reference, 5) == pytest.approx(left)
-    assert share_of_combination(z, reference.copy(), reference, 5) == pytest.approx(left)
+    assert estimate_shrinkage_weight(z_return, -3 * z_return[:, None] + NORMAL, reference, 5) == pytest.approx(left)
+    assert estimate_shrinkage_weight(z_return, reference.copy(), reference, 5) == pytest.approx(left)
 
 
 # ---------- the tournament
@@ -190,13 +192,19 @@ def _market(seed: int = 13) -> tuple[pd.DataFrame, pd.DataFrame]:
             {"as_of_date": days, "horizon_days": horizon, "target_date": beyond[horizon : horizon + len(days)]}
         )
         targets.append(
-            frame.assign(z=np.where(is_matured, signal + 0.5 * noise, np.nan), is_matured=is_matured, scale=0.02)
+            frame.assign(
+                z_return=np.where(is_matured, signal + 0.5 * noise, np.nan),
+                is_matured=is_matured,
+                horizon_volatility=0.02,
+            )
         )
         for start, end in zip(STARTS, [*STARTS[1:], pd.Timestamp("2020-01-01")], strict=True):
-            kind, tested = "live" if start == STARTS[-1] else "oof", (days >= start) & (days < end)
+            fold_type, tested = "live" if start == STARTS[-1] else "oof", (days >= start) & (days < end)
             until = days[days < start][-settings.EMBARGO_SESSIONS]
             for name, centre, spread in (("reference", 0 * signal, 1.1), ("good", signal, 0.5), ("bad", -signal, 0.5)):
-                part = frame.loc[tested, KEY].assign(input=name, kind=kind, fold_start=start, trained_until=until)
+                part = frame.loc[tested, KEY].assign(
+                    input=name, fold_type=fold_type, fold_start=start, trained_until=until
+                )
                 part[QUANTILES] = centre[tested, None] + spread * NORMAL
                 inputs.append(part)
     return pd.concat(inputs, ignore_index=True), pd.concat(targets, ignore_index=True)
@@ -298,7 +306,7 @@ def _outside(monkeypatch, method: type[EnsembleMethod], name: str = "mine") -> p
     module = ModuleType(f"outside_{name}")
     module.METHOD = method
     monkeypatch.setitem(sys.modules, f"outside_{name}", module)
-    row = pd.DataFrame({"ensemble_method": [name], "module": [f"outside_{name}"], "over": [None]})
+    row = pd.DataFrame({"ensemble_method": [name], "module": [f"outside_{name}"], "base_method": [None]})
     return pd.concat([_registry(["reference_alone", "equal_weights"]), row], ignore_index=True)
 
 
@@ -371,24 +379,24 @@ def test_too_few_matured_rows_skip_a_method_in_the_first_fold_only(forecasts):
 
 
 def test_the_first_fold_publishes_half_of_a_combination_and_later_ones_what_it_has_earned(forecasts):
-    assert (_fold(forecasts, 0, "equal_weights")["share"] == PRIOR_SHARE).all()
-    assert (_fold(forecasts, 2, "weighted_ensemble")["share"] > 0.6).all()
-    assert (forecasts.loc[forecasts["competitor"] == "conformal", "share"] == 1).all()
+    assert (_fold(forecasts, 0, "equal_weights")["shrinkage_weight"] == PRIOR_WEIGHT).all()
+    assert (_fold(forecasts, 2, "weighted_ensemble")["shrinkage_weight"] > 0.6).all()
+    assert (forecasts.loc[forecasts["competitor"] == "conformal", "shrinkage_weight"] == 1).all()
 
 
 def test_final_quantiles_are_the_blend(market, forecasts):
     inputs, _ = market
-    own = _fold(forecasts, 1, "equal_weights").merge(inputs[inputs["kind"] == "oof"], on=KEY, suffixes=("", "_in"))
+    own = _fold(forecasts, 1, "equal_weights").merge(inputs[inputs["fold_type"] == "oof"], on=KEY, suffixes=("", "_in"))
     stacked = own.pivot_table(index=KEY, columns="input", values="q90_in")
-    final, share = (own.groupby(KEY)[name].first() for name in ("q90", "share"))
-    np.testing.assert_allclose(final, share * stacked.mean(axis=1) + (1 - share) * stacked["reference"])
+    final, weight = (own.groupby(KEY)[name].first() for name in ("q90", "shrinkage_weight"))
+    np.testing.assert_allclose(final, weight * stacked.mean(axis=1) + (1 - weight) * stacked["reference"])
 
 
-def test_weights_are_told_for_every_day_and_move_where_a_method_learns_daily(forecasts):
+def test_weights_are_reported_for_every_day_and_move_where_a_method_learns_daily(forecasts):
     for method, learns_daily in (("weighted_ensemble", False), ("dynamic_model_averaging", True)):
         fold = _fold(forecasts, 2, method)
         weights = fold.loc[fold["horizon_days"] == 5, "weights"].map(json.loads)
-        assert weights.map(lambda told: sum(told.values())).to_numpy() == pytest.approx(1, abs=0.002)
+        assert weights.map(lambda weights: sum(weights.values())).to_numpy() == pytest.approx(1, abs=0.002)
         assert (weights.map(str).nunique() > 1) == learns_daily
     assert set(_fold(forecasts, 2, "conformal")["weights"]) == {"{}"}
 
@@ -423,7 +431,7 @@ def before_and_after(market, tmp_path_factory):
     inputs, targets = market
     shaken = targets.copy()
     late = shaken["target_date"] >= CUT
-    shaken.loc[late, "z"] = -4 * shaken.loc[late, "z"] + 2
+    shaken.loc[late, "z_return"] = -4 * shaken.loc[late, "z_return"] + 2
     registry = pd.read_csv(PROJECT / "seeds" / "ensemble_methods.csv")
     return [_run(inputs, known, tmp_path_factory.mktemp("shaken"), registry)[0] for known in (targets, shaken)]
 
@@ -434,7 +442,7 @@ def test_no_forecast_of_any_method_depends_on_an_outcome_that_lay_ahead_of_its_o
         table[table["competitor"] == method].sort_values(["fold_type", *KEY], ignore_index=True)
         for table in before_and_after
     )
-    columns = ["fold_type", *KEY, *QUANTILES, "share", "weights", "status", "n_compared", "dm_p_value"]
+    columns = ["fold_type", *KEY, *QUANTILES, "shrinkage_weight", "weights", "status", "n_compared", "dm_p_value"]
     # a live fold begins in June and may know all that came before it
     blind = (before["as_of_date"] < CUT) & (before["fold_type"] == "oof")
     pd.testing.assert_frame_equal(before.loc[blind, columns], after.loc[blind, columns], check_exact=True)
@@ -453,7 +461,7 @@ def test_what_had_not_matured_before_a_folds_fit_changes_nothing_in_it(market, f
     inputs, targets = market
     shaken = targets.copy()
     late = shaken["target_date"] >= _fold(fitted_once, 2)["trained_until"].iloc[0]
-    shaken.loc[late, "z"] = -4 * shaken.loc[late, "z"] + 2
+    shaken.loc[late, "z_return"] = -4 * shaken.loc[late, "z_return"] + 2
     again, _ = _run(inputs, shaken, tmp_path, FITTED_ONCE)
     pd.testing.assert_frame_equal(_comparable(_fold(fitted_once, 2)), _comparable(_fold(again, 2)), check_exact=True)
     assert not _comparable(_fold(fitted_once, 3)).equals(_comparable(_fold(again, 3)))  # it was felt where it should be
@@ -464,7 +472,7 @@ def test_the_newest_rows_that_had_matured_do_change_the_fold(market, fitted_once
     until = _fold(fitted_once, 2)["trained_until"].iloc[0]
     shaken = targets.copy()
     newest = shaken["target_date"].between(until - pd.DateOffset(days=60), until, inclusive="left")
-    shaken.loc[newest, "z"] = -4 * shaken.loc[newest, "z"] + 2
+    shaken.loc[newest, "z_return"] = -4 * shaken.loc[newest, "z_return"] + 2
     again, _ = _run(inputs, shaken, tmp_path, FITTED_ONCE)
     assert not _comparable(_fold(fitted_once, 2)).equals(_comparable(_fold(again, 2)))
 
@@ -485,7 +493,7 @@ def stood_in(market, tmp_path_factory):
     """The tournament where `good` says in the live fold what the reference says."""
     inputs, targets = market
     inputs = inputs.copy()
-    lost = ((inputs["input"] == "good") & (inputs["kind"] == "live")).to_numpy()
+    lost = ((inputs["input"] == "good") & (inputs["fold_type"] == "live")).to_numpy()
     inputs.loc[lost, QUANTILES] = np.tile(1.1 * NORMAL, (lost.sum(), 1))
     return _run(inputs, targets, tmp_path_factory.mktemp("stood_in"), FITTED_ONCE)[0]
 
@@ -493,7 +501,7 @@ def stood_in(market, tmp_path_factory):
 @pytest.mark.parametrize("what", ["missing", "nan", "infinite", "without width"])
 def test_where_an_input_has_no_forecast_the_reference_stands_in_and_the_row_says_so(market, stood_in, tmp_path, what):
     inputs, targets = market
-    lost = ((inputs["input"] == "good") & (inputs["kind"] == "live")).to_numpy()
+    lost = ((inputs["input"] == "good") & (inputs["fold_type"] == "live")).to_numpy()
     broken = inputs.copy()
     if what == "missing":
         broken = inputs[~lost]
@@ -506,9 +514,9 @@ def test_where_an_input_has_no_forecast_the_reference_stands_in_and_the_row_says
     assert np.isfinite(live[QUANTILES]).all(axis=None)
     assert set(live["reason"]) == {f"the reference stands in for good ({len(live)} of {len(live)} rows)"}
     assert set(live["inputs"]) == {"bad reference"}
-    told = live["weights"].map(json.loads)
-    assert not told.map(lambda weights: "good" in weights).any()
-    assert told.map(lambda weights: sum(weights.values())).to_numpy() == pytest.approx(1, abs=0.002)
+    weights = live["weights"].map(json.loads)
+    assert not weights.map(lambda weights: "good" in weights).any()
+    assert weights.map(lambda weights: sum(weights.values())).to_numpy() == pytest.approx(1, abs=0.002)
     assert (_fold(without, 3, "equal_weights")["weights"] == '{"bad": 0.3333, "reference": 0.6667}').all()
 
 
@@ -567,10 +575,10 @@ def test_a_method_is_shown_every_outcome_once_on_the_day_it_is_known_and_none_of
     monkeypatch.setattr(_Witness, "seen", [])
     inputs, targets = market
     _run(inputs, targets, tmp_path, _outside(monkeypatch, _Witness))
-    history = inputs.loc[(inputs["kind"] == "oof") & (inputs["input"] == "reference"), KEY].merge(targets, on=KEY)
+    history = inputs.loc[(inputs["fold_type"] == "oof") & (inputs["input"] == "reference"), KEY].merge(targets, on=KEY)
     assert len(_Witness.seen) > 370
     for rows, known in _Witness.seen[::25]:
-        assert np.isnan(rows.z).all()
+        assert np.isnan(rows.z_return).all()
         assert not rows.quantiles.flags.writeable
         day = pd.Timestamp(rows.as_of_date[0])
         due = history[(history["target_date"] <= day) & history["is_matured"]]
@@ -597,25 +605,25 @@ def test_a_horizon_with_few_matured_rows_does_not_silence_a_method_at_the_others
         assert fold.loc[fold["status"] != "ok", "reason"].str.contains("0 matured rows at this horizon").all()
 
 
-def test_an_input_that_exists_now_but_not_in_the_past_takes_part_and_is_told(market, tmp_path):
+def test_an_input_that_exists_now_but_not_in_the_past_takes_part_and_is_reported(market, tmp_path):
     inputs, targets = market
-    new = inputs[(inputs["input"] == "good") & (inputs["kind"] == "live")].assign(input="newcomer")
+    new = inputs[(inputs["input"] == "good") & (inputs["fold_type"] == "live")].assign(input="newcomer")
     result, _ = _run(pd.concat([inputs, new], ignore_index=True), targets, tmp_path, FITTED_ONCE)
     live = _fold(result, 3, "equal_weights")
     assert set(live["inputs"]) == {"bad good newcomer reference"}
-    assert live["weights"].map(lambda told: json.loads(told)["newcomer"]).unique().tolist() == [0.25]
+    assert live["weights"].map(lambda weights: json.loads(weights)["newcomer"]).unique().tolist() == [0.25]
 
 
 def test_a_live_fold_without_any_history_has_the_methods_that_need_none(market, tmp_path):
     inputs, targets = market
-    result, _ = _run(inputs[inputs["kind"] == "live"], targets, tmp_path)
+    result, _ = _run(inputs[inputs["fold_type"] == "live"], targets, tmp_path)
     status = result.groupby("competitor")["status"].agg(set)
     assert status["equal_weights"] == status["conformal"] == status["reference_alone"] == {"ok"}
     assert all(status[method] == {"skipped"} for method in FITTED)
 
 
 def test_one_that_feeds_on_another_and_fails_says_why_itself(monkeypatch, market, tmp_path):
-    registry = _outside(monkeypatch, _Failing).assign(over=[None, None, "equal_weights"])
+    registry = _outside(monkeypatch, _Failing).assign(base_method=[None, None, "equal_weights"])
     result, _ = _run(*market, tmp_path, registry)
     failed = result[(result["competitor"] == "mine") & (result["fold_start"] > STARTS[0])]
     assert set(failed["status"]) == {"failed"}
@@ -638,7 +646,7 @@ def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, 
     registry = pd.concat(
         [
             _registry(["reference_alone"]),
-            pd.DataFrame({"ensemble_method": ["mine"], "module": ["shifting_method"], "over": [None]}),
+            pd.DataFrame({"ensemble_method": ["mine"], "module": ["shifting_method"], "base_method": [None]}),
         ],
         ignore_index=True,
     )
@@ -658,13 +666,13 @@ def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, 
     assert len(trained) == 4
     assert moved > first + 0.5
     again = targets.copy()
-    again.loc[again["as_of_date"] == "2018-03-01", "z"] += 1
+    again.loc[again["as_of_date"] == "2018-03-01", "z_return"] += 1
     assert run(5.0, again)[1] == trained[1:]  # every fold that could learn from it
 
 
 def test_a_row_without_reference_is_refused_with_the_way_out(market, tmp_path):
     inputs, targets = market
-    torn = inputs.drop(index=inputs.index[(inputs["input"] == "reference") & (inputs["kind"] == "live")][0])
+    torn = inputs.drop(index=inputs.index[(inputs["input"] == "reference") & (inputs["fold_type"] == "live")][0])
     with pytest.raises(TournamentError, match=r"rebuild core_zl \(dbt build -s core_zl\+\)"):
         _run(torn, targets, tmp_path)
 
@@ -686,7 +694,7 @@ def test_a_new_session_is_forecast_by_the_methods_as_they_were_fitted_and_as_if_
     inputs, targets = market
     registry = _outside(monkeypatch, _Counting)
     newest = inputs["as_of_date"].max()
-    live = (inputs["kind"] == "live") & (inputs["as_of_date"] == newest)
+    live = (inputs["fold_type"] == "live") & (inputs["as_of_date"] == newest)
     monkeypatch.setattr(_Counting, "fits", [])
     _run(inputs[~live], targets, tmp_path / "daily", registry)
     assert _Counting.fits
@@ -701,7 +709,7 @@ def test_a_new_session_is_forecast_by_the_methods_as_they_were_fitted_and_as_if_
 
     # a revised outcome that had matured by then is another fit
     revised = targets.copy()
-    revised.loc[revised["as_of_date"] == "2018-03-01", "z"] += 1
+    revised.loc[revised["as_of_date"] == "2018-03-01", "z_return"] += 1
     _Counting.fits.clear()
     _run(inputs, revised, tmp_path / "daily", registry)
     assert len(_Counting.fits) >= 4
@@ -713,7 +721,7 @@ def test_an_outcome_revised_within_a_fold_is_learnt_from_as_if_it_had_always_bee
     inputs, targets = market
     methods = ("reference_alone", "equal_weights", "dynamic_model_averaging", "conformal")
     revised = targets.copy()
-    revised.loc[revised["as_of_date"] == "2019-02-01", "z"] += 3
+    revised.loc[revised["as_of_date"] == "2019-02-01", "z_return"] += 3
     known, jobs = _run(inputs, revised, shutil.copytree(folder, tmp_path / "known"), methods)
     assert {job.split()[2] for job in jobs.trained} == {"2019-01", "2019-06"}
     fresh, _ = _run(inputs, revised, tmp_path / "fresh", methods)

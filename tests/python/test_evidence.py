@@ -52,7 +52,7 @@ def test_losses_of_overlapping_targets_do_not_rule_equals_out_more_often(few_rep
 
 
 @pytest.mark.parametrize("length", [40, 39])
-def test_the_bootstrap_draws_blocks_of_twice_the_horizon(length):
+def test_the_bootstrap_draws_folds_of_twice_the_horizon(length):
     table = _overlapping(3)
     direct = MCS(table, 0.1, block_size=length, reps=evidence.REPETITIONS, bootstrap="stationary", seed=settings.SEED)
     direct.compute()
@@ -79,7 +79,7 @@ def test_methods_that_differ_a_little_in_every_row_are_not_the_same():
 
 def test_rows_are_those_that_all_share_and_a_method_that_failed_often_is_not_compared():
     table = losses(100, 3, reference_alone=3, a=3, b=3)
-    table.loc[:9, "a"] = np.nan  # it failed in a block
+    table.loc[:9, "a"] = np.nan  # it failed in a fold
     table.loc[:39, "b"] = np.nan
     kept = compared(table)
     assert list(kept.columns) == ["reference_alone", "a"]
@@ -93,7 +93,7 @@ def test_three_quarters_of_the_rows_must_be_shared(shared, columns):
     assert list(compared(table).columns) == columns
 
 
-def test_methods_that_failed_in_different_blocks_do_not_take_all_rows_from_the_others():
+def test_methods_that_failed_in_different_folds_do_not_take_all_rows_from_the_others():
     table = losses(100, 6, reference_alone=3, sound=3, a=3, b=3, c=3, d=3)
     for number, name in enumerate("abcd"):
         table.loc[25 * number : 25 * number + 24, name] = np.nan
@@ -127,7 +127,10 @@ def _evidence(table: pd.DataFrame, horizon: int = 5) -> pd.DataFrame:
     table = table.assign(horizon_days=horizon, **dict.fromkeys(settings.SCORED_COLUMNS, -2 * (table["loss"] + 10)))
     days = table.groupby("as_of_date", as_index=False)["is_matured"].any()
     targets = days.assign(
-        horizon_days=horizon, target_date=days["as_of_date"] + pd.offsets.BDay(horizon), z=0.0, scale=0.01
+        horizon_days=horizon,
+        target_date=days["as_of_date"] + pd.offsets.BDay(horizon),
+        z_return=0.0,
+        horizon_volatility=0.01,
     )
     past = matured_losses(table.drop(columns="is_matured"), targets, first_scored=2)
     return ensemble_evidence(past, table[[*FOLD, "horizon_days"]].drop_duplicates())
@@ -155,9 +158,9 @@ def test_losses_are_the_pinball_losses_of_the_forecasts_in_percent_of_price():
          "as_of_date": pd.Timestamp("2020-01-02"), "horizon_days": 5, "q10": [0.0], "q50": [2.0], "q90": [20.0]}
     )  # fmt: skip
     known = rows[["as_of_date", "horizon_days"]].assign(target_date=pd.Timestamp("2020-01-09"), is_matured=True)
-    found = matured_losses(rows, known.assign(z=10.0, scale=0.25), first_scored=1)
+    found = matured_losses(rows, known.assign(z_return=10.0, horizon_volatility=0.25), first_scored=1)
     assert found["pinball_pct"].tolist() == [50]  # 0.1 * 10 + 0.5 * 8 + 0.1 * 10 = 6, over 3 levels 2, times 25 %
-    assert matured_losses(rows, known.assign(z=10.0, scale=0.25), first_scored=2).empty
+    assert matured_losses(rows, known.assign(z_return=10.0, horizon_volatility=0.25), first_scored=2).empty
 
 
 def test_the_set_holds_those_whose_p_value_is_a_quarter_or_more(monkeypatch):

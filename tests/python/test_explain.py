@@ -34,7 +34,7 @@ def rows():
             "b": np.array([4.0, 4, 4, 8])[session],
             "idle": np.array([5.0, 6, 7, 8])[session],
             "origin_day": session + 100,
-            "sigma": 0.01,
+            "ewma_volatility": 0.01,
             "return_lag_000": np.array([0.0, 0, 0, 1])[session],
             "return_lag_001": 0.0,
             "channel@00": np.array([7.0, 7, 7, 7])[session],
@@ -95,7 +95,7 @@ def test_a_signed_explanation_needs_no_permutation(rows, method):
     table = _table(rows, _explained(method))
     assert set(table.index.get_level_values("method")) == {method}
     assert table.loc[(method, 20, "a"), "median_latest"] == 10
-    assert table["width_latest"].isna().all()  # not told apart is not zero
+    assert table["width_latest"].isna().all()  # not distinguished is not zero
 
 
 @pytest.mark.parametrize("method", ["attention", "variable_selection", "parameters"])
@@ -123,7 +123,7 @@ def stored(rows, tmp_path, monkeypatch):
     )
 
 
-def test_collected_are_the_fits_in_force_by_bucket_and_family(stored):
+def test_collected_are_the_active_fits_by_bucket_and_family(stored):
     table = attributions.collect(pd.concat([stored, stored]))
     assert list(table.columns) == list(attributions.COLUMNS)
     assert table[["bucket", "family", "fingerprint"]].drop_duplicates().to_numpy().tolist() == [
@@ -144,4 +144,4 @@ def test_only_what_an_artifact_vouches_for_is_collected(stored, capsys):
 def test_without_live_fits_the_table_is_empty_and_has_its_columns(stored):
     table = attributions.collect(stored.head(0))
     assert table.empty
-    assert {name: str(kind) for name, kind in table.dtypes.items()} == attributions.COLUMNS
+    assert {name: str(dtype) for name, dtype in table.dtypes.items()} == attributions.COLUMNS

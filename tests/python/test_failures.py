@@ -32,7 +32,7 @@ def in_its_own_folder(monkeypatch, tmp_path):
 
 
 def _contest(*names: str, n_test: int = 20) -> BucketContest:
-    """300 training sessions and a live fold whose feature drives z."""
+    """300 training sessions and a live fold whose feature drives z_return."""
     rng, n = np.random.default_rng(1), 345
     days = pd.bdate_range("2020-01-01", periods=n)
     mart = pd.DataFrame({"as_of_date": days, "driver": rng.standard_normal(n)})

@@ -1,4 +1,4 @@
-"""Falling back to the reference: the stated rate of false alarms and the power on simulated markets, and what a reader is told."""
+"""Falling back to the reference: the stated rate of false alarms and the power on simulated markets, and what a reader is shown."""
 
 import duckdb
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from test_report import FORECAST, page, snapshot
 
 from benchmarks import calibration_floors as bench
-from zl_forecast.report import fallbacks_in_force
+from zl_forecast.report import active_fallbacks
 
 REASON = "the 80 % band covered 52.0 % of the last 504 outcomes, the floor is 65 %; the reference covered 66.1 %"
 HISTORIES = 500
@@ -60,11 +60,11 @@ def test_the_page_says_which_horizon_fell_back_and_why():
 
 def test_horizons_that_stand_are_not_named_and_an_older_snapshot_has_no_fallbacks():
     with duckdb.connect() as con:
-        assert fallbacks_in_force(snapshot(con)) == ""
+        assert active_fallbacks(snapshot(con)) == ""
         con.execute("alter table forecasts.zl_forecast add column fallback_reason text")
-        assert fallbacks_in_force(con) == ""
+        assert active_fallbacks(con) == ""
         con.execute("update forecasts.zl_forecast set fallback_reason = ? where horizon_code = '3m'", [REASON])
-        assert fallbacks_in_force(con) == f"Fallback to the reference until calibration recovers. 3m: {REASON}."
+        assert active_fallbacks(con) == f"Fallback to the reference until calibration recovers. 3m: {REASON}."
 
 
 def test_a_reason_cannot_become_markup():

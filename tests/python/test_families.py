@@ -35,8 +35,10 @@ EXPLAINED = ("reference", "ridge", *TREES, "garch")  # what the others say of th
 FIRST_LEVEL = [name for name, family in FAMILIES.items() if not family.is_second_level]
 
 
-def _contest(effect: str, names=FIRST_LEVEL, n_train: int = 800, n_test: int = 100, kind: str = "oof") -> BucketContest:
-    """Sessions without overlap whose z depends on the drivers as `effect` says, and the look-back of a ZL that moves by chance."""
+def _contest(
+    effect: str, names=FIRST_LEVEL, n_train: int = 800, n_test: int = 100, fold_type: str = "oof"
+) -> BucketContest:
+    """Sessions without overlap whose z_return depends on the drivers as `effect` says, and the look-back of a ZL that moves by chance."""
     rng, n = np.random.default_rng(7), n_train + n_test
     days = pd.bdate_range("1990-01-01", periods=n + max(HORIZONS))
     drivers = rng.standard_normal((len(days), 3))
@@ -45,10 +47,12 @@ def _contest(effect: str, names=FIRST_LEVEL, n_train: int = 800, n_test: int = 1
     readings = np.repeat(drivers, READINGS, axis=1) + 0.2 * rng.standard_normal((len(days), len(FEATURES)))
     mart = pd.DataFrame(readings, columns=list(FEATURES)).assign(as_of_date=days)
     volatility = 0.01 * np.exp(0.6 * np.sin(np.arange(len(days)) / 30))
-    zl = pd.DataFrame({"as_of_date": days, "log_return": volatility * rng.standard_normal(len(days)), "sigma": 0.01})
+    zl = pd.DataFrame(
+        {"as_of_date": days, "log_return": volatility * rng.standard_normal(len(days)), "ewma_volatility": 0.01}
+    )
     targets = targets_of(days, signal[:, None] + rng.standard_t(5, (len(days), len(HORIZONS))))
     rows = with_row_hash(mart.merge(targets, on="as_of_date").sort_values(KEY, ignore_index=True))
-    fold = Fold(days[n_train], days[n], kind, days[n_train])
+    fold = Fold(days[n_train], days[n], fold_type, days[n_train])
     train, test = rows[fold.train_rows(rows)], rows[fold.test_rows(rows)]
     lookback = with_row_hash(lookback_columns(mart, zl, ("rise_0", "noise_0")))
     families = {name: FAMILIES[name] for name in names}
@@ -71,23 +75,23 @@ def _run(contest: BucketContest, folder: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    """Families on rows in which z is higher by 3 where both drivers are positive: contest, forecasts and folders by name."""
+    """Families on rows in which z_return is higher by 3 where both drivers are positive: contest, forecasts and folders by name."""
     folder = tmp_path_factory.mktemp("planted")
-    contest = _contest("interaction", EXPLAINED, kind="live")
+    contest = _contest("interaction", EXPLAINED, fold_type="live")
     forecasts = _run(contest, folder)
     return contest, forecasts, {own.name: folder / "artifacts" / own.key for own in contest.competitors()}
 
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory):
-    """Every family on rows in which nothing drives z."""
+    """Every family on rows in which nothing drives z_return."""
     contest = _contest("none", n_train=350)
     return contest, _run(contest, tmp_path_factory.mktemp("noise"))
 
 
 def _losses(contest: BucketContest, forecasts: pd.DataFrame, family: str) -> np.ndarray:
-    rows = forecasts[forecasts["competitor"] == family].merge(contest.test[[*KEY, "z"]], on=KEY)
-    return pinball(rows["z"].to_numpy(), rows[list(settings.SCORED_COLUMNS)].to_numpy())
+    rows = forecasts[forecasts["competitor"] == family].merge(contest.test[[*KEY, "z_return"]], on=KEY)
+    return pinball(rows["z_return"].to_numpy(), rows[list(settings.SCORED_COLUMNS)].to_numpy())
 
 
 def _verdict(contest: BucketContest, forecasts: pd.DataFrame, family: str) -> str:
@@ -122,7 +126,7 @@ def model(contest: BucketContest, stored: Path, name: str):
 def test_each_horizons_drift_is_taken_out_of_what_families_learn():
     contest = _contest("none", n_train=300)
     train = contest.train_part
-    drifting = replace(contest, train_part=train.assign(z=train["z"] + 0.1 * train["horizon_days"]))
+    drifting = replace(contest, train_part=train.assign(z_return=train["z_return"] + 0.1 * train["horizon_days"]))
     for own, other in zip(contest.inner_rows(False), drifting.inner_rows(False), strict=True):
         pd.testing.assert_frame_equal(own, other)
 
@@ -149,7 +153,7 @@ def test_a_look_back_reaches_only_the_families_that_read_it(monkeypatch, tmp_pat
     contest = _contest("none", ("other", "reader"), n_train=300)
     assert set(_run(contest, tmp_path)["status"]) == {"ok"}
     shown = {"horizon_days", *FEATURES}
-    lookback = {"origin_day", "sigma", *RETURN_COLUMNS}
+    lookback = {"origin_day", "ewma_volatility", *RETURN_COLUMNS}
     lookback |= {f"{channel}@{lag:02d}" for channel in ("rise_0", "noise_0") for lag in range(40)}
     for seen in (Nosy.fitted_on, Nosy.forecasts_from):
         assert seen["other"] == shown
@@ -198,15 +202,17 @@ def test_the_reference_is_the_centred_quantiles_of_its_horizon_with_a_median_of_
     assert (own["q50"] == 0).all()
     used = pd.concat(inner_split(contest.train_part))  # what is refitted on: not the purged rows between the two parts
     for horizon in HORIZONS:
-        z = used.loc[used["horizon_days"] == horizon, "z"]
-        expected = np.quantile(z, settings.QUANTILE_LEVELS) - np.median(z)
+        z_return = used.loc[used["horizon_days"] == horizon, "z_return"]
+        expected = np.quantile(z_return, settings.QUANTILE_LEVELS) - np.median(z_return)
         rows = own.loc[own["horizon_days"] == horizon, QUANTILES].to_numpy()
         np.testing.assert_allclose(rows, np.tile(expected, (len(rows), 1)), rtol=1e-6)
 
 
 def test_centred_quantiles_worked_by_hand():
-    z = np.array([3.0, 1, 2, 5, 4])  # quantiles 1, 2, 3, 4, 5 at 0, 25, 50, 75, 100 %; the drift of 3 is taken out
-    assert centred_quantiles(z, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist() == [-2, -1, 0, 1, 2]
+    z_return = np.array(
+        [3.0, 1, 2, 5, 4]
+    )  # quantiles 1, 2, 3, 4, 5 at 0, 25, 50, 75, 100 %; the drift of 3 is taken out
+    assert centred_quantiles(z_return, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist() == [-2, -1, 0, 1, 2]
 
 
 def test_xgboost_finds_a_planted_monotone_signal(tmp_path):

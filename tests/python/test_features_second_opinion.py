@@ -34,7 +34,7 @@ def returns(prices) -> pd.Series:
 
 
 @pytest.fixture(scope="module")
-def sigma(returns) -> pd.Series:
+def ewma_volatility(returns) -> pd.Series:
     """Exponentially weighted root mean square of at most 252 returns, from 60 on."""
 
     def weighted(window: np.ndarray) -> float:
@@ -105,14 +105,14 @@ def test_trailing_correlation(mart, prices, returns):
     assert_same(mart("crush", "cbot_zl_zs_corr_63"), ours)
 
 
-def test_scaling_volatility_and_the_ratios_to_it(mart, returns, sigma, sample_features):
+def test_scaling_volatility_and_the_ratios_to_it(mart, returns, ewma_volatility, sample_features):
     theirs = read(
         sample_features.warehouse,
-        f"select as_of_date, sigma from {TARGETS} where horizon_days = 5 order by 1",
+        f"select as_of_date, ewma_volatility from {TARGETS} where horizon_days = 5 order by 1",
     ).to_pandas()
-    assert_same(theirs.set_index(pd.to_datetime(theirs["as_of_date"]))["sigma"], sigma)
+    assert_same(theirs.set_index(pd.to_datetime(theirs["as_of_date"]))["ewma_volatility"], ewma_volatility)
     week = np.sqrt((returns**2).rolling(5).apply(np.mean, raw=True))
-    assert_same(mart("volatility", "base_zl_volatility_ratio_5"), np.log(week / sigma))
+    assert_same(mart("volatility", "base_zl_volatility_ratio_5"), np.log(week / ewma_volatility))
 
 
 def test_memory_of_policy_events(mart, returns, sample_landing):
@@ -149,13 +149,13 @@ def test_newest_report_on_funds_as_it_was_known(mart, returns, sample_landing):
 
 
 @pytest.mark.parametrize("horizon", [5, 20, 60, 120])
-def test_target_in_units_of_the_volatility_known(horizon, prices, sigma, sample_features):
+def test_target_in_units_of_the_volatility_known(horizon, prices, ewma_volatility, sample_features):
     theirs = read(
         sample_features.warehouse,
-        f"select as_of_date, z, target_date from {TARGETS} where horizon_days = {horizon} and is_matured order by 1",
+        f"select as_of_date, z_return, target_date from {TARGETS} where horizon_days = {horizon} and is_matured order by 1",
     ).to_pandas()
     theirs = theirs.set_index(pd.to_datetime(theirs["as_of_date"]))
     close = prices["ZL"]["close"]
-    assert_same(theirs["z"], np.log(close.shift(-horizon) / close) / (sigma * np.sqrt(horizon)))
+    assert_same(theirs["z_return"], np.log(close.shift(-horizon) / close) / (ewma_volatility * np.sqrt(horizon)))
     ahead = pd.Series(close.index, close.index).shift(-horizon)
     assert (pd.to_datetime(theirs["target_date"]) == ahead.reindex(theirs.index)).all()

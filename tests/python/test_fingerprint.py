@@ -43,7 +43,7 @@ def market():
     rng, n = np.random.default_rng(2), 815
     days = pd.bdate_range("2017-01-02", periods=n)
     mart = pd.DataFrame({"as_of_date": days, "a": rng.standard_normal(n), "b": rng.standard_normal(n)})
-    zl = pd.DataFrame({"as_of_date": days, "log_return": 0.01 * rng.standard_normal(n), "sigma": 0.01})
+    zl = pd.DataFrame({"as_of_date": days, "log_return": 0.01 * rng.standard_normal(n), "ewma_volatility": 0.01})
     return mart, targets_of(days, rng.standard_normal((n, len(HORIZONS))), HORIZONS), zl
 
 
@@ -249,7 +249,7 @@ def test_the_order_of_features_and_their_names_matter(market, before):
 
 
 def test_a_target_that_ends_on_another_day_is_another_training_row(market, before):
-    """The parts to fit and to validate on are purged by it, whatever z is."""
+    """The parts to fit and to validate on are purged by it, whatever z_return is."""
     mart, targets, zl = market
     is_day = targets["as_of_date"] == mart["as_of_date"].iloc[300]
     later = targets.assign(target_date=targets["target_date"] + is_day * pd.Timedelta(7, "D"))
@@ -270,7 +270,7 @@ def test_a_changed_value_of_one_session_changes_the_rows_whose_window_holds_it(w
     n, at = 400, 100
     rng = np.random.default_rng(4)
     days = pd.bdate_range("2017-01-02", periods=n)
-    zl = pd.DataFrame({"as_of_date": days, "log_return": rng.standard_normal(n), "sigma": 0.01})
+    zl = pd.DataFrame({"as_of_date": days, "log_return": rng.standard_normal(n), "ewma_volatility": 0.01})
     mart = pd.DataFrame({"as_of_date": days, "shown": rng.standard_normal(n), "channel": rng.standard_normal(n)})
     rows = pd.concat([mart[["as_of_date", "shown"]].assign(horizon_days=h) for h in HORIZONS], ignore_index=True)
 

@@ -103,8 +103,8 @@ def zl(sessions, exchange) -> dict:
                 "horizon_code": f"{horizon}d",
                 "target_date": sessions["session_date"].iloc[rows + horizon].to_numpy(),
                 "last_price": close[rows],
-                "sigma": 0.013,
-                "scale": 0.013 * horizon**0.5,
+                "ewma_volatility": 0.013,
+                "horizon_volatility": 0.013 * horizon**0.5,
                 "is_matured": rows + horizon < len(days),
                 "realised_price": np.r_[close, np.full(130, np.nan)][rows + horizon],
                 "data_source": "simulated",
@@ -115,7 +115,7 @@ def zl(sessions, exchange) -> dict:
     targets = pd.concat(origins).assign(realised_log_return=lambda t: np.log(t["realised_price"] / t["last_price"]))
     return {
         "prices": prices,
-        "targets": targets.assign(z=targets["realised_log_return"] / targets["scale"]),
+        "targets": targets.assign(z_return=targets["realised_log_return"] / targets["horizon_volatility"]),
         "base": plausible("zl_base", days.iloc[rows].reset_index(drop=True)),
         "sessions": sessions,
         "exchange": exchange,
@@ -355,9 +355,9 @@ def repeat(frame: str):
         (
             "zl_targets",
             {
-                "sigma": spoil("targets", "sigma", np.inf, [-1]),
-                "z": spoil("targets", "z", 99.0, [0]),
-                "gate_matured_without_z": spoil("targets", "z", np.nan, [1]),
+                "ewma_volatility": spoil("targets", "ewma_volatility", np.inf, [-1]),
+                "z_return": spoil("targets", "z_return", 99.0, [0]),
+                "gate_matured_without_z": spoil("targets", "z_return", np.nan, [1]),
                 "gate_row_surplus": repeat("targets"),
                 "as_of_date, horizon_days": repeat("targets"),
             },

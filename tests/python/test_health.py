@@ -16,7 +16,7 @@ from zl_forecast.health import page_cusum, print_health
 PROJECT = Path(__file__).parents[2]
 MODELS = (
     "int_health__rows",
-    "int_health__promises",
+    "int_health__expected_skill",
     "int_health__weeks",
     "int_health__drift",
     "int_health__states",
@@ -76,7 +76,7 @@ def test_of_two_thousand_histories_no_more_than_the_stated_rates_alarm(world):
 
 @pytest.fixture(scope="module")
 def broken():
-    """Health by horizon where the driver's sign flips ten weeks into a block."""
+    """Health by horizon where the driver's sign flips ten weeks into a fold."""
     return bench.health("gaussian, driver", HISTORIES, seed=32, break_at=bench.BREAK_AT)
 
 
@@ -114,13 +114,13 @@ OTHERS = {  # nothing but the bucket is forecast here
     "zl_forecast_accuracy": "as_of_date date, horizon_days int, horizon_code text, model_version text, data_source text, made_at timestamp, "
     "target_date date, ensemble_method text, last_price double, pinball_cents double, reference_pinball_cents double, is_inside_80 boolean",
     "zl_forecast_ledger": "as_of_date date, horizon_days int, model_version text, data_source text, reference_p10 double, reference_p90 double",
-    "int_ensemble__forecasts": "ensemble_method text, kind text, status text, is_matured boolean, block_number int, horizon_days int, "
+    "int_ensemble__forecasts": "ensemble_method text, fold_type text, status text, is_matured boolean, fold_number int, horizon_days int, "
     "fold_start date, target_date date, pinball_pct double, reference_pinball_pct double, reference_width_pct double",
-    "int_ensemble__published": "kind text, horizon_days int, horizon_code text, fold_start date, trained_until date, as_of_date date, "
+    "int_ensemble__published": "fold_type text, horizon_days int, horizon_code text, fold_start date, trained_until date, as_of_date date, "
     "target_date date, ensemble_method text, last_price double, p50 double, reference_p10 double, reference_p90 double, "
     "pinball_cents double, reference_pinball_cents double, is_inside_80 boolean, is_matured boolean, data_source text",
     "bucket_forecast_ledger": "as_of_date date, bucket text, horizon_days int, data_source text, family text, fold_start date, "
-    "trained_until date, horizon_code text, target_date date, scale double, q10 double, q50 double, q90 double, reference_q10 double, "
+    "trained_until date, horizon_code text, target_date date, horizon_volatility double, q10 double, q50 double, q90 double, reference_q10 double, "
     "reference_q50 double, reference_q90 double, is_hindsight boolean",
     "degradations": "bucket text, horizon_days int, acted_on date, data_source text",
 }
@@ -137,7 +137,7 @@ def compiled(run_dbt, tmp_path_factory) -> dict[str, str]:
 def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.DataFrame]:
     """One simulated history as the tournament's tables held it on session `until`: bucket crush, horizons 5 and 20."""
     origin = np.arange(bench.FIRST_TRAIN, until + 1)
-    block = (origin - bench.FIRST_TRAIN) // bench.YEAR
+    fold = (origin - bench.FIRST_TRAIN) // bench.YEAR
     own, chosen = [], []
     for horizon in (5, 20):
         of = forecasts[horizon]
@@ -145,19 +145,19 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
         rows = rows.assign(
             horizon_days=horizon,
             horizon_code=f"{horizon}d",
-            fold_id=block.astype(str),
-            fold_start=DAYS[bench.block_starts()[block]],
-            trained_until=DAYS[bench.block_starts()[block] - 5],
+            fold_id=fold.astype(str),
+            fold_start=DAYS[bench.fold_starts()[fold]],
+            trained_until=DAYS[bench.fold_starts()[fold] - 5],
             is_matured=origin + horizon <= until,
-            scale=of.scale[0, origin] / 100,
-            z=0.0,
+            horizon_volatility=of.scale[0, origin] / 100,
+            z_return=0.0,
             q10=norm.ppf(0.1),
             q90=norm.ppf(0.9),
             reference_pinball_pct=np.where(origin + horizon <= until, of.reference_loss[0][origin], np.nan),
             reference_width_pct=of.scale[0, origin] * (norm.ppf(0.9) - norm.ppf(0.1)),
             **{
                 "bucket": "crush",
-                "kind": "oof",
+                "fold_type": "oof",
                 "status": "ok",
                 "is_inside_80": True,
                 "data_source": "simulated",
@@ -166,12 +166,12 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
         losses = {"reference": of.reference_loss[0], **{f"family_{i}": loss[0] for i, loss in enumerate(of.loss)}}
         for family, loss in losses.items():
             table = rows.assign(family=family, pinball_pct=np.where(rows["is_matured"], loss[origin], np.nan))
-            champion = bench.weekly(of, bench.YEAR).champion[0, block]
+            champion = bench.weekly(of, bench.YEAR).champion[0, fold]
             own.append(table)
             chosen.append(table[champion == (-1 if family == "reference" else int(family[-1]))])
     own, chosen = pd.concat(own), pd.concat(chosen)
     live = chosen[chosen["as_of_date"] == DAYS[until]].assign(
-        kind="live", fold_id="live", fold_start=DAYS[until - 2], trained_until=DAYS[until - 7]
+        fold_type="live", fold_id="live", fold_start=DAYS[until - 2], trained_until=DAYS[until - 7]
     )
     drivers = np.random.default_rng(3).normal(size=(until + 1, 2)).cumsum(axis=0)
     mart = pd.DataFrame(drivers, columns=["wandering", "stale"]).assign(constant=1.0)
@@ -179,7 +179,7 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
     return {
         "int_tournament__forecasts": pd.concat([own, live]),
         "int_tournament__choices": pd.concat([chosen, live])[
-            ["bucket", "kind", "fold_id", "horizon_days", "family"]
+            ["bucket", "fold_type", "fold_id", "horizon_days", "family"]
         ].drop_duplicates(),
         "int_targets__daily": chosen,
         "mart_crush__daily": mart.assign(as_of_date=DAYS[: until + 1], latest_input_on=DAYS[: until + 1]),
@@ -216,11 +216,11 @@ def con(history, compiled):
 
 
 def by_year(forecasts: bench.Forecasts) -> tuple[bench.Weeks, np.ndarray]:
-    """Weeks and statistic as over the tournament's history: refitted, promised and begun anew each year."""
+    """Weeks and statistic as over the tournament's history: refitted, expected and begun anew each year."""
     weeks = bench.weekly(forecasts, bench.YEAR)
     statistic = np.zeros_like(weeks.x)
-    for block in range(bench.N_BLOCKS):
-        statistic[:, weeks.block == block] = page_cusum(weeks.x[:, weeks.block == block], bench.ALLOWANCE)
+    for fold in range(bench.N_FOLDS):
+        statistic[:, weeks.fold == fold] = page_cusum(weeks.x[:, weeks.fold == fold], bench.ALLOWANCE)
     return weeks, statistic
 
 
@@ -232,8 +232,8 @@ def test_sql_and_numpy_agree_on_every_week(con, history, horizon):
     assert rows["x"].notna().sum() > 200
     np.testing.assert_allclose(rows["x"], weeks.x[0, number], atol=1e-9)
     np.testing.assert_allclose(rows["statistic"], statistic[0, number], atol=1e-9)
-    promised = rows.groupby("fold_start")["promised_gain"].first()
-    np.testing.assert_allclose(promised, weeks.promised[0], atol=1e-12)
+    expected = rows.groupby("fold_start")["expected_skill"].first()
+    np.testing.assert_allclose(expected, weeks.expected[0], atol=1e-12)
 
 
 def test_the_flipped_driver_degrades_the_bucket_in_sql_in_the_week_that_numpy_says(con, history):
@@ -250,7 +250,7 @@ def test_the_flipped_driver_degrades_the_bucket_in_sql_in_the_week_that_numpy_sa
     assert pd.Timestamp(first) == alarm + pd.Timedelta(days=4)  # its Friday
 
 
-def test_the_statistic_begins_anew_with_every_block(con):
+def test_the_statistic_begins_anew_with_every_fold(con):
     anew = con.sql(
         "select statistic, x, allowance from int_health__weeks where weeks_judged = 1 and x is not null"
     ).df()
@@ -316,9 +316,9 @@ def test_zl_health_prints_every_subject_and_horizon_of_the_newest_week_and_the_n
             for line in printed.splitlines()
             if line.startswith(row.subject) and row.horizon_code in line.split()[1]
         )
-        for told in (row.state, row.reason, f"{row.state_since:%Y-%m-%d}"):
-            assert told in line
-    # the published line is not forecast here
+        for text in (row.state, row.reason, f"{row.state_since:%Y-%m-%d}"):
+            assert text in line
+    # the published forecast is not forecast here
     assert printed.rstrip().splitlines()[-1].startswith("Next: published 1w, published 1m without a fresh model.")
 
 

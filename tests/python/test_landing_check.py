@@ -278,7 +278,7 @@ def test_a_weekend_copy_of_the_close_before_in_overlapping_files_is_left_out_and
     )
 
 
-def test_sparse_and_ended_symbols_are_told_apart_from_daily_ones(checked, year):
+def test_sparse_and_ended_symbols_are_distinguished_from_daily_ones(checked, year):
     weekly = year("HO")[[day.weekday() == 2 for day in year("HO")["as_of_date"]]]
     ended = year("CL").head(100)
     landing = checked({"bars_daily.csv": csv(pd.concat([weekly, ended, year("ZL")]))})

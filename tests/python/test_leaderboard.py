@@ -95,7 +95,7 @@ def test_the_others_forecast_every_fold(con):
 
 
 def test_the_leaderboard_has_everyone_and_those_without_forecasts_last(con):
-    rows = con.sql("from monitoring.leaderboard where bucket = 'crush' order by horizon_days, place").df()
+    rows = con.sql("from monitoring.leaderboard where bucket = 'crush' order by horizon_days, rank").df()
     for _, own in rows.groupby("horizon_days"):
         assert set(own["family"]) == FITTED | set(FAILED)
         without = own["score"].isna()
@@ -104,7 +104,7 @@ def test_the_leaderboard_has_everyone_and_those_without_forecasts_last(con):
             set(FAILED) <= set(own.loc[without, "family"]) <= set(FAILED) | {"stacking"}
         )  # which had matured nothing at 6m
         assert own["is_winner"].sum() == 1
-        assert own.set_index("family").loc[list(FAILED), "why"].str.len().min() > 20
+        assert own.set_index("family").loc[list(FAILED), "reason"].str.len().min() > 20
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_who_is_not_on_it_is_named_with_the_reason(board):
 def test_its_test_score_is_minus_the_pinball_of_the_stored_forecasts(board, con):
     stored = con.sql(
         """
-        select forecasts.*, targets.z
+        select forecasts.*, targets.z_return
         from tournament.specialist_crush as forecasts
         inner join intermediate.int_targets__daily as targets using (as_of_date, horizon_days)
         where forecasts.fold_type = 'oof' and forecasts.status = 'ok' and targets.is_matured
@@ -150,7 +150,9 @@ def test_its_test_score_is_minus_the_pinball_of_the_stored_forecasts(board, con)
     shown = _scores(board)
     assert stored["competitor"].nunique() == len(FITTED) - 1
     for family, own in stored.groupby("competitor"):
-        losses = pinball(own["z"].to_numpy(), own[list(settings.QUANTILE_COLUMNS)].to_numpy(), settings.QUANTILE_LEVELS)
+        losses = pinball(
+            own["z_return"].to_numpy(), own[list(settings.QUANTILE_COLUMNS)].to_numpy(), settings.QUANTILE_LEVELS
+        )
         assert shown[f"{family}_FULL"] == pytest.approx(-losses.mean(), abs=6e-5), family  # printed with four digits
     assert (np.diff(list(shown.values())) <= 0).all()
 

@@ -30,14 +30,15 @@ EMBARGO = DAYS[DAYS < FOLD][-5]  # five sessions before; counted here, not asked
 def _inputs(returns: np.ndarray, features: np.ndarray, shock: np.ndarray) -> Inputs:
     """Of a market; a target is the sum of returns plus, for a shaken market, a shock of its own."""
     n = SESSIONS
-    sigma = np.sqrt(pd.Series(returns**2).ewm(alpha=0.03).mean().to_numpy())
+    ewma_volatility = np.sqrt(pd.Series(returns**2).ewm(alpha=0.03).mean().to_numpy())
     log_price = np.concatenate([np.cumsum(returns), np.full(max(HORIZONS), np.nan)])
     z = [
-        (log_price[h : n + h] - log_price[:n]) / (sigma * np.sqrt(h)) + shock[np.minimum(np.arange(n) + h, n - 1)]
+        (log_price[h : n + h] - log_price[:n]) / (ewma_volatility * np.sqrt(h))
+        + shock[np.minimum(np.arange(n) + h, n - 1)]
         for h in HORIZONS
     ]
     mart = pd.DataFrame({"as_of_date": DAYS, "driver": features[:, 0], "noise": features[:, 1]})
-    zl = pd.DataFrame({"as_of_date": DAYS, "log_return": returns, "sigma": sigma})
+    zl = pd.DataFrame({"as_of_date": DAYS, "log_return": returns, "ewma_volatility": ewma_volatility})
     return inputs(mart, targets_of(DAYS, np.stack(z, axis=1)), families_seed(own_modules(FAMILIES)), zl)
 
 
@@ -78,10 +79,10 @@ def quick_and_keen():
         patch.setattr(
             sequence, "train", lambda net, anchor, data, _, **kwargs: train(net, anchor, data, None, **kwargs)
         )
-        patch.setattr(sequence, "validated_share", lambda gain, horizons: np.ones(len(horizons)))
+        patch.setattr(sequence, "validated_share", lambda loss_reduction, horizons: np.ones(len(horizons)))
         patch.setattr(sarimax, "ORDERS", ((1, 0),))
         patch.setattr(sarimax, "SEASONS", ((0, 0),))
-        patch.setattr(sarimax, "BLOCKS", 2)
+        patch.setattr(sarimax, "FOLDS", 2)
         patch.setattr(garch, "PATHS", 500)
         patch.setattr(settings, "MIN_TRAIN_ROWS", 500)
         patch.setattr(settings, "EXPLAINED_SESSIONS", 5)

@@ -1,4 +1,4 @@
-"""A data folder that an older version made comes through without losing a row; a fresh one and a newer one are told apart."""
+"""A data folder that an older version made comes through without losing a row; a fresh one and a newer one are distinguished."""
 
 import shutil
 import subprocess
@@ -9,7 +9,16 @@ import duckdb
 import pytest
 from dbt_common.exceptions import DbtRuntimeError
 
-from zl_forecast.migrations import HEALTH_COLUMNS, MIGRATIONS, STATE_TABLES, Migration, MigrationError, migrate
+from zl_forecast.migrations import (
+    HEALTH_COLUMNS,
+    MIGRATIONS,
+    RENAMED,
+    STATE_MIGRATIONS,
+    STATE_TABLES,
+    Migration,
+    MigrationError,
+    migrate,
+)
 from zl_forecast.paths import state_beside
 from zl_forecast.state_plugin import Plugin
 
@@ -154,6 +163,44 @@ def test_an_old_warehouse_that_is_put_back_beside_a_state_adds_only_what_that_on
         table: len(own) for table, own in before.items()
     }
     assert (17, "skill") in rows(state_beside(old), "forecasts.zl_forecast_ledger", "day(as_of_date), verdict")
+
+
+def rename_back(path) -> None:
+    """Give the ledgers and the history the columns and the action of older versions, with a value in each row."""
+    with duckdb.connect(str(path)) as con:
+        for table, names in RENAMED.items():
+            for name in names:
+                con.execute(f"alter table {table} add column {name} double")
+                con.execute(f"update {table} set {name} = 0.25")
+        con.execute("alter table monitoring.run_history add column action varchar")
+        con.execute("update monitoring.run_history set action = 'retournament'")
+
+
+def test_renamed_columns_and_actions_of_an_old_warehouse_come_with_their_values(old):
+    rename_back(old)
+    connect(old)
+    for table, names in RENAMED.items():
+        for name in names.values():
+            assert set(rows(state_beside(old), table, name)) == {(0.25,)}
+    assert rows(state_beside(old), "monitoring.run_history", "bucket, action") == [("crush", "reselection")]
+
+
+def test_a_state_of_version_1_keeps_all_rows_and_values_under_the_new_names(tmp_path, capsys):
+    state = tmp_path / "state.duckdb"
+    with duckdb.connect(str(state)) as con:
+        migrate(con, STATE_MIGRATIONS[:1])
+        con.execute(
+            "insert into forecasts.zl_forecast_ledger by name select date '2021-03-08' as as_of_date, 0.5 as combination_share"
+        )
+        con.execute("insert into forecasts.bucket_forecast_ledger by name select 'crush' as bucket, 0.25 as scale")
+        con.execute(
+            "insert into monitoring.run_history by name from (values ('crush', 'retournament'), ('fx', 'score')) as made (bucket, action)"
+        )
+    connect(tmp_path / "warehouse.duckdb")
+    assert rows(state, "forecasts.zl_forecast_ledger", "day(as_of_date), shrinkage_weight") == [(8, 0.5)]
+    assert rows(state, "forecasts.bucket_forecast_ledger", "bucket, horizon_volatility") == [("crush", 0.25)]
+    assert rows(state, "monitoring.run_history", "bucket, action") == [("crush", "reselection"), ("fx", "score")]
+    assert "state.duckdb migrated to version 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("missing", [LEDGERS[:1], LEDGERS[1:], LEDGERS])

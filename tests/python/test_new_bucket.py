@@ -98,9 +98,9 @@ def test_its_forecasts_are_in_the_tournament_and_among_the_inputs_of_the_ensembl
         forecasts = con.sql("from tournament.int_tournament__forecasts where bucket = 'toy'").df()
         inputs = con.sql("from tournament.int_ensemble__inputs where input = 'toy'").df()
     assert set(forecasts["family"]) == {"reference", "lightgbm", "ridge"}
-    assert set(forecasts["kind"]) == {"oof", "live"}
+    assert set(forecasts["fold_type"]) == {"oof", "live"}
     assert set(forecasts["status"]) == {"ok"}
-    assert set(inputs["kind"]) == {"oof", "live"}
+    assert set(inputs["fold_type"]) == {"oof", "live"}
 
 
 def test_gate_plan_health_and_forecast_know_it(built):

@@ -38,7 +38,9 @@ def _plan(data_dir) -> pd.Series:
 
 def _tamper_with_the_live_ridge(data_dir) -> str:
     """Change a file of the artifact that the last plan named; returns its name."""
-    fit = _query(data_dir, "select artifact_id from tournament.int_plan__fits where kind = 'live' and family = 'ridge'")
+    fit = _query(
+        data_dir, "select artifact_id from tournament.int_plan__fits where fold_type = 'live' and family = 'ridge'"
+    )
     (name,) = fit["artifact_id"]
     facts = data_dir / "artifacts" / name / "facts.json"
     facts.write_text(facts.read_text() + " ")
@@ -47,19 +49,21 @@ def _tamper_with_the_live_ridge(data_dir) -> str:
 
 @pytest.fixture(scope="module")
 def held(run_dbt, built, landing, tmp_path_factory):
-    """`built` after a re-tournament of one bucket in the middle of the month."""
+    """`built` after a reselection of one bucket in the middle of the month."""
     data_dir = tmp_path_factory.mktemp("held") / "data"
     shutil.copytree(built.data_dir, data_dir, symlinks=True)
     run_dbt(_build("always"), landing=landing, data_dir=data_dir)
     return data_dir
 
 
-def test_a_re_tournament_in_mid_month_begins_a_live_block_and_the_next_build_keeps_it(run_dbt, held, landing):
+def test_a_re_tournament_in_mid_month_begins_a_live_fold_and_the_next_build_keeps_it(run_dbt, held, landing):
     newest = _query(held, "select max(as_of_date) as day from intermediate.int_targets__daily")["day"].iloc[0]
     assert (_plan(held)["trigger"], _plan(held)["live_from"]) == ("forced", newest)
-    blocks = _query(held, "select distinct input, fold_start from tournament.int_ensemble__inputs where kind = 'live'")
-    assert set(blocks["input"]) == {BUCKET, "core", "reference"}
-    assert blocks["fold_start"].eq(newest).all()
+    folds = _query(
+        held, "select distinct input, fold_start from tournament.int_ensemble__inputs where fold_type = 'live'"
+    )
+    assert set(folds["input"]) == {BUCKET, "core", "reference"}
+    assert folds["fold_start"].eq(newest).all()
     ledger = _query(held, f"from state.forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
     assert ledger.groupby("model_version").size().eq(4).all()
     made = _query(
@@ -93,7 +97,7 @@ def test_a_tampered_model_is_refused_by_name_in_the_plan_and_without_training_th
 
     run_dbt(_only_plan("auto"), landing=next_session, data_dir=data_dir)
     plan = _plan(data_dir)
-    assert (plan["action"], plan["trigger"], plan["n_to_train"]) == ("retournament", "refused", 1)
+    assert (plan["action"], plan["trigger"], plan["n_to_train"]) == ("reselection", "refused", 1)
     assert f"{tampered}: facts.json was changed since it was written" in plan["reason"]
 
     # without training the models that have forecast go on, which are those before; unless they are tampered with as well

@@ -26,7 +26,7 @@ REASONS = {
 
 @pytest.fixture(scope="module")
 def market():
-    """A mart whose first feature drives z by its sign, two years and a live fold; mart and targets."""
+    """A mart whose first feature drives z_return by its sign, two years and a live fold; mart and targets."""
     rng, n = np.random.default_rng(5), 800
     days = pd.bdate_range("2017-01-02", periods=n)
     mart = pd.DataFrame({"as_of_date": days, "driver": rng.standard_normal(n), "horizonless": 1.0})
@@ -69,7 +69,7 @@ def forecasts(first_run):
 def test_a_family_from_outside_competes_and_finds_its_driver(market, forecasts):
     own = forecasts[(forecasts["competitor"] == "toy") & (forecasts["fold_type"] == "oof")]
     joined = own.merge(market[1].dropna(), on=KEY)
-    assert np.corrcoef(joined["q50"], joined["z"])[0, 1] > 0.5  # of 0.71 that the truth would reach
+    assert np.corrcoef(joined["q50"], joined["z_return"])[0, 1] > 0.5  # of 0.71 that the truth would reach
 
 
 @pytest.mark.parametrize("family", REASONS)

@@ -14,14 +14,14 @@ import pyarrow as pa
 import pytest
 from conftest import MARTS, TARGETS, DbtResult, read, repeated
 
-KNOWN_AT_ORIGIN = ("horizon_code", "last_price", "sigma", "scale", "data_source")
+KNOWN_AT_ORIGIN = ("horizon_code", "last_price", "ewma_volatility", "horizon_volatility", "data_source")
 KNOWN_AT_TARGET = (
     *KNOWN_AT_ORIGIN,
     "target_date",
     "is_matured",
     "realised_price",
     "realised_log_return",
-    "z",
+    "z_return",
 )
 # a Thursday in the middle: Tuesday's positions are out on Friday
 SAMPLE_CUTS = (date(2019, 3, 13), date(2020, 3, 19), date(2021, 9, 30))
@@ -282,8 +282,8 @@ def assert_dates_are_in_order(warehouse: Path) -> None:
         warehouse,
         f"""
         select count(*) as n from {TARGETS}
-        where target_date <= as_of_date or not sigma > 0 or not isfinite(sigma)
-            or is_matured != (realised_price is not null) or is_matured != (z is not null) or not isfinite(z)
+        where target_date <= as_of_date or not ewma_volatility > 0 or not isfinite(ewma_volatility)
+            or is_matured != (realised_price is not null) or is_matured != (z_return is not null) or not isfinite(z_return)
         """,
     )
     assert wrong["n"][0].as_py() == 0

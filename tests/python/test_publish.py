@@ -79,7 +79,7 @@ def test_a_thousandth_of_a_cent_makes_a_new_snapshot_and_the_noise_of_threads_no
 
 def test_a_column_of_another_name_makes_a_new_snapshot(serving):
     con = duckdb.connect()
-    ids = [publish({"forecasts.zl_forecast": con.sql(f"select 1 as {c}")})["snapshot_id"][0] for c in ("gain", "skill")]
+    ids = [publish({"forecasts.zl_forecast": con.sql(f"select 1 as {c}")})["snapshot_id"][0] for c in ("loss", "skill")]
     assert ids[0] != ids[1]
 
 
@@ -153,7 +153,7 @@ def _link_to_a_copy(snapshot: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "printed"),
     [
         (_update_a_row, "serving.duckdb was changed since it was written"),
         (_drop_a_table, "serving.duckdb was changed since it was written"),
@@ -169,7 +169,7 @@ def _link_to_a_copy(snapshot: Path) -> None:
         (lambda s: ((s / "manifest.json").unlink(), os.mkfifo(s / "manifest.json")), "it has no manifest.json"),
     ],
 )
-def test_what_is_not_as_it_was_written_is_not_taken_for_published(serving, capsys, damage, told):
+def test_what_is_not_as_it_was_written_is_not_taken_for_published(serving, capsys, damage, printed):
     con = duckdb.connect()
     snapshot_id = publish(tables(con, price=1.0))["snapshot_id"][0]
     damaged = (serving / "current").resolve()
@@ -178,7 +178,7 @@ def test_what_is_not_as_it_was_written_is_not_taken_for_published(serving, capsy
     damage(damaged)
     held = (damaged / "serving.duckdb").open("rb")  # a reader that has it open
     assert publish(tables(con, price=1.0))["snapshot_id"][0] == snapshot_id
-    assert f"Snapshot {snapshot_id}: {told}" in capsys.readouterr().out
+    assert f"Snapshot {snapshot_id}: {printed}" in capsys.readouterr().out
     assert prices(serving) == [(1.0,)]
     assert pd.read_parquet(serving / "parquet" / "monitoring.verdicts.parquet")["price"].eq(1.0).all()
     assert (serving / "report.html").read_text() == "<html></html>"
@@ -369,8 +369,8 @@ def test_whoever_comes_second_waits_for_the_first_however_that_one_ends(serving,
         (tmp_path / "go").touch()
     else:
         first.send_signal(how)
-    told, _ = first.communicate(timeout=30)
-    assert first.returncode == (0 if how is None else -how), told
+    printed, _ = first.communicate(timeout=30)
+    assert first.returncode == (0 if how is None else -how), printed
     second.join(30)
     assert f"Waiting for process {first.pid}" in capsys.readouterr().out
     assert prices(serving) == [(3.0,)]
@@ -383,8 +383,8 @@ def test_two_publish_at_once_and_both_end_well(serving, tmp_path):
     (tmp_path / "go").touch()
     publishers = [_publisher(tmp_path / "go", *(number, 100, 10 + number, 100)) for number in range(2)]
     for publisher in publishers:
-        told, _ = publisher.communicate(timeout=60)
-        assert publisher.returncode == 0, told
+        printed, _ = publisher.communicate(timeout=60)
+        assert publisher.returncode == 0, printed
     assert prices(serving) == [(100.0,)]
     assert all(publishing._fault(folder) == "" for folder in (serving / "snapshots").iterdir())
     assert len(folders(serving)) == publishing.SNAPSHOTS_KEPT

@@ -1,4 +1,4 @@
-"""What README.md promises is there."""
+"""What README.md describes is there."""
 
 import re
 
@@ -96,5 +96,5 @@ def test_the_ensemble_methods_are_those_of_the_seed():
 def test_the_examples_of_schedules_call_targets_that_exist(example):
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), flags=re.M))
     text = example.read_text()
-    called = set(re.findall(r"\bmake ([a-z]+)", text)) | set(re.findall(r"'(build|health|retournament)'", text))
-    assert {"build", "health", "retournament"} <= called <= targets
+    called = set(re.findall(r"\bmake ([a-z]+)", text)) | set(re.findall(r"'(build|health|reselection)'", text))
+    assert {"build", "health", "reselection"} <= called <= targets

@@ -17,7 +17,7 @@ def _family(module):
 
 def _method(module):
     rows = [("reference_alone", "zl_forecast.ensembles.reference_alone", None), ("mine", module, None)]
-    return load_methods(pd.DataFrame(rows, columns=["ensemble_method", "module", "over"]))
+    return load_methods(pd.DataFrame(rows, columns=["ensemble_method", "module", "base_method"]))
 
 
 LOADERS = {
@@ -39,7 +39,7 @@ def write_module(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("row", LOADERS)
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "text"),
     [
         (
             "import math\n\nmath.no_such_thing\n",
@@ -67,14 +67,14 @@ def write_module(tmp_path, monkeypatch):
         ("FAMILY = METHOD = None", "(FAMILY|METHOD) of module mine_written.own is None. Write (FAMILY|METHOD) = "),
     ],
 )
-def test_a_module_that_cannot_be_used_is_named_with_its_own_error(write_module, row, source, told):
-    with pytest.raises(TournamentError, match=f"^{row}: {told}"):
+def test_a_module_that_cannot_be_used_is_named_with_its_own_error(write_module, row, source, text):
+    with pytest.raises(TournamentError, match=f"^{row}: {text}"):
         LOADERS[row](write_module(source))
 
 
 @pytest.mark.parametrize("row", LOADERS)
 @pytest.mark.parametrize(
-    ("module", "told"),
+    ("module", "text"),
     [
         ("zl_forecast.alchemy", ": ModuleNotFoundError: .* Write the module zl_forecast.alchemy, or correct its name"),
         ("no_such_package.alchemy", ": ModuleNotFoundError: .* Write the module no_such_package.alchemy"),
@@ -84,8 +84,8 @@ def test_a_module_that_cannot_be_used_is_named_with_its_own_error(write_module, 
         ("", " names no module. Fill in its column module"),
     ],
 )
-def test_a_module_that_is_not_there_is_named_with_what_to_write(row, module, told):
-    with pytest.raises(TournamentError, match=f"^{row}{told}"):
+def test_a_module_that_is_not_there_is_named_with_what_to_write(row, module, text):
+    with pytest.raises(TournamentError, match=f"^{row}{text}"):
         LOADERS[row](module)
 
 

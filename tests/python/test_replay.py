@@ -219,15 +219,15 @@ def test_other_landing_data_do_not_go_into_a_replay_that_was_begun(november, tab
         november(FakeDbt())
 
 
-def test_a_failed_build_is_told_with_day_node_and_log(november, tmp_path, monkeypatch, capsys):
+def test_a_failed_build_is_reported_with_day_node_and_log(november, tmp_path, monkeypatch, capsys):
     broken = FakeDbt(FRIDAYS[1], BuildFailed("specialist_crush: no memory left"))
     monkeypatch.setattr("zl_forecast.replay.run_dbt", broken)
     command = ["replay", "--from", "2021-11-01", "--to", "2021-11-28", "--buckets", "crush", "--preset", "quick"]
     assert cli.main(command) == 1
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     log = tmp_path / "data" / "replay" / "2021-11-01_2021-11-28_week_crush_quick" / "replay.log"
-    assert f"the step 2021-11-12 failed: specialist_crush: no memory left\n    All of dbt's output: {log}." in told
-    assert "the same command goes on from there" in told
+    assert f"the step 2021-11-12 failed: specialist_crush: no memory left\n    All of dbt's output: {log}." in printed
+    assert "the same command goes on from there" in printed
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_an_argument_that_does_not_exist_is_named(november, arguments, says):
 
 
 def worked_by_hand(warehouse: Path) -> None:
-    """Six forecasts, four of which are due; two re-tournaments, one of them of a degraded bucket; one fallback.
+    """Six forecasts, four of which are due; two reselections, one of them of a degraded bucket; one fallback.
 
     1w: pinball 1 + 2 + 3 = 6 against 2 + 2 + 4 = 8, so 25 % less; inside 80 %: two of three, inside 90 %: all.
     1m: pinball 3 against 2, so 50 % more; outside of both bands. Another market was forecast before, and is left out.
@@ -276,17 +276,17 @@ def worked_by_hand(warehouse: Path) -> None:
 
             create table monitoring.run_history as
             from (values
-                ('crush', date '2021-03-01', 'retournament', 'first_run', 'never held', date '2021-03-26'),
-                ('fx', date '2021-03-01', 'retournament', 'first_run', 'never held', date '2021-03-26'),
-                ('crush', date '2021-04-09', 'retournament', 'degraded', 'degraded at 1w | 1m', date '2021-04-09')
+                ('crush', date '2021-03-01', 'reselection', 'first_run', 'never held', date '2021-03-26'),
+                ('fx', date '2021-03-01', 'reselection', 'first_run', 'never held', date '2021-03-26'),
+                ('crush', date '2021-04-09', 'reselection', 'degraded', 'degraded at 1w | 1m', date '2021-04-09')
             ) as history (bucket, live_from, action, trigger, reason, as_of_date)
             select *, 'simulated' as data_source;
             insert into monitoring.run_history
-            values ('fed', date '2020-12-01', 'retournament', 'degraded', 'degraded at 1w', date '2020-12-07', 'market');
+            values ('fed', date '2020-12-01', 'reselection', 'degraded', 'degraded at 1w', date '2020-12-07', 'market');
 
             create table monitoring.model_health as
             from (values
-                ('crush', 5, '1w', 'degraded', 'loss above its promise', true), ('fx', 5, '1w', 'healthy', 'fine', true),
+                ('crush', 5, '1w', 'degraded', 'loss above the expected one', true), ('fx', 5, '1w', 'healthy', 'fine', true),
                 ('published', 5, '1w', 'healthy', 'fine', true), ('fx', 5, '1w', 'expired', 'long ago', false)
             ) as health (subject, horizon_days, horizon_code, state, reason, is_newest);
             """
@@ -294,7 +294,7 @@ def worked_by_hand(warehouse: Path) -> None:
 
 
 @pytest.fixture
-def told(tmp_path) -> list[str]:
+def lines(tmp_path) -> list[str]:
     """Lines of the report of `worked_by_hand`, single blanks."""
     worked_by_hand(tmp_path / "warehouse.duckdb")
     seconds = {date(2021, 3, 26): 100.0, date(2021, 4, 1): 10.0, date(2021, 4, 9): 40.0}
@@ -305,8 +305,8 @@ def told(tmp_path) -> list[str]:
     "line",
     [
         "# Replay 2021-03-26 to 2021-04-09: 3 steps, simulated data",
-        "| first_run | retournament | 2 | 2 | 1 |",
-        "| degraded | retournament | 1 | 1 | 1 |",
+        "| first_run | reselection | 2 | 2 | 1 |",
+        "| degraded | reselection | 1 | 1 | 1 |",
         r"| 2021-04-09 | crush | 2021-04-09 | degraded at 1w \| 1m |",
         "| 1w | 3 | 3 | +25.0% | 67% | 100% |",
         "| 1m | 3 | 1 | -50.0% | 0% | 0% |",
@@ -316,16 +316,16 @@ def told(tmp_path) -> list[str]:
         "Fallback to the reference in 1 of 6 forecasts:",
         "| 1m | 1 | 2021-04-01 | 2021-04-01 |",
         "Health at the end, of 3 bucket or published horizons: 2 healthy, 1 degraded.",
-        "| crush | 1w | degraded | loss above its promise |",
+        "| crush | 1w | degraded | loss above the expected one |",
         "- 3 steps in 2.5 minutes, steps that were cut short not counted",
         "- the first step, with all of the history to fit: 100 s",
         "- median of the 2 later steps: 25 s",
-        "- median of the 1 of them with a re-tournament: 40 s",
-        "- median of the 1 of them without a re-tournament: 10 s",
+        "- median of the 1 of them with a reselection: 40 s",
+        "- median of the 1 of them without a reselection: 10 s",
     ],
 )
-def test_report_says_what_was_worked_by_hand(told, line):
-    assert line in told
+def test_report_says_what_was_worked_by_hand(lines, line):
+    assert line in lines
 
 
 def test_report_of_a_warehouse_without_plan_history_or_outcomes_says_so(tmp_path):
@@ -334,8 +334,8 @@ def test_report_of_a_warehouse_without_plan_history_or_outcomes_says_so(tmp_path
     with duckdb.connect(str(warehouse)) as con:
         con.execute("drop table monitoring.run_history; delete from forecasts.zl_forecast_accuracy")
         con.execute("alter table forecasts.zl_forecast_ledger drop fallback_reason; drop table monitoring.model_health")
-    told = report(warehouse, {date(2021, 3, 26): 100.0})
-    assert "| 1w      | 3    | 0       | - " in told
+    printed = report(warehouse, {date(2021, 3, 26): 100.0})
+    assert "| 1w      | 3    | 0       | - " in printed
     assert not draw(warehouse, tmp_path / "replay.png")
 
 
@@ -347,7 +347,7 @@ def test_picture_is_drawn_whole(tmp_path):
 
 @pytest.mark.full
 def test_a_real_replay_forecasts_each_step_from_its_own_day_and_repeats_nothing(landing, tmp_path):
-    days = [date(2023, 4, 21), date(2023, 4, 28), date(2023, 5, 5)]  # two months: a re-tournament within
+    days = [date(2023, 4, 21), date(2023, 4, 28), date(2023, 5, 5)]  # two months: a reselection within
     _, settings = dbt_command((), landing=landing, data_dir=tmp_path / "data")
     command = [sys.executable, "-m", "zl_forecast.cli", "replay", "--from", "2023-04-17", "--to", "2023-05-05"]
     command += ["--buckets", "crush"]

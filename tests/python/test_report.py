@@ -25,7 +25,7 @@ FORECAST = {
     "target_date": pd.Timestamp("2024-06-14"),
     "buckets_offered": "biofuel china crush energy fed fx tariff volatility",
 }
-# family: gain, status, verdict; catboost wins
+# family: skill, status, verdict; catboost wins
 FAMILIES = {
     "catboost": (0.0312, "ok", "skill"),
     "reference": (0.0, "ok", None),
@@ -35,11 +35,11 @@ FAMILIES = {
     "sarimax": (None, "ok", "no_skill"),
 }
 TYPES = {
-    "leaderboard": "bucket text, horizon_days int, horizon_code text, place int, family text, label text, is_winner bool, "
-    "status text, pinball_gain double, verdict text, why text",
+    "leaderboard": "bucket text, horizon_days int, horizon_code text, rank int, family text, label text, is_winner bool, "
+    "status text, pinball_skill double, verdict text, reason text",
     "bucket_winners": "bucket text, horizon_days int, horizon_code text, winner text, verdict text, "
     "backtest_pinball_skill double, backtest_coverage_80 double",
-    "forecast_explanations": "bucket text, horizon_days int, place int, method text, explanation text",
+    "forecast_explanations": "bucket text, horizon_days int, rank int, method text, explanation text",
     "verdicts": "subject text, horizon_days int, n_rows bigint, pinball_skill double, coverage_80 double, p_value double, "
     "verdict text",
     "gx_results": "bucket text, bucket_status text",
@@ -58,7 +58,7 @@ HISTORY = pd.DataFrame(
 # two years and a session ahead of the forecast; the backtest above ends a day before it
 PRICES = pd.DataFrame({"as_of_date": pd.bdate_range("2022-03-15", "2024-03-18")})
 PRICES["close"] = 40 + PRICES.index.to_series() / 100
-# of the published line: another number at every horizon
+# of the published forecast: another number at every horizon
 RECORD = pd.DataFrame(
     {
         "subject": "published",
@@ -75,24 +75,24 @@ VERDICTS = pd.concat([RECORD.assign(subject="core", n_rows=7, verdict="skill"), 
 
 
 def board(buckets=BUCKETS) -> pd.DataFrame:
-    """monitoring.leaderboard: the families above in every bucket and horizon; gains are smaller at longer horizons."""
+    """monitoring.leaderboard: the families above in every bucket and horizon; skills are smaller at longer horizons."""
     return pd.DataFrame(
         {
             "bucket": bucket,
             "horizon_days": days,
             "horizon_code": code,
-            "place": place,
+            "rank": rank,
             "family": family,
             "label": family.title(),
-            "is_winner": place == 1,
+            "is_winner": rank == 1,
             "status": status,
-            "pinball_gain": None if gain is None else gain * 5 / days,
+            "pinball_skill": None if skill is None else skill * 5 / days,
             "verdict": verdict,
-            "why": f"{family} in {bucket} at {code}",
+            "reason": f"{family} in {bucket} at {code}",
         }
         for bucket in buckets
         for days, code in CODES.items()
-        for place, (family, (gain, status, verdict)) in enumerate(FAMILIES.items(), start=1)
+        for rank, (family, (skill, status, verdict)) in enumerate(FAMILIES.items(), start=1)
     )
 
 
@@ -109,12 +109,12 @@ def explanations(leaderboard: pd.DataFrame) -> pd.DataFrame:
         {
             "bucket": row.bucket,
             "horizon_days": row.horizon_days,
-            "place": place,
+            "rank": rank,
             "method": "tree_shap",
-            "explanation": f"{row.bucket}_{place} lifts the median at {row.horizon_code}",
+            "explanation": f"{row.bucket}_{rank} lifts the median at {row.horizon_code}",
         }
         for row in own.itertuples()
-        for place in range(1, 6)
+        for rank in range(1, 6)
     )
 
 
@@ -182,25 +182,23 @@ class Cells(HTMLParser):
                 self._row.append(self._into)
             self._into = None
         elif tag == "tr":
-            heads = [text for kind, _, text in self._row if kind == "th"]
-            values = [
-                (text, own.get("title", ""), own.get("class", "")) for kind, own, text in self._row if kind == "td"
-            ]
+            heads = [text for tag, _, text in self._row if tag == "th"]
+            values = [(text, own.get("title", ""), own.get("class", "")) for tag, own, text in self._row if tag == "td"]
             if not values:
                 self._buckets = heads[1:]
             for bucket, value in zip(self._buckets, values, strict=True) if values else ():
                 self.cells[self._code, heads[0], bucket] = value
 
 
-def test_every_cell_of_the_map_is_the_gain_of_the_leaderboard():
+def test_every_cell_of_the_map_is_the_skill_of_the_leaderboard():
     cells = Cells(page()).cells
-    rows = board().dropna(subset="pinball_gain")
+    rows = board().dropna(subset="pinball_skill")
     assert len(cells) == len(board())
     for row in rows[rows["family"] != "reference"].itertuples():
         text, title, _ = cells[row.horizon_code, row.family, row.bucket]
         shown = float(re.match(r"[+-]\d+\.\d", text)[0])
-        assert shown == pytest.approx(100 * row.pinball_gain, abs=0.0501)
-        assert title == row.why
+        assert shown == pytest.approx(100 * row.pinball_skill, abs=0.0501)
+        assert title == row.reason
 
 
 def test_the_map_says_in_words_and_signs_what_its_colours_say():
@@ -223,7 +221,7 @@ def test_only_the_winner_is_framed_and_a_winner_without_skill_says_so():
     rows = board()
     rows.loc[rows["family"] == "catboost", "verdict"] = "no_skill"
     cells = Cells(page(rows)).cells
-    framed = {family for (_, family, _), (_, _, kind) in cells.items() if kind == "winner"}
+    framed = {family for (_, family, _), (_, _, css) in cells.items() if css == "winner"}
     assert framed == {"catboost"}
     assert cells["1w", "catboost", "crush"][0] == "+3.1no_skill"
 
@@ -245,12 +243,12 @@ def test_a_family_that_did_not_compete_in_a_bucket_leaves_its_cell_empty():
 
 def test_every_winner_has_its_sentence_and_what_moves_its_forecast():
     text = page()
-    why = text[text.index("<h2>Who stands") :]
+    reasons = text[text.index("<h2>Who stands") :]
     for row in winners(board()).itertuples():
-        assert f"{row.winner} in {row.bucket} at {row.horizon_code}." in why
+        assert f"{row.winner} in {row.bucket} at {row.horizon_code}." in reasons
     for sentence in explanations(board())["explanation"]:
-        assert f"<li>{sentence}</li>" in why
-    assert why.count("+1.2%") == why.count("81%") == len(BUCKETS) * len(CODES)
+        assert f"<li>{sentence}</li>" in reasons
+    assert reasons.count("+1.2%") == reasons.count("81%") == len(BUCKETS) * len(CODES)
 
 
 def test_a_winner_that_no_feature_moves_says_so():
@@ -305,7 +303,7 @@ def test_the_page_has_every_part_in_its_order():
             assert f"<h2>{head}</h2>\n{part}\n<h2>" in text
 
 
-def test_the_record_of_the_published_line_is_that_of_the_verdicts():
+def test_the_record_of_the_published_forecast_is_that_of_the_verdicts():
     own = page().split("<h2>Is there skill?</h2>")[1].split("<h2>")[0]
     rows = [re.findall(r"<td>(?:<span.*?>)?(.*?)(?:</span>)?</td>", row) for row in own.split("<tr>")[2:]]
     assert rows == [
@@ -317,7 +315,7 @@ def test_the_record_of_the_published_line_is_that_of_the_verdicts():
 
 
 def test_a_fresh_market_in_which_nothing_has_matured_has_a_page_without_numbers_that_are_none():
-    board = ensemble.board(CODES, published="reference_alone").assign(pinball_gain=None, coverage_80=None)
+    board = ensemble.board(CODES, published="reference_alone").assign(pinball_skill=None, coverage_80=None)
     text = report.render(
         snapshot(history=HISTORY.iloc[:0], zl_risk=risk.risk(CODES, levels={}), ensemble_leaderboard=board)
     )
@@ -338,17 +336,17 @@ def test_a_page_without_any_bucket_is_still_a_page():
 
 def test_what_tables_hold_cannot_become_markup():
     evil = '<script>alert("1")</script>\' onmouseover=x'
-    rows = board(buckets=(evil,)).assign(label=evil, why=evil)
+    rows = board(buckets=(evil,)).assign(label=evil, reason=evil)
     rows["family"] += "<b>"
-    told = explanations(rows).assign(explanation=evil, method=evil)
+    explained = explanations(rows).assign(explanation=evil, method=evil)
     text = report.render(
         snapshot(
             leaderboard=rows,
             bucket_winners=winners(rows),
-            forecast_explanations=told,
+            forecast_explanations=explained,
             verdicts=RECORD.assign(verdict=evil),
             zl_risk=risk.risk({5: evil}),
-            ensemble_leaderboard=ensemble.board({5: evil}).assign(label=evil, why=evil),
+            ensemble_leaderboard=ensemble.board({5: evil}).assign(label=evil, reason=evil),
             ensemble_weights=ensemble.weights(codes={5: evil}, today={evil: 1.0}),
             **calibration.tables(codes={5: evil}),
             forecast={**FORECAST, "ensemble_method": evil, "verdict": evil, "regime": evil, "buckets_offered": evil},
@@ -444,7 +442,7 @@ def test_the_summary_says_which_buckets_were_chosen_anew_and_why(published, caps
     actions = pd.DataFrame(
         {
             "bucket": ["fx", "crush", "fed"],
-            "action": ["retournament", "retournament", "score"],
+            "action": ["reselection", "reselection", "score"],
             "trigger": ["degraded", "degraded", None],
         }
     )
@@ -467,15 +465,15 @@ def test_the_ensemble_leaderboard_is_printed_row_by_row_with_the_line_s_own_reco
         lines = printed.split(f"ensemble, {code}: ")[1].split("\n\n")[0].splitlines()[2:]
         own = board[board["horizon_days"] == days]
         for row, line in zip(own.itertuples(), lines, strict=False):
-            place, method, score, gain, covers, width, fit, seconds, mcs, dm, share, why = line.split(maxsplit=11)
-            assert (int(place), method, why) == (row.place, row.ensemble_method, row.why)
+            rank, method, score, skill, covers, width, fit, seconds, mcs, dm, weight, reason = line.split(maxsplit=11)
+            assert (int(rank), method, reason) == (row.rank, row.ensemble_method, row.reason)
             assert score == f"{row.score:+z.4f}"
-            assert share == f"{row.share:.0%}"
-            if pd.isna(row.pinball_gain):
-                assert {gain, width, fit, seconds, mcs, dm} == {"-"}
+            assert weight == f"{row.shrinkage_weight:.0%}"
+            if pd.isna(row.pinball_skill):
+                assert {skill, width, fit, seconds, mcs, dm} == {"-"}
                 assert covers == "-/-/-"
                 continue
-            assert gain == f"{row.pinball_gain:+z.2%}"
+            assert skill == f"{row.pinball_skill:+z.2%}"
             assert covers == f"{row.coverage_50:.0%}/{row.coverage_80:.0%}/{row.coverage_90:.0%}"
             assert [float(value) for value in (width, fit, seconds, mcs)] == pytest.approx(
                 [row.relative_width_80, row.fit_seconds, row.score_seconds, row.mcs_p_value], abs=0.00501

@@ -1,4 +1,4 @@
-"""The page's part on calibration: what it draws and says is what the four tables hold, of the published line alone."""
+"""The page's part on calibration: what it draws and says is what the four tables hold, of the published forecast alone."""
 
 import re
 from xml.etree import ElementTree
@@ -19,7 +19,7 @@ TYPES = {
     "n_independent double, band_low double, band_high double, is_within_band boolean",
     "pit_histogram": "subject text, horizon_days int, horizon_code text, bin int, lower_level double, upper_level double, "
     "nominal_share double, observed_share double",
-    "calibration": "subject text, horizon_days int, horizon_code text, slice_kind text, slice text, n_independent double, "
+    "calibration": "subject text, horizon_days int, horizon_code text, slice_type text, slice text, n_independent double, "
     "coverage_80 double",
     "coverage_tests": "subject text, horizon_days int, horizon_code text, band int, test text, n_samples int, "
     "coverage double, verdict text",
@@ -48,8 +48,14 @@ def tables(subject="published", codes=CODES, outside=(), verdicts=None) -> dict[
         ]
         sliced = {**SLICED, **{("quarter", name): share for name, share in QUARTERS.items()}}
         rows["calibration"] += [
-            {**key, "slice_kind": kind, "slice": name, "n_independent": 40 / key["horizon_days"], "coverage_80": share}
-            for (kind, name), share in sliced.items()
+            {
+                **key,
+                "slice_type": slice_type,
+                "slice": name,
+                "n_independent": 40 / key["horizon_days"],
+                "coverage_80": share,
+            }
+            for (slice_type, name), share in sliced.items()
         ]
         rows["coverage_tests"] += [
             {**key, "band": band, "test": test, "n_samples": 7, "coverage": covered}
@@ -142,7 +148,7 @@ def test_slices_stand_by_horizon_with_their_independent_samples_and_missing_ones
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "told"),
+    ("verdicts", "text"),
     [
         ({}, ["covers 51%, not rejected", "covers 62%, not rejected", "covers 97%, not rejected"]),
         (
@@ -168,11 +174,11 @@ def test_slices_stand_by_horizon_with_their_independent_samples_and_missing_ones
         ),
     ],
 )
-def test_verdicts_are_said_in_words(verdicts, told):
-    assert table(section(tables(codes={5: "1w"}, verdicts=verdicts)), "Horizon") == {"1w": told}
+def test_verdicts_are_said_in_words(verdicts, text):
+    assert table(section(tables(codes={5: "1w"}, verdicts=verdicts)), "Horizon") == {"1w": text}
 
 
-def test_only_the_published_line_is_shown():
+def test_only_the_published_forecast_is_shown():
     other = tables(subject="stacking", outside=LEVELS, codes={5: "1w", 20: "1m", 60: "3m"})
     assert section(tables(), other) == section(tables())
 

@@ -9,7 +9,7 @@ import pytest
 from zl_forecast.report_ensemble import FULL_COLOUR, NOTHING, ensemble_section
 
 CODES = {5: "1w", 20: "1m"}
-# method: gain, standing, place at the first horizon; at the others one further, the last first
+# method: skill, selection_status, rank at the first horizon; at the others one further, the last first
 METHODS = {
     "equal_weights": (0.0087, "candidate"),
     "conformal": (-0.0056, "ruled_out"),
@@ -19,10 +19,10 @@ METHODS = {
     "mine": (None, "no_forecast"),
 }
 TYPES = {
-    "ensemble_leaderboard": "horizon_days int, horizon_code text, place int, ensemble_method text, label text, is_published boolean, "
-    "standing text, pinball_gain double, coverage_50 double, coverage_80 double, coverage_90 double, relative_width_80 double, "
-    "fit_seconds double, score_seconds double, score double, mcs_p_value double, dm_p_value double, share double, why text",
-    "ensemble_weights": "ensemble_method text, horizon_days int, kind text, as_of_date date, input text, effective_weight double",
+    "ensemble_leaderboard": "horizon_days int, horizon_code text, rank int, ensemble_method text, label text, is_published boolean, "
+    "selection_status text, pinball_skill double, coverage_50 double, coverage_80 double, coverage_90 double, relative_width_80 double, "
+    "fit_seconds double, score_seconds double, score double, mcs_p_value double, dm_p_value double, shrinkage_weight double, reason text",
+    "ensemble_weights": "ensemble_method text, horizon_days int, fold_type text, as_of_date date, input text, effective_weight double",
 }
 TODAY = "2024-03-15"
 WEIGHTS = {"crush": 0.125, "reference": 0.8, "fx": 0.075}  # of today
@@ -34,26 +34,26 @@ def board(codes=CODES, published="equal_weights") -> pd.DataFrame:
         {
             "horizon_days": days,
             "horizon_code": code,
-            "place": place,
+            "rank": rank,
             "ensemble_method": method,
             "label": method.replace("_", " ").title(),
             "is_published": method == published,
-            "standing": standing,
-            "pinball_gain": gain,
-            "coverage_80": None if gain is None else 0.8 - place / 100,
-            "relative_width_80": None if gain is None else 0.9 + place / 100 + days / 1000,
-            "coverage_50": None if gain is None else 0.5 - place / 100,
-            "coverage_90": None if gain is None else 0.9 - place / 100,
-            "fit_seconds": None if gain is None else place / 4,
-            "score_seconds": None if gain is None else place / 8,
-            "score": (gain or 0) / 2,
-            "mcs_p_value": None if gain is None else 1 - place / 10,
-            "dm_p_value": None if standing == "reference" or gain is None else place / 8,
-            "share": place / 20,
-            "why": f"{method} at {code}",
+            "selection_status": selection_status,
+            "pinball_skill": skill,
+            "coverage_80": None if skill is None else 0.8 - rank / 100,
+            "relative_width_80": None if skill is None else 0.9 + rank / 100 + days / 1000,
+            "coverage_50": None if skill is None else 0.5 - rank / 100,
+            "coverage_90": None if skill is None else 0.9 - rank / 100,
+            "fit_seconds": None if skill is None else rank / 4,
+            "score_seconds": None if skill is None else rank / 8,
+            "score": (skill or 0) / 2,
+            "mcs_p_value": None if skill is None else 1 - rank / 10,
+            "dm_p_value": None if selection_status == "reference" or skill is None else rank / 8,
+            "shrinkage_weight": rank / 20,
+            "reason": f"{method} at {code}",
         }
         for days, code in codes.items()
-        for place, (method, (gain, standing)) in enumerate(METHODS.items(), start=1)
+        for rank, (method, (skill, selection_status)) in enumerate(METHODS.items(), start=1)
     )
 
 
@@ -62,10 +62,10 @@ def weights(method="equal_weights", codes=CODES, today=None) -> pd.DataFrame:
     days = {("live", TODAY): WEIGHTS if today is None else today, ("live", "2024-02-29"): {"old": 1.0}}
     days[("oof", "2024-03-29")] = {"history": 1.0}
     return pd.DataFrame(
-        {"ensemble_method": method, "horizon_days": horizon, "kind": kind, "as_of_date": day}
+        {"ensemble_method": method, "horizon_days": horizon, "fold_type": fold_type, "as_of_date": day}
         | {"input": name, "effective_weight": weight}
         for horizon in codes
-        for (kind, day), own in days.items()
+        for (fold_type, day), own in days.items()
         for name, weight in own.items()
     )
 
@@ -108,13 +108,13 @@ def test_every_cell_is_the_row_of_the_leaderboard():
     shown = cells(section())
     rows = board()
     assert len(shown) == len(rows)
-    for row in rows.dropna(subset="pinball_gain").itertuples():
+    for row in rows.dropna(subset="pinball_skill").itertuples():
         cell = shown[row.label, row.horizon_code]
-        assert float(cell.text) == pytest.approx(100 * row.pinball_gain, abs=0.00501)
+        assert float(cell.text) == pytest.approx(100 * row.pinball_skill, abs=0.00501)
         covered, width, *_ = cell.find("small").text.split(", ")
         assert covered == f"{row.coverage_80:.0%}"
         assert float(width) == pytest.approx(row.relative_width_80, abs=0.00501)
-        assert cell.get("title") == row.why
+        assert cell.get("title") == row.reason
 
 
 def test_words_and_signs_say_what_colours_and_frames_say():
@@ -142,7 +142,7 @@ def test_only_the_published_method_is_framed(method):
 
 def test_better_is_bluer_and_worse_more_orange_up_to_the_full_colour():
     rows = board(codes={5: "1w"})
-    rows["pinball_gain"] = [0, FULL_COLOUR / 2, FULL_COLOUR, 3 * FULL_COLOUR, -FULL_COLOUR, -FULL_COLOUR / 2]
+    rows["pinball_skill"] = [0, FULL_COLOUR / 2, FULL_COLOUR, 3 * FULL_COLOUR, -FULL_COLOUR, -FULL_COLOUR / 2]
     styles = [cell.get("style") for cell in cells(section(rows)).values()]
     red, _, blue = zip(*(bytes.fromhex(style.split("#")[1]) for style in styles), strict=True)
     assert red[0] == blue[0] == 255
@@ -154,7 +154,7 @@ def test_better_is_bluer_and_worse_more_orange_up_to_the_full_colour():
 def test_rows_follow_the_mean_place_and_a_method_that_one_horizon_lacks_leaves_its_cell_empty():
     rows = board()
     far = rows["horizon_days"] == 20
-    rows.loc[far, "place"] = 3 * (len(METHODS) + 1 - rows.loc[far, "place"])  # turned round, and it counts more
+    rows.loc[far, "rank"] = 3 * (len(METHODS) + 1 - rows.loc[far, "rank"])  # turned round, and it counts more
     rows = rows[(rows["ensemble_method"] != "mine") | far]
     shown = cells(section(rows))
     labels = list(dict.fromkeys(label for label, _ in shown))
@@ -193,7 +193,7 @@ def test_a_negative_weight_has_another_colour_and_none_runs_out_of_its_cell():
 
 
 def test_before_anything_has_matured_there_are_no_numbers():
-    rows = board(published="reference_alone").assign(pinball_gain=None, coverage_80=None, relative_width_80=None)
+    rows = board(published="reference_alone").assign(pinball_skill=None, coverage_80=None, relative_width_80=None)
     part = section(rows)
     assert {cell.text for cell in cells(part).values()} == {"?"}
     text = "".join(part.itertext())
@@ -207,7 +207,7 @@ def test_a_build_without_methods_says_so():
 
 def test_what_tables_hold_cannot_become_markup():
     evil = '<script>alert("1")</script>\' onmouseover=x'
-    rows = board(codes={5: evil}).assign(label=evil, why=evil)
+    rows = board(codes={5: evil}).assign(label=evil, reason=evil)
     text = html(rows, weights(codes={5: evil}, today={evil: 1.0}))
     assert "<script" not in text
     assert evil not in text

@@ -71,12 +71,12 @@ def test_prices_go_from_the_expected_high_down_to_the_expected_low():
 
 
 @pytest.mark.parametrize(
-    ("share", "told"), [(0.0, "<1%"), (0.0049, "<1%"), (0.0051, "1%"), (0.994, "99%"), (0.996, ">99%"), (1.0, ">99%")]
+    ("share", "text"), [(0.0, "<1%"), (0.0049, "<1%"), (0.0051, "1%"), (0.994, "99%"), (0.996, ">99%"), (1.0, ">99%")]
 )
-def test_no_probability_is_said_to_be_0_or_100(share, told):
+def test_no_probability_is_said_to_be_0_or_100(share, text):
     rows = risk(codes={5: "1w"}, levels={60.0: "above"})
     rows.loc[rows["measure"].str.startswith("prob"), "value"] = share
-    assert tables(section(rows))[1][3] == ["above 60.00 (+20%)", told, told]
+    assert tables(section(rows))[1][3] == ["above 60.00 (+20%)", text, text]
 
 
 def test_without_levels_the_expected_range_remains():

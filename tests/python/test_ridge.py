@@ -9,7 +9,7 @@ import pytest
 from zl_forecast import settings
 from zl_forecast.ensembles import Rows
 from zl_forecast.ensembles.granger_ramanathan import GrangerRamanathan
-from zl_forecast.families.ridge import purged_blocks, screened_ridge, shrunk_slope
+from zl_forecast.families.ridge import purged_folds, screened_ridge, shrunk_slope
 
 HORIZONS = (5, 20, 60, 120)
 
@@ -43,10 +43,10 @@ def test_slope_against_a_forecast_that_points_the_wrong_way_is_zero():
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
-def test_blocks_share_no_target_with_the_rows_that_are_fitted_for_them(horizon):
+def test_folds_share_no_target_with_the_rows_that_are_fitted_for_them(horizon):
     n = 1500
-    for block, outside in purged_blocks(n, horizon):
-        inside = np.arange(n)[block]
+    for fold, outside in purged_folds(n, horizon):
+        inside = np.arange(n)[fold]
         gap = np.abs(np.flatnonzero(outside)[:, None] - inside).min()
         assert gap >= horizon
 
@@ -59,19 +59,19 @@ def two_halves():
     dates = pd.bdate_range("2015-01-01", periods=n)
     half = {name: pd.Series(rng.standard_normal(n)).ewm(halflife=10).mean().to_numpy() for name in ("a", "b")}
     spread = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])
-    keys, quantiles, z = [], [], []
+    keys, quantiles, z_return = [], [], []
     for horizon in HORIZONS:
         signal = {name: 2.0 * value for name, value in half.items()}
         keys.append(np.full(n, horizon))
         medians = np.stack([signal["a"], signal["b"], np.zeros(n)], axis=1)
         quantiles.append(medians[:, :, None] + spread)
         noise = rng.standard_normal(n + horizon)
-        z.append(overlapping(signal["a"] + signal["b"], noise, horizon))
+        z_return.append(overlapping(signal["a"] + signal["b"], noise, horizon))
     horizons, origins = np.concatenate(keys), np.tile(dates.to_numpy(), len(HORIZONS))
     known_on = origins + horizons.astype("timedelta64[D]")  # the method does not look at it
     present = np.ones((len(origins), 3), bool)
     names = ("a", "b", "reference")
-    rows = Rows(origins, horizons, names, np.concatenate(quantiles), present, known_on, np.concatenate(z))
+    rows = Rows(origins, horizons, names, np.concatenate(quantiles), present, known_on, np.concatenate(z_return))
     early, late = rows.as_of_date < dates[1200], rows.as_of_date >= dates[1320]
     return rows.take(early), rows.take(late)
 
@@ -91,7 +91,7 @@ def test_regression_combination_adds_the_signals_of_two_drivers(two_halves):
 def test_regression_combination_of_noise_has_the_median_of_the_reference(two_halves):
     train, test = two_halves
     rng = np.random.default_rng(4)
-    noise = replace(train, z=rng.standard_normal(len(train)))
+    noise = replace(train, z_return=rng.standard_normal(len(train)))
     median = settings.QUANTILE_LEVELS.index(0.5)
     week = test.horizon_days == 5
     assert np.abs(GrangerRamanathan().fit(noise).predict(test)[week][:, median]).mean() < 0.1

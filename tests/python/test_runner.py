@@ -173,7 +173,7 @@ def test_the_table_has_a_row_per_contest_competitor_and_row_with_quantiles_in_or
 
 
 def test_without_contests_the_table_is_empty_and_has_its_columns():
-    assert {name: str(kind) for name, kind in run([]).dtypes.items()} == COLUMNS
+    assert {name: str(dtype) for name, dtype in run([]).dtypes.items()} == COLUMNS
 
 
 def test_a_second_run_does_nothing_and_says_the_same(toy):
@@ -242,7 +242,7 @@ def test_a_fold_is_forecast_as_soon_as_its_last_fit_has_ended(toy, monkeypatch):
     assert table["subject"].drop_duplicates().tolist() == ["toy", "other"]
 
 
-LIVE = replace(FOLD, kind="live")
+LIVE = replace(FOLD, fold_type="live")
 
 
 def test_the_history_is_read_as_one_table_on_a_new_day(toy):
@@ -257,9 +257,14 @@ def test_the_history_is_read_as_one_table_on_a_new_day(toy):
     assert (grown["fold_type"] == "live").sum() == 12
 
 
-@pytest.mark.parametrize(("kind", "lines"), [("oof", [*TRAIN_ALL, "forecast a b c"]), ("live", [])])
-def test_the_table_of_the_history_is_kept_where_nothing_in_it_is_to_be_tried_again(toy, kind, lines):
-    run([replace(toy, fold=fold, trains={"b": Killed()} if fold.kind == kind else {}) for fold in (FOLD, LIVE)])
+@pytest.mark.parametrize(("fold_type", "lines"), [("oof", [*TRAIN_ALL, "forecast a b c"]), ("live", [])])
+def test_the_table_of_the_history_is_kept_where_nothing_in_it_is_to_be_tried_again(toy, fold_type, lines):
+    run(
+        [
+            replace(toy, fold=fold, trains={"b": Killed()} if fold.fold_type == fold_type else {})
+            for fold in (FOLD, LIVE)
+        ]
+    )
     for own in toy.competitors():
         shutil.rmtree(artifacts.artifacts_dir() / own.key, ignore_errors=True)
     toy.diary.write_text("")

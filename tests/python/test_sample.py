@@ -96,7 +96,7 @@ def _ewma_vol(market):
 
 
 def _oracle_scores(market, horizons=(5, 20)):
-    """Weekly: the oracle's gain in mean pinball over a scaled random walk, and its 80 % coverage."""
+    """Weekly: the oracle's skill in mean pinball over a scaled random walk, and its 80 % coverage."""
     origins = market.latent.index[300:-21:5]
     truth = true_quantiles(market, origins, horizons, PINBALL_LEVELS, paths=1000)
     log_close = market.latent["log_close"]
@@ -110,7 +110,7 @@ def _oracle_scores(market, horizons=(5, 20)):
         y = realised[origins].to_numpy()
         inside = (y > oracle[:, 0]) & (y < oracle[:, 2])
         scores[horizon] = {
-            "gain": 1 - _pinball(y, oracle) / _pinball(y, reference),
+            "skill": 1 - _pinball(y, oracle) / _pinball(y, reference),
             "coverage": inside.mean(),
         }
     return scores
@@ -456,14 +456,14 @@ def test_the_broken_world_is_the_planted_one_until_crude_turns_against_it(market
 
 
 def test_the_oracle_beats_a_scaled_random_walk_where_drivers_are_planted(scores):
-    assert scores["planted"][5]["gain"] > 0.05
-    assert scores["planted"][20]["gain"] > 0.05
-    assert scores["broken"][20]["gain"] > 0.05
+    assert scores["planted"][5]["skill"] > 0.05
+    assert scores["planted"][20]["skill"] > 0.05
+    assert scores["broken"][20]["skill"] > 0.05
 
 
 def test_not_even_the_oracle_gains_where_nothing_drives_zl(scores):
-    assert abs(scores["random_walk"][5]["gain"]) < 0.015
-    assert abs(scores["random_walk"][20]["gain"]) < 0.015
+    assert abs(scores["random_walk"][5]["skill"]) < 0.015
+    assert abs(scores["random_walk"][20]["skill"]) < 0.015
 
 
 @pytest.mark.parametrize("world", WORLDS)

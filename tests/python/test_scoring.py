@@ -33,8 +33,10 @@ def test_pinball_is_zero_only_on_the_outcome_itself():
 
 
 def test_pinball_is_least_at_the_true_quantiles():
-    z = np.random.default_rng(1).standard_normal(20_000)
-    losses = {width: pinball(z, np.tile([-width, 0, width], (len(z), 1))).mean() for width in (0.9, 1.2816, 1.7)}
+    z_return = np.random.default_rng(1).standard_normal(20_000)
+    losses = {
+        width: pinball(z_return, np.tile([-width, 0, width], (len(z_return), 1))).mean() for width in (0.9, 1.2816, 1.7)
+    }
     assert min(losses, key=losses.get) == 1.2816
 
 
@@ -43,10 +45,12 @@ def test_pinball_agrees_with_the_macro_that_scores_in_the_warehouse():
     source = "".join((macros / f"{name}.sql").read_text() for name in ("pinball", "row_scores"))
     row_scores = jinja2.Template(source + "{{ row_scores() }}").render()
     rng = np.random.default_rng(2)
-    z, quantiles = rng.standard_normal(50), np.sort(rng.standard_normal((50, 3)), axis=1)
-    rows = pd.DataFrame(quantiles, columns=list(settings.SCORED_COLUMNS)).assign(z=z, scale=0.25, is_matured=True)
+    z_return, quantiles = rng.standard_normal(50), np.sort(rng.standard_normal((50, 3)), axis=1)
+    rows = pd.DataFrame(quantiles, columns=list(settings.SCORED_COLUMNS)).assign(
+        z_return=z_return, horizon_volatility=0.25, is_matured=True
+    )
     scored = duckdb.connect().execute(f"select {row_scores} from rows").df()
-    assert scored["pinball_pct"].to_numpy() == pytest.approx(25 * pinball(z, quantiles))
+    assert scored["pinball_pct"].to_numpy() == pytest.approx(25 * pinball(z_return, quantiles))
     assert len(rows) == len(scored)
 
 
@@ -78,11 +82,11 @@ def test_a_test_blind_to_the_overlap_would_cry_skill_far_too_often():
     assert false / REPETITIONS > 0.3  # which is why the test above is not an idle one
 
 
-@pytest.mark.parametrize(("n", "overlap", "gain"), [(400, 1, 0.25), (2000, 20, 0.5), (2000, 60, 0.8)])
-def test_a_planted_gain_is_found(n, overlap, gain):
+@pytest.mark.parametrize(("n", "overlap", "skill"), [(400, 1, 0.25), (2000, 20, 0.5), (2000, 60, 0.8)])
+def test_a_planted_skill_is_found(n, overlap, skill):
     rng = np.random.default_rng(overlap)
     found = [
-        diebold_mariano(np.zeros(n), gain + _overlapping(rng, n, overlap), overlap).verdict == "skill"
+        diebold_mariano(np.zeros(n), skill + _overlapping(rng, n, overlap), overlap).verdict == "skill"
         for _ in range(100)
     ]
     assert np.mean(found) > 0.8
@@ -121,7 +125,7 @@ def test_scale_of_the_losses_does_not_matter():
     ("loss", "reference", "overlap", "degrees_of_freedom"),
     [
         (np.ones(500), np.ones(500), 5, 14),  # the reference against itself
-        (np.ones(500), np.full(500, 2.0), 5, 14),  # constant gain: no variance to judge it by
+        (np.ones(500), np.full(500, 2.0), 5, 14),  # constant skill: no variance to judge it by
         (np.zeros(719), np.arange(719.0), 120, 2),  # not quite six targets that do not overlap
         (np.zeros(7), np.arange(7.0), 1, 2),
         (np.array([]), np.array([]), 5, 0),

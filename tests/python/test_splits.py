@@ -1,4 +1,4 @@
-"""The walk-forward splits: nothing that is trained on can have seen the block it is tested on."""
+"""The walk-forward splits: nothing that is trained on can have seen the fold it is tested on."""
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,7 @@ def sessions(request):
     return CALENDARS[request.param]
 
 
-def test_no_training_target_reaches_the_block_or_the_embargo_before_it(sessions):
+def test_no_training_target_reaches_the_fold_or_the_embargo_before_it(sessions):
     rows = _rows(sessions)
     for fold in walk_forward(sessions):
         latest = rows.loc[fold.train_rows(rows), "target_date"].max()
@@ -71,7 +71,7 @@ def test_rows_that_have_not_matured_are_never_trained_on(sessions):
     assert not any(fold.train_rows(rows).any() for fold in walk_forward(sessions))
 
 
-def test_every_session_from_the_first_block_on_is_tested_exactly_once_in_the_history(sessions):
+def test_every_session_from_the_first_fold_on_is_tested_exactly_once_in_the_history(sessions):
     rows = _rows(sessions)
     folds = walk_forward(sessions)
     times_tested = sum(fold.test_rows(rows).astype(int) for fold in folds)
@@ -79,34 +79,34 @@ def test_every_session_from_the_first_block_on_is_tested_exactly_once_in_the_his
     assert (times_tested[rows["as_of_date"] < folds[0].start] == 0).all()
 
 
-def test_the_first_block_has_the_whole_first_training_part_before_it(sessions):
+def test_the_first_fold_has_the_whole_first_training_part_before_it(sessions):
     assert (sessions < walk_forward(sessions)[0].start).sum() >= settings.FIRST_TRAIN_SESSIONS
 
 
-def test_the_live_block_is_the_newest_month(sessions):
+def test_the_live_fold_is_the_newest_month(sessions):
     *history, live = walk_forward(sessions)
-    assert [fold.kind for fold in history] == ["oof"] * len(history)
-    assert live.kind == "live"
+    assert [fold.fold_type for fold in history] == ["oof"] * len(history)
+    assert live.fold_type == "live"
     newest_month = _rows(sessions)["as_of_date"].dt.to_period("M") == sessions[-1].to_period("M")
     pd.testing.assert_series_equal(live.test_rows(_rows(sessions)), newest_month, check_names=False)
 
 
 def test_folds_of_the_history_stay_as_they_are_when_days_arrive():
     days = pd.bdate_range("2015-01-01", "2019-12-31")
-    before = [fold for fold in walk_forward(days[: -len(days) // 5]) if fold.kind == "oof"]
-    after = [fold for fold in walk_forward(days) if fold.kind == "oof"]
+    before = [fold for fold in walk_forward(days[: -len(days) // 5]) if fold.fold_type == "oof"]
+    after = [fold for fold in walk_forward(days) if fold.fold_type == "oof"]
     assert [(f.start, f.train_until) for f in after[: len(before)]] == [(f.start, f.train_until) for f in before]
     assert len(after) > len(before)
-    assert all(new.end >= old.end for new, old in zip(after, before, strict=False))  # the year's own block has grown
+    assert all(new.end >= old.end for new, old in zip(after, before, strict=False))  # the year's own fold has grown
 
 
-def test_the_live_block_starts_where_the_plan_says_and_the_history_ends_there(sessions):
+def test_the_live_fold_starts_where_the_plan_says_and_the_history_ends_there(sessions):
     start = sessions[-30]
     *history, live = walk_forward(sessions, live_from=start)
     assert live.start == start == history[-1].end
     assert live.train_until == sessions[sessions < start][-settings.EMBARGO_SESSIONS]
     years_ago = walk_forward(sessions, live_from=pd.Timestamp(sessions[-1].year - 1, 1, 1))  # var tournament: never
-    assert [fold.kind for fold in years_ago].count("live") == 1
+    assert [fold.fold_type for fold in years_ago].count("live") == 1
     assert all(fold.end <= years_ago[-1].start for fold in years_ago[:-1])
 
 

@@ -84,14 +84,14 @@ def test_a_row_is_named_by_the_same_columns_in_its_test_and_where_old_warehouses
     assert {name: keys[name.split(".")[1]] for name in STATE_TABLES} == STATE_TABLES
 
 
-def test_the_tables_have_the_columns_and_types_that_the_models_promise(sample_features, manifest, sources):
+def test_the_tables_have_the_columns_and_types_that_the_models_declare(sample_features, manifest, sources):
     with open_warehouse("", sample_features.warehouse) as con:
         for name, source in sources.items():
-            own = {column: kind for column, kind, *_ in con.execute(f"describe state.{name}").fetchall()}
-            promised = {
+            own = {column: dtype for column, dtype, *_ in con.execute(f"describe state.{name}").fetchall()}
+            expected = {
                 column: facts["data_type"].upper() for column, facts in writer(manifest, source)["columns"].items()
             }
-            assert own == promised, name
+            assert own == expected, name
 
 
 def test_a_warehouse_of_an_older_version_is_read_as_if_its_state_were_beside_it(tmp_path):

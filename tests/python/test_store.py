@@ -160,7 +160,7 @@ def test_a_text_column_without_any_value_is_text_in_duckdb(work):
     module = work()
     for _ in range(2):  # computed, then read
         found = module.total(duckdb.sql(LOSSES))  # noqa: F841
-        kinds = {name: kind for name, kind, *_ in duckdb.sql("describe from found").fetchall()}
+        kinds = {name: dtype for name, dtype, *_ in duckdb.sql("describe from found").fetchall()}
         assert kinds == {"total": "BIGINT", "verdict": "VARCHAR", "status": "VARCHAR"}
 
 

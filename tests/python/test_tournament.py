@@ -114,13 +114,13 @@ def test_every_family_forecasts_every_row_of_every_fold_once(market, forecasts):
 def test_the_planted_driver_is_found_out_of_sample(market, forecasts):
     own = forecasts[(forecasts["competitor"] == "xgboost") & (forecasts["fold_type"] == "oof")]
     joined = own.merge(market[1].dropna(), on=KEY)
-    assert np.corrcoef(joined["q50"], joined["z"])[0, 1] > 0.5  # of 0.71 that the truth would reach
+    assert np.corrcoef(joined["q50"], joined["z_return"])[0, 1] > 0.5  # of 0.71 that the truth would reach
 
 
 def test_a_quarantined_bucket_leaves_an_empty_table_with_all_columns(market, capsys):
     empty = run_specialist(_inputs(*market), Plan("quarantine", "left out: ZM is in the wrong unit"))
     assert empty.empty
-    assert {name: str(kind) for name, kind in empty.dtypes.items()} == runner.COLUMNS
+    assert {name: str(dtype) for name, dtype in empty.dtypes.items()} == runner.COLUMNS
     assert "crush: left out: ZM is in the wrong unit" in capsys.readouterr().out
 
 
@@ -204,7 +204,7 @@ def test_on_a_new_day_the_history_is_read_back_whole_and_only_the_live_fold_is_l
     monkeypatch.setattr(
         runner,
         "_finished",
-        lambda own, original=runner._finished: looked_at.append(own.described["kind"]) or original(own),
+        lambda own, original=runner._finished: looked_at.append(own.described["fold_type"]) or original(own),
     )
     grown, _ = _run(*_market(834), copy, Plan("score"))
     assert set(looked_at) == {"live"}
@@ -262,7 +262,7 @@ def _planned(mart, targets, families=COMPETE, buckets=("crush",)) -> pd.DataFram
 
 def _causes(planned: pd.DataFrame) -> dict[str, str]:
     missing = planned[~planned["is_fitted"]]
-    return {f"crush {row.kind} {row.fold_start:%Y-%m} {row.family}": row.cause for row in missing.itertuples()}
+    return {f"crush {row.fold_type} {row.fold_start:%Y-%m} {row.family}": row.cause for row in missing.itertuples()}
 
 
 @pytest.fixture
@@ -294,16 +294,16 @@ def test_what_has_been_fitted_is_found_and_new_rows_are_no_reason_to_train(here,
 
 
 def test_the_plan_says_what_became_of_a_fit(here, market):
-    live = _planned(*market).query("kind == 'live'").set_index("family")["artifact_id"]
+    live = _planned(*market).query("fold_type == 'live'").set_index("family")["artifact_id"]
     tampered, lost = live["xgboost"], live["reference"]
     facts = here / "artifacts" / tampered / FACTS
     facts.write_text(facts.read_text() + " ")
     shutil.rmtree(here / "artifacts" / lost)
     planned = _planned(*market)
     assert _causes(planned) == dict.fromkeys(ALL_FITS[4:], "refused")
-    details = planned.set_index("artifact_id")["details"]
-    assert details[tampered].endswith(f"artifact {tampered}: {FACTS} was changed since it was written")
-    assert details[lost].endswith("its folder is gone")
+    reason = planned.set_index("artifact_id")["reason"]
+    assert reason[tampered].endswith(f"artifact {tampered}: {FACTS} was changed since it was written")
+    assert reason[lost].endswith("its folder is gone")
 
 
 def test_the_plan_says_whether_data_code_or_a_library_have_changed(monkeypatch, here, market):
@@ -319,7 +319,7 @@ def test_the_plan_says_whether_data_code_or_a_library_have_changed(monkeypatch, 
         patch.setattr(artifacts, "version_of", others.get)
         planned = _planned(*market)
     assert _causes(planned) == dict.fromkeys(ALL_FITS, "library_versions")
-    assert planned["details"].str.contains(f"xgboost {VERSIONS['xgboost']}, now 0.2").all()
+    assert planned["reason"].str.contains(f"xgboost {VERSIONS['xgboost']}, now 0.2").all()
     assert set(_causes(_planned(*market, families=(*COMPETE, "lightgbm"))).values()) == {"missing"}
 
 
@@ -395,9 +395,9 @@ def fold(market):
 def test_what_happened_from_the_embargo_on_changes_no_forecast_of_the_fold(market, shaken, fold):
     mart, targets = (frame.copy() for frame in market)
     late = targets["target_date"] >= fold.train_until
-    targets.loc[late, "z"] = 3 * targets.loc[late, "z"].sample(frac=1, random_state=9).to_numpy() + 1
+    targets.loc[late, "z_return"] = 3 * targets.loc[late, "z_return"].sample(frac=1, random_state=9).to_numpy() + 1
     # and what has not matured is not looked at
-    targets["z"] = targets["z"].where(targets["is_matured"], np.nan).fillna(0.0)
+    targets["z_return"] = targets["z_return"].where(targets["is_matured"], np.nan).fillna(0.0)
     is_tested = (mart["as_of_date"] >= fold.start) & (mart["as_of_date"] < fold.end)
     others = (mart["as_of_date"] >= fold.train_until) & ~is_tested
     mart.loc[others, ["driver", "noise"]] = 7 * np.random.default_rng(9).standard_normal((others.sum(), 2))
@@ -410,7 +410,7 @@ def test_what_happened_from_the_embargo_on_changes_no_forecast_of_the_fold(marke
 def test_the_newest_targets_before_the_embargo_do_change_the_fold(market, shaken, fold):
     mart, targets = (frame.copy() for frame in market)
     month_before = fold.train_until - pd.DateOffset(days=30)
-    targets.loc[targets["target_date"].between(month_before, fold.train_until, inclusive="left"), "z"] *= -3
+    targets.loc[targets["target_date"].between(month_before, fold.train_until, inclusive="left"), "z_return"] *= -3
     first, _ = shaken(mart, targets)
     assert not first[0].equals(first[1])
 

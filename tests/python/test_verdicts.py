@@ -24,7 +24,7 @@ def reference_loss(seed: int = 0, n: int = N) -> np.ndarray:
     return np.random.default_rng(seed).gamma(4, size=n)
 
 
-def test_a_family_with_a_gain_is_called_skilled_and_one_without_is_not():
+def test_a_family_with_a_skill_is_called_skilled_and_one_without_is_not():
     rng, reference = np.random.default_rng(1), reference_loss()
     table = family_verdicts(
         pd.concat(
@@ -43,8 +43,8 @@ def test_a_family_with_a_gain_is_called_skilled_and_one_without_is_not():
 def test_p_values_are_adjusted_by_holm_within_bucket_and_horizon_worked_by_hand():
     # Holm of ordered p1 <= p2 <= p3: 3 p1, then max(that, 2 p2), then max(that, p3); a bucket with one family is not adjusted
     rng, reference = np.random.default_rng(2), reference_loss()
-    gains = {"a": 0.06, "b": 0.04, "c": -0.02}
-    noisy = {name: reference - gain + 0.5 * rng.standard_normal(N) for name, gain in gains.items()}
+    skills = {"a": 0.06, "b": 0.04, "c": -0.02}
+    noisy = {name: reference - skill + 0.5 * rng.standard_normal(N) for name, skill in skills.items()}
     table = family_verdicts(
         pd.concat(
             [losses("reference", reference), losses("reference", reference, bucket="fed")]
@@ -125,14 +125,14 @@ def test_nothing_to_test_is_an_empty_table_with_all_columns():
     assert table.dtypes.astype(str).to_dict() == FAMILY_COLUMNS
 
 
-def test_inputs_and_the_published_line_are_tested_on_matured_rows_of_the_history_only():
+def test_inputs_and_the_published_forecast_are_tested_on_matured_rows_of_the_history_only():
     reference = reference_loss()
     better = reference - 0.5 + 0.1 * np.random.default_rng(8).standard_normal(N)
     frame = pd.concat([losses("reference", reference), losses("core", better)]).rename(columns={"family": "input"})
-    inputs = frame.assign(kind="oof", is_matured=True, is_inside_80=True)
-    live = inputs.assign(kind="live", pinball_pct=99.0)
+    inputs = frame.assign(fold_type="oof", is_matured=True, is_inside_80=True)
+    live = inputs.assign(fold_type="live", pinball_pct=99.0)
     published = losses("x", better).assign(
-        kind="oof",
+        fold_type="oof",
         is_matured=[*[True] * (N - 100), *[False] * 100],
         is_inside_80=False,
         reference_pinball_pct=reference,

@@ -344,9 +344,9 @@ def test_processes_that_were_got_ready_have_imported_and_serve_the_fits(monkeypa
     monkeypatch.setattr(workers, "_POOL", pool)
     workers.get_ready("wave")
     workers.get_ready("no_such_module")  # they are: nothing is done any more
-    told = [_run([Task(i, does="tells", seconds=0.5) for i in range(2)]) for _ in range(2)]
-    assert all(knows for part in told for _, knows in part.values())
-    assert {pid for pid, _ in told[0].values()} == {pid for pid, _ in told[1].values()}
+    printed = [_run([Task(i, does="tells", seconds=0.5) for i in range(2)]) for _ in range(2)]
+    assert all(knows for part in printed for _, knows in part.values())
+    assert {pid for pid, _ in printed[0].values()} == {pid for pid, _ in printed[1].values()}
     assert pool._slots == 2
 
 

@@ -53,7 +53,7 @@ def test_published_forecast_closes_part_of_the_gap_to_the_oracle_at_one_week_and
 
 
 def oracle_gap(planted) -> dict[int, float]:
-    """Share of the distance from the reference's loss to the oracle's that the published line covers, by horizon."""
+    """Share of the distance from the reference's loss to the oracle's that the published forecast covers, by horizon."""
     history = query(planted, "from forecasts.zl_backtest where realised_price is not null")
     weekly = history["as_of_date"].drop_duplicates().sort_values().iloc[::5]
     history = history[history["as_of_date"].isin(weekly)]
@@ -76,7 +76,7 @@ def test_real_data_lose_no_more_than_one_percent_to_the_reference_at_any_horizon
     assert (skill["pinball_skill"] > -0.01).all()
 
 
-def test_real_data_are_covered_as_promised(real):
+def test_real_data_have_nominal_coverage(real):
     skill = query(real, "from monitoring.verdicts where subject = 'published'").set_index("horizon_days")
     assert skill["coverage_80"].between(0.75, 0.85).all()
 

@@ -1,5 +1,5 @@
 -- What health is judged on: matured out-of-sample forecasts of the family that stood for each
--- bucket, and of the published line (the ledger where forecasts were really made, and not in
+-- bucket, and of the published forecast (the ledger where forecasts were really made, and not in
 -- hindsight; its out-of-sample history elsewhere). Losses in percent of price.
 with
 targets as (
@@ -8,7 +8,7 @@ targets as (
 
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
-    where kind = 'oof' and status = 'ok' and is_matured
+    where fold_type = 'oof' and status = 'ok' and is_matured
 ),
 
 choices as (
@@ -25,14 +25,14 @@ degradations as (
 ),
 
 -- the history, and the sessions since its end on which no forecast was made
-published as (
+backtest_forecasts as (
     select * from {{ ref('int_ensemble__published') }}
     where is_matured
 ),
 
 folds as (
     select distinct horizon_days, fold_start, trained_until from {{ ref('int_ensemble__published') }}
-    where kind = 'oof'
+    where fold_type = 'oof'
 ),
 
 accuracy as (
@@ -44,11 +44,11 @@ ledger as (
 ),
 
 -- what was forecast for buckets, with the outcome in the units that the forecast was made in
-made_for_buckets as (
+bucket_forecasts as (
     select
         bucket_ledger.* exclude (target_date),
         targets.target_date,
-        targets.z * targets.scale / bucket_ledger.scale as z,
+        targets.z_return * targets.horizon_volatility / bucket_ledger.horizon_volatility as z_return,
         targets.is_matured
     from bucket_ledger
     inner join targets
@@ -56,8 +56,8 @@ made_for_buckets as (
     where targets.is_matured
 ),
 
-scored as (
-    select 'ledger' as source, *, {{ row_scores() }}, {{ row_scores('reference_') }} from made_for_buckets
+scored_forecasts as (
+    select 'ledger' as source, *, {{ row_scores() }}, {{ row_scores('reference_') }} from bucket_forecasts
     union all by name
     select 'backtest' as source, forecasts.*
     from forecasts
@@ -69,11 +69,11 @@ buckets as (
     select
         bucket as subject, horizon_days, horizon_code, as_of_date, target_date, fold_start, trained_until, family as champion,
         pinball_pct, reference_pinball_pct, reference_width_pct, is_inside_80, source, data_source
-    from scored
+    from scored_forecasts
 ),
 
 -- the first version of a day is the one that was used; rows of another market (the sample's) are not this line's
-made as (
+ledger_forecasts as (
     select accuracy.*, ledger.reference_p10, ledger.reference_p90, 'ledger' as source
     from accuracy
     inner join ledger
@@ -85,14 +85,14 @@ made as (
     ) = 1
 ),
 
-line as (
-    select made.*, folds.fold_start, folds.trained_until
-    from made
+published_forecasts as (
+    select ledger_forecasts.*, folds.fold_start, folds.trained_until
+    from ledger_forecasts
     asof left join folds
-        on folds.horizon_days = made.horizon_days
-        and made.as_of_date >= folds.fold_start
+        on folds.horizon_days = ledger_forecasts.horizon_days
+        and ledger_forecasts.as_of_date >= folds.fold_start
     union all by name
-    select *, 'backtest' as source from published
+    select *, 'backtest' as source from backtest_forecasts
 ),
 
 subjects as (
@@ -104,11 +104,11 @@ subjects as (
         100 * reference_pinball_cents / last_price as reference_pinball_pct,
         100 * (reference_p90 - reference_p10) / last_price as reference_width_pct,
         is_inside_80, source, data_source
-    from line
+    from published_forecasts
 ),
 
 -- the ledger before the history; and where failing models were replaced, the history goes on with them: that says nothing about those
--- in force
+-- active
 relevant_subjects as (
     select * from subjects
     anti join degradations

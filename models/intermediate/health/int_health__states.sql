@@ -1,5 +1,5 @@
--- The state of every bucket and of the published line, week by week, from matured out-of-sample forecasts: is the loss what the tournament
--- had promised? A row sees nothing after its week. One row a subject, horizon and week since its first forecast matured.
+-- The state of every bucket and of the published forecast, week by week, from matured out-of-sample forecasts: is the loss what the tournament
+-- had expected? A row sees nothing after its week. One row a subject, horizon and week since its first forecast matured.
 with
 tests as (
     select * from {{ ref('int_health__weeks') }}
@@ -27,23 +27,23 @@ weeks as (
     group by date_trunc('week', as_of_date)
 ),
 
--- the models in force; a bucket without a forecast for the newest session has none
+-- the active models; a bucket without a forecast for the newest session has none
 live as (
     select bucket as subject, horizon_days, max(trained_until) as live_trained_until, max(as_of_date) as live_as_of_date
     from {{ ref('int_tournament__forecasts') }}
     semi join {{ ref('int_tournament__choices') }}
         using (bucket, fold_id, horizon_days, family)
-    where kind = 'live' and status = 'ok'
+    where fold_type = 'live' and status = 'ok'
     group by bucket, horizon_days
     union all
     select 'published' as subject, horizon_days, max(trained_until), max(as_of_date)
     from {{ ref('int_ensemble__published') }}
-    where kind = 'live' and p50 is not null
+    where fold_type = 'live' and p50 is not null
     group by horizon_days
 ),
 
 -- every week from the first on; the newest one also for a subject of which nothing has matured
-grid as (
+weeks_of_subjects as (
     select
         subjects.subject,
         horizons.*,
@@ -60,16 +60,16 @@ grid as (
     where weeks.week_start >= firsts.first_week or weeks.is_newest
 ),
 
-windowed as (
+with_windows as (
     select
-        grid.*,
+        weeks_of_subjects.*,
         coalesce(matured.n_matured, 0)::bigint as n_matured_in_week,
         coalesce(sum(matured.n_matured) over trailing_weeks, 0)::bigint as n_matured,
         coalesce(sum(matured.n_ledger) over trailing_weeks, 0)::bigint as n_ledger,
         sum(matured.pinball) over trailing_weeks as pinball,
         sum(matured.reference_pinball) over trailing_weeks as reference_pinball,
         sum(matured.n_inside_80) over trailing_weeks as n_inside_80
-    from grid
+    from weeks_of_subjects
     left join tests as matured
         using (subject, horizon_days, week_start)
     window trailing_weeks as (
@@ -79,36 +79,36 @@ windowed as (
 ),
 
 -- asof: a week in which nothing matured keeps the statistic of the last one in which something did
-tested as (
+with_statistics as (
     select
-        windowed.* exclude (pinball, reference_pinball, n_inside_80),
-        windowed.pinball / windowed.n_matured as pinball_pct,
-        windowed.reference_pinball / windowed.n_matured as reference_pinball_pct,
-        1 - windowed.pinball / windowed.reference_pinball as pinball_gain,
-        windowed.n_inside_80 / windowed.n_matured as coverage_80,
+        with_windows.* exclude (pinball, reference_pinball, n_inside_80),
+        with_windows.pinball / with_windows.n_matured as pinball_pct,
+        with_windows.reference_pinball / with_windows.n_matured as reference_pinball_pct,
+        1 - with_windows.pinball / with_windows.reference_pinball as pinball_skill,
+        with_windows.n_inside_80 / with_windows.n_matured as coverage_80,
         tests.* exclude (subject, horizon_days, week_start, n_matured, n_ledger, n_inside_80, pinball, reference_pinball),
         drift.* exclude (subject, week_ending),
         -- chosen anew, and all that has matured since is of the models before
         case when renewals.acted_on > tests.run_start then renewals.acted_on end as renewed_on,
-        windowed.week_ending - windowed.live_trained_until as age_days,
+        with_windows.week_ending - with_windows.live_trained_until as age_days,
         age_days > {{ threshold('model_expiry_days') }} as is_too_old
-    from windowed
+    from with_windows
     asof left join tests
-        on tests.subject = windowed.subject
-        and tests.horizon_days = windowed.horizon_days
-        and windowed.week_start >= tests.week_start
+        on tests.subject = with_windows.subject
+        and tests.horizon_days = with_windows.horizon_days
+        and with_windows.week_start >= tests.week_start
     asof left join renewals
-        on renewals.subject = windowed.subject
-        and renewals.horizon_days = windowed.horizon_days
-        and renewals.data_source = windowed.data_source
-        and windowed.week_ending >= renewals.acted_on
+        on renewals.subject = with_windows.subject
+        and renewals.horizon_days = with_windows.horizon_days
+        and renewals.data_source = with_windows.data_source
+        and with_windows.week_ending >= renewals.acted_on
     left join drift
-        on drift.subject = windowed.subject
-        and drift.week_ending = windowed.week_ending
+        on drift.subject = with_windows.subject
+        and drift.week_ending = with_windows.week_ending
 ),
 
--- expiry is about the model in force, so only of weeks after it was trained: folds of the history are a year long by design
-judged as (
+-- expiry is about the active model, so only of weeks after it was trained: folds of the history are a year long by design
+with_reasons as (
     select
         *,
         case
@@ -119,7 +119,7 @@ judged as (
             when statistic >= watch_at then 'health_watch'
             when champion is null then 'health_nothing_matured'
             when not is_judged then 'health_not_judged'
-            when promised_gain is null or pinball_gain is null then 'health_nothing_of_late'
+            when expected_skill is null or pinball_skill is null then 'health_nothing_of_late'
             else 'health_kept'
         end as reason_code,
         case
@@ -129,19 +129,19 @@ judged as (
             else 'healthy'
         end as state,
         case when reason_code in ('health_degraded', 'health_watch') then
-            case when pinball_gain >= promised_gain then 'health_and_recovering' when pinball_gain < promised_gain then 'health_and_gain' end
-        end as gain_code
-    from tested
+            case when pinball_skill >= expected_skill then 'health_and_recovering' when pinball_skill < expected_skill then 'health_and_skill' end
+        end as skill_code
+    from with_statistics
 ),
 
-turns as (
+state_changes as (
     select
         *,
         state is distinct from lag(state) over (partition by subject, horizon_days order by week_start) as is_turn
-    from judged
+    from with_reasons
 )
 
 select
     * exclude (run_start, n_rows, excess, x, run_number, weekly_spread, weeks_judged, allowance, is_too_old, is_turn),
     max(case when is_turn then week_ending end) over (partition by subject, horizon_days order by week_start) as state_since
-from turns
+from state_changes

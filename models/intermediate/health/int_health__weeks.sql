@@ -1,14 +1,14 @@
--- The sequential test: Page's CUSUM (1954, Biometrika 41, 100-115) of the weekly excess loss over what was promised, begun anew with
+-- The sequential test: Page's CUSUM (1954, Biometrika 41, 100-115) of the weekly excess loss over the expected loss, begun anew with
 -- models that replaced failing ones (and each year of the history, see int_health__rows). The monthly refits in between have each their
--- own promise and one test together: begun anew each month it would find nothing, each January little of what began in autumn.
+-- own expected skill and one test together: begun anew each month it would find nothing, each January little of what began in autumn.
 -- One row a subject, horizon and week in which forecasts matured.
 with
 rows as (
     select * from {{ ref('int_health__rows') }}
 ),
 
-promises as (
-    select * exclude (n_rows) from {{ ref('int_health__promises') }}
+expectations as (
+    select * exclude (n_rows) from {{ ref('int_health__expected_skill') }}
 ),
 
 limits as (
@@ -24,12 +24,12 @@ excess as (
         run_start,
         fold_start,
         champion,
-        promises.promised_gain,
-        promises.weekly_spread,
-        promises.n_weeks as n_promise_weeks,
+        expectations.expected_skill,
+        expectations.weekly_spread,
+        expectations.n_weeks as n_expected_skill_weeks,
         count(*) as n_rows,
         avg(
-            (rows.pinball_pct - (1 - promises.promised_gain) * rows.reference_pinball_pct) / rows.reference_width_pct
+            (rows.pinball_pct - (1 - expectations.expected_skill) * rows.reference_pinball_pct) / rows.reference_width_pct
         ) as excess,
         -- all that matured in the week
         sum(count(*)) over week as n_matured,
@@ -38,11 +38,11 @@ excess as (
         sum(sum(rows.pinball_pct)) over week as pinball,
         sum(sum(rows.reference_pinball_pct)) over week as reference_pinball
     from rows
-    left join promises
+    left join expectations
         using (subject, horizon_days, fold_start, champion)
     group by
         subject, horizon_days, week_start, run_start, fold_start, champion,
-        promises.promised_gain, promises.weekly_spread, promises.n_weeks
+        expectations.expected_skill, expectations.weekly_spread, expectations.n_weeks
     window week as (partition by subject, horizon_days, week_start)
     -- where two folds meet in a week, the newer one's rows are tested
     qualify row_number() over (
@@ -50,15 +50,15 @@ excess as (
     ) = 1
 ),
 
-standardised as (
+standardised_weeks as (
     select
         excess.*,
         limits.allowance,
         limits.watch_at,
         limits.degraded_at,
-        -- with fewer weeks the promise's error is larger than the breaks looked for
-        coalesce(n_promise_weeks >= {{ threshold('min_promise_weeks') }}, false) as is_judged,
-        case when n_promise_weeks >= {{ threshold('min_promise_weeks') }}
+        -- with fewer weeks the error of the expected skill is larger than the breaks looked for
+        coalesce(n_expected_skill_weeks >= {{ threshold('min_expected_skill_weeks') }}, false) as is_judged,
+        case when n_expected_skill_weeks >= {{ threshold('min_expected_skill_weeks') }}
             then excess / greatest(weekly_spread, limits.spread_floor)
         end as x,
         coalesce(
@@ -73,10 +73,10 @@ runs as (
     select
         *,
         sum(is_new::int) over (partition by subject, horizon_days order by week_start) as run_number
-    from standardised
+    from standardised_weeks
 ),
 
-summed as (
+running_sums as (
     select
         *,
         sum(coalesce(x - allowance, 0)) over run as total,
@@ -85,12 +85,12 @@ summed as (
     window run as (partition by subject, horizon_days, run_number order by week_start)
 ),
 
-tested as (
+with_statistics as (
     select
         * exclude (is_new, total),
         -- C_t - min(0, C_1 ... C_t): what Page's recursion max(0, S + x - k) gives, without a recursion
         total - least(0, min(total) over (partition by subject, horizon_days, run_number order by week_start)) as statistic
-    from summed
+    from running_sums
 ),
 
 final as (
@@ -100,7 +100,7 @@ final as (
         coalesce(
             max(case when statistic <= 0 then week_start end) over run + 7, min(week_start) over run
         )::date as evidence_from
-    from tested
+    from with_statistics
     window run as (partition by subject, horizon_days, run_number order by week_start)
 )
 

@@ -1,4 +1,4 @@
--- From when on each bucket's models in force forecast: the last re-tournament, or a new one that starts now. One row a bucket.
+-- From when on each bucket's active models forecast: the last reselection, or a new one that starts now. One row a bucket.
 {% set tournament = var('tournament') %}
 {% if tournament not in ['auto', 'always', 'never'] %}
     {{ exceptions.raise_compiler_error("var tournament is '" ~ tournament ~ "'. Use auto, always or never.") }}
@@ -24,7 +24,7 @@ ledger as (
     select * from {{ source('state_forecasts', 'bucket_forecast_ledger') }}
 ),
 
-begun as (
+begun_folds as (
     {% if tournament == 'never' -%}
     -- what was planned may not have been held: without training only what has forecast can go on
     select bucket, fold_start as live_from, data_source from ledger
@@ -35,14 +35,14 @@ begun as (
 
 history as (
     select bucket, max(live_from) as live_from
-    from begun
+    from begun_folds
     -- another market's history says nothing, nor does one that lies ahead of these data
     where data_source = (select data_source from newest)
         and live_from <= (select newest_session from newest)
     group by bucket
 ),
 
-degraded as (
+degraded_buckets as (
     select
         bucket,
         string_agg(horizon_code || ' since ' || state_since, ', ' order by horizon_days) as horizons
@@ -50,22 +50,22 @@ degraded as (
     group by bucket
 ),
 
-known as (
+bucket_facts as (
     select
         buckets.bucket,
         newest.newest_session,
         newest.month_start,
         newest.data_source,
-        history.live_from as held_on,
-        degraded.horizons as degraded_horizons,
+        history.live_from as reselected_on,
+        degraded_buckets.horizons as degraded_horizons,
         -- models are trained until some ten days before they forecast
         newest.newest_session > history.live_from + {{ threshold('model_expiry_days') }}::integer - 14 as is_about_to_expire
     from buckets
     cross join newest
     left join history
         on history.bucket = buckets.bucket
-    left join degraded
-        on degraded.bucket = buckets.bucket
+    left join degraded_buckets
+        on degraded_buckets.bucket = buckets.bucket
 ),
 
 final as (
@@ -73,25 +73,25 @@ final as (
         bucket,
         newest_session,
         data_source,
-        held_on,
+        reselected_on,
         degraded_horizons,
         case
             {% if tournament == 'always' -%}
             when true then 'forced'
             {%- endif %}
-            when held_on is null then 'first_run'
+            when reselected_on is null then 'first_run'
             {% if tournament != 'never' -%}
             when degraded_horizons is not null then 'degraded'
-            when month_start > held_on then 'new_month'
+            when month_start > reselected_on then 'new_month'
             when is_about_to_expire then 'expired'
             {%- endif %}
         end as trigger,
         case
             when trigger in ('forced', 'degraded', 'expired') then newest_session
             when trigger in ('first_run', 'new_month') then month_start
-            else held_on
+            else reselected_on
         end as live_from
-    from known
+    from bucket_facts
 )
 
 select * from final

@@ -7,22 +7,22 @@ forecasts as (
 ),
 
 choices as (
-    select fold_id, kind, horizon_days, ensemble_method from {{ ref('int_ensemble__choices') }}
+    select fold_id, fold_type, horizon_days, ensemble_method from {{ ref('int_ensemble__choices') }}
 ),
 
 fallbacks as (
-    select 'live' as kind, horizon_days, 'reference_alone' as ensemble_method, reason
+    select 'live' as fold_type, horizon_days, 'reference_alone' as ensemble_method, reason
     from {{ ref('int_ensemble__fallbacks') }}
     where is_fallback
 ),
 
-standing as (
+selected_methods as (
     select
         choices.* replace (coalesce(fallbacks.ensemble_method, choices.ensemble_method) as ensemble_method),
         fallbacks.reason as fallback_reason
     from choices
     left join fallbacks
-        using (kind, horizon_days)
+        using (fold_type, horizon_days)
 ),
 
 final as (
@@ -32,13 +32,13 @@ final as (
         forecasts.horizon_code,
         forecasts.target_date,
         forecasts.fold_id,
-        forecasts.kind,
+        forecasts.fold_type,
         forecasts.fold_start,
         forecasts.trained_until,
         forecasts.ensemble_method,
-        standing.fallback_reason,
+        selected_methods.fallback_reason,
         forecasts.last_price,
-        forecasts.scale,
+        forecasts.horizon_volatility,
         forecasts.q05,
         forecasts.q10,
         forecasts.q25,
@@ -46,21 +46,21 @@ final as (
         forecasts.q75,
         forecasts.q90,
         forecasts.q95,
-        forecasts.z,
+        forecasts.z_return,
         forecasts.is_matured,
         forecasts.realised_price,
         forecasts.reference_q10,
         forecasts.reference_q50,
         forecasts.reference_q90,
         forecasts.reference_pinball_pct,
-        forecasts.share,
+        forecasts.shrinkage_weight,
         forecasts.inputs,
         forecasts.fingerprint,
         forecasts.data_source
     from forecasts
-    inner join standing
-        using (fold_id, kind, horizon_days, ensemble_method)
-    where forecasts.kind = 'live' or forecasts.block_number >= {{ threshold('first_published_fold') }}
+    inner join selected_methods
+        using (fold_id, fold_type, horizon_days, ensemble_method)
+    where forecasts.fold_type = 'live' or forecasts.fold_number >= {{ threshold('first_published_fold') }}
 )
 
 select * from final

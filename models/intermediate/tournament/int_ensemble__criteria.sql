@@ -7,7 +7,7 @@ forecasts as (
 ),
 
 methods as (
-    select ensemble_method, prior_score, cost from {{ ref('ensemble_methods') }}
+    select ensemble_method, prior_score, complexity_rank from {{ ref('ensemble_methods') }}
 ),
 
 weights as (
@@ -29,7 +29,7 @@ evidence as (
 ),
 
 folds as (
-    select distinct fold_id, kind, fold_start, trained_until, horizon_days, horizon_code, block_number
+    select distinct fold_id, fold_type, fold_start, trained_until, horizon_days, horizon_code, fold_number
     from forecasts
 ),
 
@@ -51,11 +51,11 @@ averages as (
         avg(rows.reference_is_inside_90::int) as reference_coverage_90
     from folds
     inner join forecasts as rows
-        on rows.kind = 'oof'
+        on rows.fold_type = 'oof'
         and rows.horizon_days = folds.horizon_days
         and rows.is_matured
         and rows.status = 'ok'
-        and rows.block_number >= {{ threshold('first_scored_fold') }}
+        and rows.fold_number >= {{ threshold('first_scored_fold') }}
         and rows.fold_start < folds.fold_start
         and rows.target_date < folds.trained_until
     group by folds.fold_id, folds.horizon_days, rows.ensemble_method
@@ -64,19 +64,19 @@ averages as (
 criteria as (
     select
         *,
-        1 - pinball_pct / reference_pinball_pct as pinball_gain,
+        1 - pinball_pct / reference_pinball_pct as pinball_skill,
         round((
             abs(reference_coverage_50 - 0.5) - abs(coverage_50 - 0.5)
             + abs(reference_coverage_80 - 0.8) - abs(coverage_80 - 0.8)
             + abs(reference_coverage_90 - 0.9) - abs(coverage_90 - 0.9)
-        ) / 3, 12) as coverage_gain,  -- rounded: the same coverage is the same gain, to the last digit
-        1 - width_80_pct / reference_width_80_pct as sharpness_gain
+        ) / 3, 12) as coverage_skill,  -- rounded: the same coverage is the same skill, to the last digit
+        1 - width_80_pct / reference_width_80_pct as sharpness_skill
     from averages
 ),
 
 scores as (
     {{ weighted_scores('criteria', ['fold_id', 'horizon_days', 'ensemble_method'],
-                       ['pinball_gain', 'coverage_gain', 'sharpness_gain']) }}
+                       ['pinball_skill', 'coverage_skill', 'sharpness_skill']) }}
 ),
 
 entrants as (
@@ -84,14 +84,14 @@ entrants as (
     cross join methods
 ),
 
-compared as (
+compared_folds as (
     select distinct fold_id, horizon_days, true as is_any_compared from evidence
 ),
 
 final as (
     select
         ---------- key
-        entrants.* exclude (prior_score, cost),
+        entrants.* exclude (prior_score, complexity_rank),
 
         ---------- raw criteria, and relative to the reference; empty where nothing has matured
         criteria.* exclude (fold_id, horizon_days, ensemble_method) replace (coalesce(criteria.n_rows, 0) as n_rows),
@@ -105,23 +105,23 @@ final as (
         ) / (n_independent + {{ threshold('ensemble_prior_samples') }}) as score,
 
         ---------- may it be published
-        entrants.cost,
+        entrants.complexity_rank,
         evidence.n_compared,
         evidence.mcs_p_value,
         -- where nothing could be compared nothing is ruled out, nor what is new; a method that failed too often to be compared is
         coalesce(
-            evidence.is_in_confidence_set, criteria.n_rows is null or compared.is_any_compared is null
+            evidence.is_in_confidence_set, criteria.n_rows is null or compared_folds.is_any_compared is null
         ) as is_in_confidence_set,
         evidence.dm_statistic,
         evidence.dm_p_value,
-        coalesce(competing.has_forecasts, false) as has_forecasts,
+        coalesce(available_competitors.has_forecasts, false) as has_forecasts,
         coalesce(greatest(criteria.fit_seconds, criteria.score_seconds), 0) <= {{ threshold('max_ensemble_seconds') }} as is_within_limits
     from entrants
     left join criteria using (fold_id, horizon_days, ensemble_method)
     left join scores using (fold_id, horizon_days, ensemble_method)
     left join evidence using (fold_id, horizon_days, ensemble_method)
-    left join compared using (fold_id, horizon_days)
-    left join competing using (fold_id, horizon_days, ensemble_method)
+    left join compared_folds using (fold_id, horizon_days)
+    left join available_competitors using (fold_id, horizon_days, ensemble_method)
 )
 
 select * from final

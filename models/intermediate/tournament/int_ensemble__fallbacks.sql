@@ -1,11 +1,11 @@
--- Has the calibration of the published line failed? Where its 80 % band covers too little of the newest outcomes and the reference's clearly
--- more, today's forecast falls back to the reference. Judged on the line of chosen methods, which goes on meanwhile: it recovers by itself.
+-- Has the calibration of the published forecast failed? Where its 80 % band covers too little of the newest outcomes and the reference's clearly
+-- more, today's forecast falls back to the reference. Judged on the chosen methods, which goes on meanwhile: it recovers by itself.
 -- One row a horizon, as of the newest session.
 with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}
     -- what int_ensemble__chosen has, but for fallbacks
-    where is_matured and (kind = 'live' or block_number >= {{ threshold('first_published_fold') }})
+    where is_matured and (fold_type = 'live' or fold_number >= {{ threshold('first_published_fold') }})
 ),
 
 choices as (
@@ -20,9 +20,9 @@ horizons as (
     select * from {{ ref('horizons') }}
 ),
 
-in_force as (
+active_methods as (
     select * from choices
-    where kind = 'live'
+    where fold_type = 'live'
     qualify fold_start = max(fold_start) over ()
 ),
 
@@ -38,7 +38,7 @@ newest as (
     ) <= floors.window_sessions
 ),
 
-covered as (
+coverages as (
     select
         horizon_days,
         count(*) as n_rows,
@@ -48,26 +48,26 @@ covered as (
     group by horizon_days
 ),
 
-judged as (
+calibration_tests as (
     select
         horizons.horizon_days,
         horizons.horizon_code,
-        in_force.ensemble_method,
-        coalesce(covered.n_rows, 0) as n_rows,
-        covered.coverage_80,
-        covered.reference_coverage_80,
+        active_methods.ensemble_method,
+        coalesce(coverages.n_rows, 0) as n_rows,
+        coverages.coverage_80,
+        coverages.reference_coverage_80,
         floors.coverage_floor,
         floors.window_sessions,
-        covered.n_rows >= floors.window_sessions and covered.coverage_80 < floors.coverage_floor as has_failed,
+        coverages.n_rows >= floors.window_sessions and coverages.coverage_80 < floors.coverage_floor as has_failed,
         -- what surprised both is no reason to change: who misses as much helps nobody
-        abs(covered.coverage_80 - 0.8) - abs(covered.reference_coverage_80 - 0.8) >= floors.margin as is_reference_nearer,
+        abs(coverages.coverage_80 - 0.8) - abs(coverages.reference_coverage_80 - 0.8) >= floors.margin as is_reference_nearer,
         floors.margin
     from horizons
     left join floors
         using (horizon_days)
-    left join covered
+    left join coverages
         using (horizon_days)
-    left join in_force
+    left join active_methods
         using (horizon_days)
 ),
 
@@ -90,7 +90,7 @@ final as (
                 'reference_coverage': '100 * reference_coverage_80', 'margin': '100 * margin'
             }
         ) }} as reason
-    from judged
+    from calibration_tests
 )
 
 select * from final

@@ -1,7 +1,7 @@
 -- Every forecast of every ensemble method, out of fold and live, scored, with the reference of the same row.
 with
 forecasts as (
-    select competitor as ensemble_method, fold_type as kind, * exclude (subject, competitor, fold_type, train_rows, validation_loss)
+    select competitor as ensemble_method, * exclude (subject, competitor, train_rows, validation_loss)
     from {{ ref('ensemble_zl') }}
 ),
 
@@ -9,5 +9,5 @@ forecasts as (
 
 select
     *,
-    dense_rank() over (partition by kind order by fold_start) as block_number
-from scored
+    dense_rank() over (partition by fold_type order by fold_start) as fold_number
+from scored_forecasts

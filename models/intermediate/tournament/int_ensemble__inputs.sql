@@ -28,27 +28,27 @@ inputs as (
     select * from core
 ),
 
--- a bucket whose models were renewed within the month has a live block of its own; the ensemble's begins with the newest of them
+-- a bucket whose models were renewed within the month has a live fold of its own; the ensemble's begins with the newest of them
 live as (
     select max(fold_start) as fold_start, max(trained_until) as trained_until
     from inputs
-    where kind = 'live'
+    where fold_type = 'live'
 ),
 
 final as (
     select
         inputs.* exclude (fold_start, trained_until),
-        case inputs.kind when 'live' then live.fold_start else inputs.fold_start end as fold_start,
-        case inputs.kind when 'live' then live.trained_until else inputs.trained_until end as trained_until
+        case inputs.fold_type when 'live' then live.fold_start else inputs.fold_start end as fold_start,
+        case inputs.fold_type when 'live' then live.trained_until else inputs.trained_until end as trained_until
     from inputs
     cross join live
-    where inputs.kind = 'oof' or inputs.as_of_date >= live.fold_start
+    where inputs.fold_type = 'oof' or inputs.as_of_date >= live.fold_start
 )
 
 select
     input,
     family,
-    kind,
+    fold_type,
     fold_start,
     trained_until,
     as_of_date,

@@ -1,22 +1,22 @@
 -- Where each outcome fell among the quantiles that had been forecast for it: what every table of calibration is made of. A subject
--- is an ensemble method, on its own out-of-fold rows, or the published line. One row a subject, horizon and as_of_date.
+-- is an ensemble method, on its own out-of-fold rows, or the published forecast. One row a subject, horizon and as_of_date.
 with
 methods as (
     select
         ensemble_method as subject,
         as_of_date, horizon_days, horizon_code, target_date,
         q05, q10, q25, q50, q75, q90, q95,
-        z as outcome,
+        z_return as outcome,
         width_pct as width_80_pct,
         pinball_pct,
         reference_pinball_pct,
         data_source
     from {{ ref('int_ensemble__forecasts') }}
-    where kind = 'oof' and is_matured and status = 'ok'
+    where fold_type = 'oof' and is_matured and status = 'ok'
 ),
 
 -- in cents/lb, as users saw it; the order among the quantiles is the same in either unit
-published as (
+published_forecasts as (
     select
         'published' as subject,
         as_of_date, horizon_days, horizon_code, target_date,
@@ -27,13 +27,13 @@ published as (
         reference_pinball_pct,
         data_source
     from {{ ref('int_ensemble__published') }}
-    where kind = 'oof' and is_matured
+    where fold_type = 'oof' and is_matured
 ),
 
 subjects as (
     select * from methods
     union all
-    select * from published
+    select * from published_forecasts
 ),
 
 regimes as (

@@ -1,24 +1,24 @@
--- The published line in cents/lb: exact transforms of return quantiles whose horizons fit together, scored.
+-- The published forecast in cents/lb: exact transforms of return quantiles whose horizons fit together, scored.
 {% set levels = ['05', '10', '25', '50', '75', '90', '95'] -%}
 {% set outer = levels | reject('equalto', '50') | list -%}
 with
-chosen as (
+forecasts as (
     select * from {{ ref('int_ensemble__chosen') }}
 ),
 
 -- Each horizon has its own method, and by accident of noise its band could be narrower, in log price, than that of a nearer day.
 -- So a quantile's distance from its median becomes the greatest of those up to its horizon; medians stay.
-reaching as (
+with_reach as (
     select
         *,
         {% for level in outer -%}
-        max(abs(q{{ level }} - q50) * scale) over up_to_this_horizon / scale as reach_{{ level }}{{ "," if not loop.last }}
+        max(abs(q{{ level }} - q50) * horizon_volatility) over up_to_this_horizon / horizon_volatility as reach_{{ level }}{{ "," if not loop.last }}
         {% endfor -%}
-    from chosen
+    from forecasts
     window up_to_this_horizon as (partition by fold_id, as_of_date order by horizon_days)
 ),
 
-coherent as (
+coherent_forecasts as (
     select
         * replace (
             {% for level in outer -%}
@@ -32,21 +32,21 @@ coherent as (
         {% for level in outer -%}
         reach_{{ level }} > abs(q{{ level }} - q50) * (1 + 1e-12){{ " or" if not loop.last else " as is_widened," }}
         {% endfor -%}
-    from reaching
+    from with_reach
 ),
 
-priced as (
+price_forecasts as (
     select
         *,
         {{ row_scores(bands=[80, 90]) }},
         1 - probability_below([q{{ levels | join(', q') }}], 0) as prob_up,
         {% for level in levels -%}
-        last_price * exp(q{{ level }} * scale) as p{{ level }},
+        last_price * exp(q{{ level }} * horizon_volatility) as p{{ level }},
         {% endfor -%}
         {% for level in ['10', '50', '90'] -%}
-        last_price * exp(reference_q{{ level }} * scale) as reference_p{{ level }}{{ "," if not loop.last }}
+        last_price * exp(reference_q{{ level }} * horizon_volatility) as reference_p{{ level }}{{ "," if not loop.last }}
         {% endfor -%}
-    from coherent
+    from coherent_forecasts
 ),
 
 -- what the forecast of a day is: another choice of methods, a fallback, or another number at one horizon, is another version of all four
@@ -60,7 +60,7 @@ versions as (
                 case when fallback_reason is not null then 'fallback' end
             ), '|' order by horizon_days
         )) as model_version
-    from priced
+    from price_forecasts
     group by fold_id, as_of_date
 ),
 
@@ -70,7 +70,7 @@ final as (
         horizon_days,
         horizon_code,
         target_date,
-        kind,
+        fold_type,
         fold_start,
         trained_until,
         ensemble_method,
@@ -91,13 +91,13 @@ final as (
         reference_pinball_pct,
         is_inside_80,
         is_inside_90,
-        share,
+        shrinkage_weight,
         is_widened,
         inputs,
         fingerprint,
         model_version,
         data_source
-    from priced
+    from price_forecasts
     inner join versions
         using (fold_id, as_of_date)
 )

@@ -20,7 +20,7 @@ folds as (
     select
         bucket,
         fold_id,
-        kind,
+        fold_type,
         fold_start,
         trained_until,
         horizon_days,
@@ -33,10 +33,10 @@ folds as (
     from forecasts
     inner join buckets
         using (bucket)
-    group by bucket, fold_id, kind, fold_start, trained_until, horizon_days
+    group by bucket, fold_id, fold_type, fold_start, trained_until, horizon_days
 ),
 
-ranked as (
+ranked_families as (
     select
         *,
         lead(family) over by_score as runner_up,
@@ -53,17 +53,17 @@ final as (
     select
         folds.* exclude (first_candidate),
         -- a live fold without evidence follows a degradation of which nothing has matured yet
-        coalesce(ranked.family, case folds.kind when 'live' then 'reference' else folds.first_candidate end) as family,
-        ranked.runner_up,
-        ranked.margin,
-        ranked.score,
-        coalesce(ranked.n_rows, 0) as n_rows,
-        ranked.pinball_gain,
-        ranked.coverage_80,
-        ranked.regime,
-        ranked.regime_weight
+        coalesce(ranked_families.family, case folds.fold_type when 'live' then 'reference' else folds.first_candidate end) as family,
+        ranked_families.runner_up,
+        ranked_families.margin,
+        ranked_families.score,
+        coalesce(ranked_families.n_rows, 0) as n_rows,
+        ranked_families.pinball_skill,
+        ranked_families.coverage_80,
+        ranked_families.regime,
+        ranked_families.regime_weight
     from folds
-    left join ranked
+    left join ranked_families
         using (bucket, fold_id, horizon_days)
 )
 

@@ -6,7 +6,7 @@ challengers as (
 ),
 
 promotions as (
-    select bucket, 'live' as kind, horizon_days, champion, challenger, reason
+    select bucket, 'live' as fold_type, horizon_days, champion, challenger, reason
     from {{ ref('int_tournament__promotions') }}
     where not is_promoted
 ),
@@ -15,7 +15,7 @@ criteria as (
     select * from {{ ref('int_tournament__criteria') }}
 ),
 
-kept as (
+kept_champions as (
     select
         challengers.* replace (
             promotions.champion as family,
@@ -23,15 +23,15 @@ kept as (
             criteria.score - challengers.score as margin,
             criteria.score as score,
             criteria.n_rows as n_rows,
-            criteria.pinball_gain as pinball_gain,
+            criteria.pinball_skill as pinball_skill,
             criteria.coverage_80 as coverage_80,
             criteria.regime as regime,
             criteria.regime_weight as regime_weight
         ),
-        promotions.reason as kept_because
+        promotions.reason
     from challengers
     inner join promotions
-        using (bucket, kind, horizon_days)
+        using (bucket, fold_type, horizon_days)
     inner join criteria
         on criteria.bucket = challengers.bucket
         and criteria.fold_id = challengers.fold_id
@@ -39,9 +39,9 @@ kept as (
         and criteria.family = promotions.champion
 )
 
-select *, null::varchar as kept_because
+select *, null::varchar as reason
 from challengers
-anti join kept
+anti join kept_champions
     using (bucket, fold_id, horizon_days)
 union all by name
-select * from kept
+select * from kept_champions

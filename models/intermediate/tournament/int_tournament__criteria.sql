@@ -24,7 +24,7 @@ evidence as (
 ),
 
 folds as (
-    select distinct bucket, fold_id, kind, fold_start, trained_until from forecasts
+    select distinct bucket, fold_id, fold_type, fold_start, trained_until from forecasts
 ),
 
 -- asof: the newest session before the fold
@@ -46,7 +46,7 @@ past as (
             ['all']
             || case when past_regimes.regime = folds.regime then ['regime'] else [] end
             -- after a degradation: since when losses have piled up
-            || case when folds.kind = 'live' and rows.target_date >= evidence.evidence_from then ['since'] else [] end
+            || case when folds.fold_type = 'live' and rows.target_date >= evidence.evidence_from then ['since'] else [] end
         ) as scope,
         rows.pinball_pct,
         rows.error_pct,
@@ -61,7 +61,7 @@ past as (
     from current_regimes as folds
     inner join forecasts as rows
         on rows.bucket = folds.bucket
-        and rows.kind = 'oof'
+        and rows.fold_type = 'oof'
         and rows.is_matured
         and rows.status = 'ok'
         and rows.fold_start < folds.fold_start
@@ -75,31 +75,31 @@ past as (
 
 criteria as (
     select
-        bucket, fold_id, kind, fold_start, trained_until, horizon_days, family, regime, scope,
+        bucket, fold_id, fold_type, fold_start, trained_until, horizon_days, family, regime, scope,
         {{ forecast_criteria('past') }},
         avg(reference_pinball_pct) as reference_pinball_pct,
         sqrt(avg(pow(reference_error_pct, 2))) as reference_rmse_pct,
         avg(reference_is_inside_80::int) as reference_coverage_80
     from past
-    group by bucket, fold_id, kind, fold_start, trained_until, horizon_days, family, regime, scope
+    group by bucket, fold_id, fold_type, fold_start, trained_until, horizon_days, family, regime, scope
 ),
 
-relative as (
+relative_criteria as (
     select
         criteria.*,
-        1 - pinball_pct / reference_pinball_pct as pinball_gain,
-        1 - rmse_pct / reference_rmse_pct as rmse_gain,
-        abs(reference_coverage_80 - 0.8) - abs(coverage_80 - 0.8) as coverage_gain,
+        1 - pinball_pct / reference_pinball_pct as pinball_skill,
+        1 - rmse_pct / reference_rmse_pct as rmse_skill,
+        abs(reference_coverage_80 - 0.8) - abs(coverage_80 - 0.8) as coverage_skill,
         interpretability,
-        interpretability - (select interpretability from families where family = 'reference') as interpretability_gain
+        interpretability - (select interpretability from families where family = 'reference') as interpretability_skill
     from criteria
     inner join families
         using (family)
 ),
 
 scores as (
-    {{ weighted_scores('relative', ['bucket', 'fold_id', 'horizon_days', 'family', 'scope'],
-                       ['pinball_gain', 'rmse_gain', 'coverage_gain', 'interpretability_gain']) }}
+    {{ weighted_scores('relative_criteria', ['bucket', 'fold_id', 'horizon_days', 'family', 'scope'],
+                       ['pinball_skill', 'rmse_skill', 'coverage_skill', 'interpretability_skill']) }}
 ),
 
 by_scope as (
@@ -119,19 +119,19 @@ by_scope as (
 
 final as (
     select
-        relative.* exclude (scope),
+        relative_criteria.* exclude (scope),
         by_scope.* exclude (bucket, fold_id, horizon_days, family),
         score_all + regime_weight * (coalesce(score_regime, score_all) - score_all) as score_before,
         score_before + since_weight * (coalesce(score_since, score_before) - score_before) as score,
         -- time is a gate and no part of the score: a clock must not choose
         fit_seconds <= {{ threshold('max_fit_seconds') }} and score_seconds <= {{ threshold('max_score_seconds') }} as is_within_limits,
-        coalesce(competing.has_forecasts, false) as has_forecasts
-    from relative
+        coalesce(available_competitors.has_forecasts, false) as has_forecasts
+    from relative_criteria
     inner join by_scope
         using (bucket, fold_id, horizon_days, family)
-    left join competing
+    left join available_competitors
         using (bucket, fold_id, horizon_days, family)
-    where relative.scope = 'all'
+    where relative_criteria.scope = 'all'
 )
 
 select * from final

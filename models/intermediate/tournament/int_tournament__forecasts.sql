@@ -10,10 +10,10 @@ tournaments as (
 ),
 
 forecasts as (
-    select subject as bucket, competitor as family, fold_type as kind, * exclude (subject, competitor, fold_type)
+    select subject as bucket, competitor as family, * exclude (subject, competitor)
     from tournaments
 ),
 
 {{ scored_forecasts('family', reference='reference', by=['bucket']) }}
 
-select * from scored
+select * from scored_forecasts

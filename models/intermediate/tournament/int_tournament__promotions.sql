@@ -1,5 +1,5 @@
--- Whether the best score of the live block replaces the champion: only if it loses no more than the champion on the out-of-fold rows that
--- both have forecast. Champion is the family that stood for the bucket in the live block before, or in the newest block of the history
+-- Whether the best score of the live fold replaces the champion: only if it loses no more than the champion on the out-of-fold rows that
+-- both have forecast. Champion is the family that stood for the bucket in the live fold before, or in the newest fold of the history
 -- where there was none. One row a bucket and horizon.
 with
 challengers as (
@@ -8,16 +8,16 @@ challengers as (
 
 criteria as (
     select * from {{ ref('int_tournament__criteria') }}
-    where kind = 'live'
+    where fold_type = 'live'
 ),
 
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
 ),
 
-matured as (
+matured_forecasts as (
     select * from forecasts
-    where kind = 'oof' and status = 'ok' and is_matured
+    where fold_type = 'oof' and status = 'ok' and is_matured
 ),
 
 evidence as (
@@ -25,7 +25,7 @@ evidence as (
 ),
 
 ledger as (
-    -- where a setting was changed within a block, the family of its last day
+    -- where a setting was changed within a fold, the family of its last day
     select bucket, horizon_days, fold_start, arg_max(family, as_of_date) as family
     from {{ source('state_forecasts', 'bucket_forecast_ledger') }}
     where data_source = (select any_value(data_source) from forecasts) and not is_hindsight
@@ -34,29 +34,29 @@ ledger as (
 
 live as (
     select * from challengers
-    where kind = 'live'
+    where fold_type = 'live'
 ),
 
-stood as (
+champion_history as (
     select bucket, horizon_days, fold_start, family, true as was_live from ledger
     union all
     select bucket, horizon_days, fold_start, family, false as was_live from challengers
-    where kind = 'oof'
+    where fold_type = 'oof'
 ),
 
 champions as (
-    select live.bucket, live.horizon_days, stood.family
+    select live.bucket, live.horizon_days, champion_history.family
     from live
-    inner join stood
-        on stood.bucket = live.bucket
-        and stood.horizon_days = live.horizon_days
-        and (stood.fold_start < live.fold_start or (stood.fold_start = live.fold_start and not stood.was_live))
+    inner join champion_history
+        on champion_history.bucket = live.bucket
+        and champion_history.horizon_days = live.horizon_days
+        and (champion_history.fold_start < live.fold_start or (champion_history.fold_start = live.fold_start and not champion_history.was_live))
     qualify row_number() over (
-        partition by live.bucket, live.horizon_days order by stood.was_live desc, stood.fold_start desc
+        partition by live.bucket, live.horizon_days order by champion_history.was_live desc, champion_history.fold_start desc
     ) = 1
 ),
 
-compared as (
+comparisons as (
     select
         live.bucket,
         live.horizon_days,
@@ -68,14 +68,14 @@ compared as (
         using (bucket, horizon_days)
     left join evidence
         using (bucket, horizon_days)
-    inner join matured as champion
+    inner join matured_forecasts as champion
         on champion.bucket = live.bucket
         and champion.horizon_days = live.horizon_days
         and champion.family = champions.family
         and champion.fold_start < live.fold_start
         and champion.target_date < live.trained_until
         and (evidence.evidence_from is null or champion.target_date >= evidence.evidence_from)
-    inner join matured as challenger
+    inner join matured_forecasts as challenger
         on challenger.bucket = champion.bucket
         and challenger.horizon_days = champion.horizon_days
         and challenger.family = live.family
@@ -84,22 +84,22 @@ compared as (
     group by live.bucket, live.horizon_days
 ),
 
-decided as (
+decisions as (
     select
         live.*,
         champions.family as champion,
-        compared.n_common_rows,
-        compared.champion_pinball_pct,
-        compared.challenger_pinball_pct,
+        comparisons.n_common_rows,
+        comparisons.champion_pinball_pct,
+        comparisons.challenger_pinball_pct,
         coalesce(own.has_forecasts and own.is_within_limits, false) as champion_competes,
         champions.family = live.family
         or not champion_competes
-        or compared.n_common_rows is null
-        or compared.challenger_pinball_pct <= compared.champion_pinball_pct as is_promoted
+        or comparisons.n_common_rows is null
+        or comparisons.challenger_pinball_pct <= comparisons.champion_pinball_pct as is_promoted
     from live
     left join champions
         using (bucket, horizon_days)
-    left join compared
+    left join comparisons
         using (bucket, horizon_days)
     left join criteria as own
         on own.bucket = live.bucket
@@ -134,7 +134,7 @@ final as (
             },
             texts={'champion': 'champion', 'challenger': 'family'}
         ) }} as reason
-    from decided
+    from decisions
 )
 
 select * from final

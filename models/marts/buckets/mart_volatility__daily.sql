@@ -26,7 +26,7 @@ levels as (
         {{ safe_ln('vixcls') }} as log_vix,
         stlfsi4,
         nfci,
-        {{ safe_ln('sigma') }} as log_sigma,
+        {{ safe_ln('ewma_volatility') }} as log_sigma,
         {{ safe_ln('volatility_21') }} as log_volatility_21,
         {{ safe_ln('volatility_5') }} as log_volatility_5
     from prices
@@ -46,7 +46,7 @@ features as (
         log_sigma - {{ ago('log_sigma', 21) }} as volatility_zl_sigma_change_21,
         {{ safe_ln('parkinson_21 / volatility_21') }} as volatility_zl_parkinson_ratio_21,
         {{ safe_ln('garman_klass_21 / volatility_21') }} as volatility_zl_garman_klass_ratio_21,
-        {{ safe_ln('parkinson_21 / sigma') }} as volatility_zl_parkinson_sigma_ratio_21,
+        {{ safe_ln('parkinson_21 / ewma_volatility') }} as volatility_zl_parkinson_sigma_ratio_21,
         stddev_samp(log_volatility_5) {{ trailing(63) }} as volatility_zl_of_volatility_63,
         {{ zscore('log_volatility_21', 252) }} as volatility_zl_realised_zscore_252,
         skewness(zl_log_return) {{ trailing(63) }} as volatility_zl_skewness_63,

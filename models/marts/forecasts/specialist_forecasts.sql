@@ -12,7 +12,7 @@ final as (
     select
         forecasts.bucket,
         forecasts.family,
-        forecasts.kind,
+        forecasts.fold_type,
         forecasts.as_of_date,
         forecasts.horizon_days,
         forecasts.horizon_code,
@@ -22,7 +22,7 @@ final as (
         coalesce(forecasts.family = choices.family, forecasts.bucket = 'core' and forecasts.family <> 'reference') as is_winner,
         forecasts.last_price,
         {% for level in ['10', '50', '90'] -%}
-        forecasts.last_price * exp(forecasts.q{{ level }} * forecasts.scale) as p{{ level }},
+        forecasts.last_price * exp(forecasts.q{{ level }} * forecasts.horizon_volatility) as p{{ level }},
         {% endfor -%}
         forecasts.realised_price,
         forecasts.pinball_pct,

@@ -1,4 +1,4 @@
--- The honest out-of-sample history of the published line: families and method were chosen, and everything was fitted, on targets
+-- The honest out-of-sample history of the published forecast: families and method were chosen, and everything was fitted, on targets
 -- that had matured before the fold of the row. Rows whose target lies ahead have no realised price yet.
 select
     as_of_date,
@@ -22,4 +22,4 @@ select
     is_inside_90,
     data_source
 from {{ ref('int_ensemble__published') }}
-where kind = 'oof'
+where fold_type = 'oof'

@@ -11,20 +11,20 @@ prices as (
     where symbol = 'zl'
 ),
 
-due as (
+due_forecasts as (
     select * from ledger
     where not is_hindsight
         and data_source = (select any_value(data_source) from prices)
         and target_date <= (select max(as_of_date) from prices)
 ),
 
-realised as (
+realised_forecasts as (
     select
-        due.*,
+        due_forecasts.*,
         prices.close as realised_price
-    from due
+    from due_forecasts
     asof inner join prices
-        on due.target_date >= prices.as_of_date
+        on due_forecasts.target_date >= prices.as_of_date
 ),
 
 final as (
@@ -48,7 +48,7 @@ final as (
         {{ pinball('realised_price', 'reference_p10', 'reference_p50', 'reference_p90') }} as reference_pinball_cents,
         realised_price between p10 and p90 as is_inside_80,
         realised_price between p05 and p95 as is_inside_90
-    from realised
+    from realised_forecasts
 )
 
 select * from final

@@ -2,7 +2,7 @@
 with
 choices as (
     select * from {{ ref('int_tournament__choices') }}
-    where kind = 'live'
+    where fold_type = 'live'
 ),
 
 verdicts as (
@@ -29,7 +29,7 @@ final as (
         choices.regime,
         choices.regime_weight,
         choices.n_rows,
-        choices.pinball_gain as winner_pinball_gain,
+        choices.pinball_skill as winner_pinball_skill,
         choices.coverage_80 as winner_coverage_80,
         family_verdicts.verdict as winner_verdict,
         family_verdicts.p_value_holm as winner_p_value_holm,

@@ -1,20 +1,20 @@
 -- Calibration in slices of the history: by year, by quarter (coverage over time), in each regime, after breaks. One row a subject,
--- horizon, slice_kind and slice.
+-- horizon, slice_type and slice.
 with
 outcomes as (
     select * from {{ ref('int_ensemble__outcomes') }}
 ),
 
-sliced as (
-    select 'all' as slice_kind, 'all' as slice, * from outcomes
+slices as (
+    select 'all' as slice_type, 'all' as slice, * from outcomes
     union all
-    select 'year' as slice_kind, year(as_of_date)::varchar as slice, * from outcomes
+    select 'year' as slice_type, year(as_of_date)::varchar as slice, * from outcomes
     union all
-    select 'quarter' as slice_kind, format('{}-Q{}', year(as_of_date), quarter(as_of_date)) as slice, * from outcomes
+    select 'quarter' as slice_type, format('{}-Q{}', year(as_of_date), quarter(as_of_date)) as slice, * from outcomes
     union all
-    select 'regime' as slice_kind, regime as slice, * from outcomes
+    select 'regime' as slice_type, regime as slice, * from outcomes
     union all
-    select 'break' as slice_kind, case when is_after_break then 'after_break' else 'otherwise' end as slice, * from outcomes
+    select 'break' as slice_type, case when is_after_break then 'after_break' else 'otherwise' end as slice, * from outcomes
 ),
 
 final as (
@@ -23,7 +23,7 @@ final as (
         subject,
         horizon_days,
         horizon_code,
-        slice_kind,
+        slice_type,
         slice,
 
         ---------- what it rests on
@@ -43,11 +43,11 @@ final as (
         ---------- score and sharpness
         avg(pinball_pct) as pinball_pct,
         avg(reference_pinball_pct) as reference_pinball_pct,
-        1 - avg(pinball_pct) / nullif(avg(reference_pinball_pct), 0) as pinball_gain,
+        1 - avg(pinball_pct) / nullif(avg(reference_pinball_pct), 0) as pinball_skill,
         avg(width_80_pct) as width_80_pct,
         any_value(data_source) as data_source
-    from sliced
-    group by subject, horizon_days, horizon_code, slice_kind, slice
+    from slices
+    group by subject, horizon_days, horizon_code, slice_type, slice
 )
 
 select * from final

@@ -1,4 +1,4 @@
--- Do the bands cover as often as they promise, and do misses come one by one? One row a subject, horizon, band and test.
+-- Do the bands cover as often as they should, and do misses come one by one? One row a subject, horizon, band and test.
 with
 backtests as (
     select * from {{ ref('coverage_backtests') }}

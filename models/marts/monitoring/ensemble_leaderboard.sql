@@ -3,13 +3,13 @@
 with
 criteria as (
     select * from {{ ref('int_ensemble__criteria') }}
-    where kind = 'live'
+    where fold_type = 'live'
     qualify fold_start = max(fold_start) over ()
 ),
 
 choices as (
     select horizon_days, ensemble_method as chosen_method from {{ ref('int_ensemble__choices') }}
-    where kind = 'live'
+    where fold_type = 'live'
     qualify fold_start = max(fold_start) over ()
 ),
 
@@ -27,21 +27,21 @@ newest as (
         ensemble_method,
         horizon_days,
         any_value(status) as status,
-        any_value(reason) as reason,
-        any_value(share) as share,
+        any_value(reason) as status_reason,
+        any_value(shrinkage_weight) as shrinkage_weight,
         any_value(data_source) as data_source
     from {{ ref('int_ensemble__forecasts') }}
-    where kind = 'live'
+    where fold_type = 'live'
     group by ensemble_method, horizon_days
 ),
 
-judged as (
+methods_with_status as (
     select
         criteria.*,
         methods.label,
         newest.status,
-        newest.reason,
-        newest.share,
+        newest.status_reason,
+        newest.shrinkage_weight,
         newest.data_source,
         choices.chosen_method,
         criteria.ensemble_method = choices.chosen_method as is_chosen,
@@ -52,9 +52,9 @@ judged as (
             when not criteria.has_forecasts then 'no_forecast'
             when not criteria.is_within_limits then 'too_slow'
             when not criteria.is_in_confidence_set then 'ruled_out'
-            when criteria.score <= {{ threshold('ensemble_min_gain') }} then 'not_better'
+            when criteria.score <= {{ threshold('ensemble_min_score') }} then 'not_better'
             else 'candidate'
-        end as standing
+        end as selection_status
     from criteria
     inner join choices
         using (horizon_days)
@@ -72,17 +72,17 @@ with_codes as (
         case
             when is_published and fallback_reason is not null then 'method_fallback'
             when is_chosen and fallback_reason is not null then 'method_suspended'
-            when is_published and standing = 'reference' then 'method_none_better'
+            when is_published and selection_status = 'reference' then 'method_none_better'
             when is_published then 'method_published'
-            when standing = 'candidate' then 'method_candidate'
-            when standing = 'reference' then 'method_reference'
-            when standing = 'not_better' then 'method_not_better'
-            when standing = 'too_slow' then 'method_too_slow'
-            when standing = 'ruled_out' then case when mcs_p_value is null then 'method_not_compared' else 'method_ruled_out' end
-            when reason is not null then 'method_failed'
+            when selection_status = 'candidate' then 'method_candidate'
+            when selection_status = 'reference' then 'method_reference'
+            when selection_status = 'not_better' then 'method_not_better'
+            when selection_status = 'too_slow' then 'method_too_slow'
+            when selection_status = 'ruled_out' then case when mcs_p_value is null then 'method_not_compared' else 'method_ruled_out' end
+            when status_reason is not null then 'method_failed'
             else 'method_no_forecast'
         end as reason_code
-    from judged
+    from methods_with_status
 ),
 
 final as (
@@ -90,40 +90,40 @@ final as (
         horizon_days::integer as horizon_days,
         horizon_code,
         row_number() over (
-            partition by horizon_days order by standing <> 'candidate', standing <> 'reference', cost, score desc, ensemble_method
-        )::integer as place,
+            partition by horizon_days order by selection_status <> 'candidate', selection_status <> 'reference', complexity_rank, score desc, ensemble_method
+        )::integer as rank,
         ensemble_method,
         label,
         is_published,
-        standing,
+        selection_status,
         n_rows,
         n_independent,
         pinball_pct,
-        pinball_gain,
+        pinball_skill,
         rmse_pct,
         coverage_50,
         coverage_80,
         coverage_90,
         width_80_pct,
-        1 - sharpness_gain as relative_width_80,
+        1 - sharpness_skill as relative_width_80,
         fit_seconds,
         score_seconds,
-        coverage_gain,
-        sharpness_gain,
+        coverage_skill,
+        sharpness_skill,
         raw_score,
         prior_score,
         score,
-        cost,
+        complexity_rank,
         mcs_p_value,
         is_in_confidence_set,
         dm_p_value,
-        share,
+        shrinkage_weight,
         reason_code,
         {{ reason_text(
             ['reason_code'],
-            numbers={'score': 'score', 'p_value': 'mcs_p_value', 'min_gain': threshold('ensemble_min_gain')},
-            texts={'chosen_method': 'chosen_method', 'fallback_reason': 'fallback_reason', 'status': 'status', 'lost_reason': 'reason'}
-        ) }} as why,
+            numbers={'score': 'score', 'p_value': 'mcs_p_value', 'min_score': threshold('ensemble_min_score')},
+            texts={'chosen_method': 'chosen_method', 'fallback_reason': 'fallback_reason', 'status': 'status', 'lost_reason': 'status_reason'}
+        ) }} as reason,
         data_source
     from with_codes
 )

@@ -8,7 +8,7 @@ forecasts as (
 month_ends as (
     select *
     from forecasts
-    qualify as_of_date = max(as_of_date) over (partition by ensemble_method, kind, horizon_days, date_trunc('month', as_of_date))
+    qualify as_of_date = max(as_of_date) over (partition by ensemble_method, fold_type, horizon_days, date_trunc('month', as_of_date))
 ),
 
 weights as (
@@ -24,16 +24,16 @@ final as (
         ensemble_method,
         horizon_days::integer as horizon_days,
         horizon_code,
-        kind,
+        fold_type,
         as_of_date,
         fold_start,
         input,
         weight,
-        share,
+        shrinkage_weight,
         -- in the forecast as published: the combination's part, and the reference's own
         case input
-            when 'reference' then share * weight + 1 - share
-            else share * weight
+            when 'reference' then shrinkage_weight * weight + 1 - shrinkage_weight
+            else shrinkage_weight * weight
         end as effective_weight,
         data_source
     from weights

@@ -12,7 +12,7 @@ targets as (
     select * from {{ ref('int_targets__daily') }}
 ),
 
-shared as (
+with_shares as (
     select
         *,
         (median_importance + coalesce(width_importance, 0))
@@ -25,40 +25,40 @@ shared as (
 final as (
     select
         ---------- key
-        shared.bucket,
-        shared.horizon_days::integer as horizon_days,
+        with_shares.bucket,
+        with_shares.horizon_days::integer as horizon_days,
         targets.horizon_code,
-        shared.family,
+        with_shares.family,
         families.label,
-        shared.method,
-        shared.feature,
+        with_shares.method,
+        with_shares.feature,
 
         ---------- how the method answers
-        shared.method in ('tree_shap', 'coefficients', 'permutation') as is_signed,
-        shared.method in ('tree_shap', 'coefficients') as is_exact,
+        with_shares.method in ('tree_shap', 'coefficients', 'permutation') as is_signed,
+        with_shares.method in ('tree_shap', 'coefficients') as is_exact,
 
         ---------- over the newest half year
         row_number() over (
-            partition by shared.bucket, shared.horizon_days, shared.family, shared.method
-            order by shared.share desc nulls last, shared.feature
-        )::integer as place,
-        shared.share,
-        shared.median_importance,
-        shared.width_importance,
+            partition by with_shares.bucket, with_shares.horizon_days, with_shares.family, with_shares.method
+            order by with_shares.share desc nulls last, with_shares.feature
+        )::integer as rank,
+        with_shares.share,
+        with_shares.median_importance,
+        with_shares.width_importance,
 
         ---------- at the newest session
-        shared.as_of_date::date as as_of_date,
-        shared.feature_value,
-        shared.median_latest,
-        shared.width_latest,
-        shared.fingerprint as artifact_id,
+        with_shares.as_of_date::date as as_of_date,
+        with_shares.feature_value,
+        with_shares.median_latest,
+        with_shares.width_latest,
+        with_shares.fingerprint as artifact_id,
         targets.data_source
-    from shared
+    from with_shares
     inner join families
-        on families.family = shared.family
+        on families.family = with_shares.family
     inner join targets
-        on targets.as_of_date = shared.as_of_date
-        and targets.horizon_days = shared.horizon_days
+        on targets.as_of_date = with_shares.as_of_date
+        and targets.horizon_days = with_shares.horizon_days
 )
 
 select * from final

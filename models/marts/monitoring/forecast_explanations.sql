@@ -1,6 +1,6 @@
 -- Why the newest forecast of each bucket is what it is: the five features that moved its winner's forecast most, in cents/lb and
--- in words. One row a bucket, horizon and place.
-{% set least = threshold('least_told_cents') %}
+-- in words. One row a bucket, horizon and rank.
+{% set least = threshold('min_effect_cents') %}
 with
 attributions as (
     select * from {{ ref('feature_attributions') }}
@@ -9,7 +9,7 @@ attributions as (
 
 choices as (
     select * from {{ ref('int_tournament__choices') }}
-    where kind = 'live'
+    where fold_type = 'live'
 ),
 
 targets as (
@@ -28,35 +28,35 @@ winners as (
 ),
 
 -- a family that answers by several methods is quoted by one, an exact one where there is one
-quoted as (
+preferred_attributions as (
     select * from winners
     qualify dense_rank() over (partition by bucket, horizon_days order by is_exact desc, method desc) = 1
 ),
 
-placed as (
+ranked_attributions as (
     select
         *,
         row_number() over (
             partition by bucket, horizon_days
             order by abs(median_latest) + abs(coalesce(width_latest, 0)) desc, feature
-        ) as place_now
-    from quoted
+        ) as current_rank
+    from preferred_attributions
     where median_latest <> 0 or width_latest <> 0
 ),
 
 -- the median exactly, by itself; the width to first order
 effects as (
     select
-        placed.*,
+        ranked_attributions.*,
         targets.target_date,
         targets.last_price,
-        targets.last_price * (exp(placed.median_latest * targets.scale) - 1) as median_cents,
-        targets.last_price * targets.scale * placed.width_latest as width_cents
-    from placed
+        targets.last_price * (exp(ranked_attributions.median_latest * targets.horizon_volatility) - 1) as median_cents,
+        targets.last_price * targets.horizon_volatility * ranked_attributions.width_latest as width_cents
+    from ranked_attributions
     inner join targets
-        on targets.as_of_date = placed.as_of_date
-        and targets.horizon_days = placed.horizon_days
-    where placed.place_now <= {{ threshold('n_explained_features') }}
+        on targets.as_of_date = ranked_attributions.as_of_date
+        and targets.horizon_days = ranked_attributions.horizon_days
+    where ranked_attributions.current_rank <= {{ threshold('n_explained_features') }}
 ),
 
 final as (
@@ -65,7 +65,7 @@ final as (
         bucket,
         horizon_days,
         horizon_code,
-        place_now::integer as place,
+        current_rank::integer as rank,
 
         ---------- what is explained
         as_of_date,
@@ -105,4 +105,4 @@ final as (
 )
 
 select * from final
-order by bucket, horizon_days, place
+order by bucket, horizon_days, rank

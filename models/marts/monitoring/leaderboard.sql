@@ -1,4 +1,4 @@
--- The tournament as it stands now: every family of every bucket and horizon in its place, by the live choice's score, with the six
+-- The tournament as it stands now: every family of every bucket and horizon ranked by the live choice's score, with the six
 -- criteria, the verdict and why. A family without forecasts is here too, last, with its reason.
 with
 forecasts as (
@@ -8,15 +8,15 @@ forecasts as (
 
 criteria as (
     select
-        * exclude (fold_id, kind, fold_start, trained_until, fit_seconds, score_seconds, interpretability),
+        * exclude (fold_id, fold_type, fold_start, trained_until, fit_seconds, score_seconds, interpretability),
         is_within_limits and has_forecasts as is_ranked
     from {{ ref('int_tournament__criteria') }}
-    where kind = 'live'
+    where fold_type = 'live'
 ),
 
 choices as (
-    select bucket, horizon_days, family as chosen, runner_up, kept_because from {{ ref('int_tournament__choices') }}
-    where kind = 'live'
+    select bucket, horizon_days, family as chosen, runner_up, reason as choice_reason from {{ ref('int_tournament__choices') }}
+    where fold_type = 'live'
 ),
 
 verdicts as (
@@ -29,7 +29,7 @@ families as (
 
 folds as (
     select
-        bucket, horizon_days, horizon_code, family, kind, fold_start,
+        bucket, horizon_days, horizon_code, family, fold_type, fold_start,
         any_value(status) as status,
         any_value(reason) as reason,
         any_value(fit_seconds) as fit_seconds,
@@ -37,7 +37,7 @@ folds as (
         any_value(validation_loss) as validation_loss,
         any_value(data_source) as data_source
     from forecasts
-    group by bucket, horizon_days, horizon_code, family, kind, fold_start
+    group by bucket, horizon_days, horizon_code, family, fold_type, fold_start
 ),
 
 entrants as (
@@ -50,11 +50,11 @@ entrants as (
             when not bool_or(status = 'ok') then 'skipped'
             else 'ok'
         end as status,
-        first(status order by fold_start desc, kind) filter (where status <> 'ok') as lost_status,
-        first(reason order by fold_start desc, kind) filter (where status <> 'ok') as reason,
-        count(*) as n_blocks,
-        count(*) filter (where status = 'ok') as n_blocks_ok,
-        bool_or(kind = 'live' and status = 'ok') as has_live_forecast,
+        first(status order by fold_start desc, fold_type) filter (where status <> 'ok') as lost_status,
+        first(reason order by fold_start desc, fold_type) filter (where status <> 'ok') as status_reason,
+        count(*) as n_folds,
+        count(*) filter (where status = 'ok') as n_folds_ok,
+        bool_or(fold_type = 'live' and status = 'ok') as has_live_forecast,
         avg(fit_seconds) as fit_seconds,
         sum(fit_seconds) as fit_seconds_total,
         avg(score_seconds) as score_seconds,
@@ -64,7 +64,7 @@ entrants as (
     group by bucket, horizon_days, horizon_code, family
 ),
 
-joined as (
+families_with_verdicts as (
     select
         * replace (
             coalesce(is_ranked, false) as is_ranked,
@@ -82,16 +82,16 @@ joined as (
         using (bucket, horizon_days, family)
 ),
 
-placed as (
+ranked_families as (
     select
         *,
-        row_number() over by_place as place,
-        first(family) over by_place as winner,
-        first(score) over by_place as winner_score,
-        case when is_ranked and lead(is_ranked) over by_place then lead(family) over by_place end as next_family,
-        case when is_ranked and lead(is_ranked) over by_place then score - lead(score) over by_place end as margin
-    from joined
-    window by_place as (
+        row_number() over by_rank as rank,
+        first(family) over by_rank as winner,
+        first(score) over by_rank as winner_score,
+        case when is_ranked and lead(is_ranked) over by_rank then lead(family) over by_rank end as next_family,
+        case when is_ranked and lead(is_ranked) over by_rank then score - lead(score) over by_rank end as margin
+    from families_with_verdicts
+    window by_rank as (
         partition by bucket, horizon_days
         order by is_winner desc, is_ranked desc, score desc nulls last, family
     )
@@ -101,25 +101,25 @@ with_codes as (
     select
         *,
         case
-            when n_blocks_ok = 0 then 'family_never_forecast'
+            when n_folds_ok = 0 then 'family_never_forecast'
             when is_winner and score is null then 'family_stands_without_evidence'
-            when is_winner and kept_because is not null then 'family_kept'
+            when is_winner and choice_reason is not null then 'family_kept'
             when is_winner and family = 'reference' then 'family_none_better'
-            when is_winner then case when pinball_gain < 0 then 'family_best_above' else 'family_best_below' end
+            when is_winner then case when pinball_skill < 0 then 'family_best_above' else 'family_best_below' end
             when not has_live_forecast then 'family_no_forecast_now'
             when score is null then 'family_nothing_matured'
             when not is_within_limits then 'family_too_slow'
             when score > winner_score then 'family_before_champion'
             else 'family_behind'
         end as reason_code
-    from placed
+    from ranked_families
 ),
 
 final as (
     select
-        bucket, horizon_days, horizon_code, place::integer as place, family, label, is_winner, is_runner_up,
-        status, reason, n_blocks, n_blocks_ok,
-        n_rows, pinball_pct, pinball_gain, rmse_pct, coverage_80, fit_seconds, fit_seconds_total, score_seconds,
+        bucket, horizon_days, horizon_code, rank::integer as rank, family, label, is_winner, is_runner_up,
+        status, status_reason, n_folds, n_folds_ok,
+        n_rows, pinball_pct, pinball_skill, rmse_pct, coverage_80, fit_seconds, fit_seconds_total, score_seconds,
         interpretability::double as interpretability, is_within_limits, validation_loss,
         regime, regime_n_rows, regime_weight, score_all, score_regime, score, margin,
         p_value, p_value_holm, verdict,
@@ -129,22 +129,22 @@ final as (
                 'reason_code',
                 "case when is_winner and next_family is not null and margin >= 0 then 'family_and_margin' end",
                 "case when is_winner and regime_weight > 0 then 'family_and_regime' end",
-                "case when n_blocks_ok between 1 and n_blocks - 1 then 'family_and_lost_blocks' end"
+                "case when n_folds_ok between 1 and n_folds - 1 then 'family_and_lost_folds' end"
             ],
             numbers={
-                'n_blocks': 'n_blocks', 'n_blocks_ok': 'n_blocks_ok', 'score': 'score', 'gain': '100 * abs(pinball_gain)',
+                'n_folds': 'n_folds', 'n_folds_ok': 'n_folds_ok', 'score': 'score', 'skill': '100 * abs(pinball_skill)',
                 'coverage': '100 * coverage_80', 'distance': 'abs(winner_score - score)', 'margin': 'margin',
                 'regime_weight': '100 * regime_weight', 'max_fit_seconds': threshold('max_fit_seconds'),
                 'max_score_seconds': threshold('max_score_seconds')
             },
             texts={
-                'status': 'status', 'lost_status': 'lost_status', 'lost_reason': "coalesce(reason, 'no reason given')",
-                'kept_because': 'kept_because', 'winner': 'winner', 'next_family': 'next_family', 'regime': 'regime'
+                'status': 'status', 'lost_status': 'lost_status', 'lost_reason': "coalesce(status_reason, 'no reason given')",
+                'choice_reason': 'choice_reason', 'winner': 'winner', 'next_family': 'next_family', 'regime': 'regime'
             }
-        ) }} as why,
+        ) }} as reason,
         data_source
     from with_codes
 )
 
 select * from final
-order by bucket, horizon_days, place
+order by bucket, horizon_days, rank

@@ -1,7 +1,7 @@
 -- What the artifact folder holds and what each of it is now: one row per artifact (a competitor of a bucket, of the core or of the
 -- ensemble on one fold) and horizon. Only what stands here, with these digests and versions, is loaded.
 with
-stored as (
+stored_models as (
     select
         * replace (
             fold_start::date as fold_start,
@@ -12,7 +12,7 @@ stored as (
     where bucket is not null
 ),
 
-used as (
+used_artifacts as (
     select distinct fingerprint as artifact_id from {{ ref('int_tournament__forecasts') }}
     where status = 'ok'
     union
@@ -21,12 +21,12 @@ used as (
 
 choices as (
     select * from {{ ref('int_tournament__choices') }}
-    where kind = 'live'
+    where fold_type = 'live'
 ),
 
-published as (
+active_methods as (
     select distinct horizon_days, ensemble_method from {{ ref('int_ensemble__chosen') }}
-    where kind = 'live'
+    where fold_type = 'live'
 ),
 
 horizons as (
@@ -36,45 +36,45 @@ horizons as (
 final as (
     select
         ---------- key
-        stored.artifact_id,
+        stored_models.artifact_id,
         horizons.horizon_days,
 
         ---------- what it is
         horizons.horizon_code,
-        stored.bucket,
-        stored.family,
-        stored.kind,
-        stored.fold_start,
-        stored.trained_until - 1 as trained_through,
+        stored_models.bucket,
+        stored_models.family,
+        stored_models.fold_type,
+        stored_models.fold_start,
+        stored_models.trained_until - 1 as trained_through,
 
         ---------- what it is now
         case
-            when used.artifact_id is null then 'retired'
-            when stored.kind = 'oof' then 'evidence'
-            when stored.family = choices.family or (stored.bucket = 'core' and stored.family <> 'reference') then 'champion'
-            when stored.family = published.ensemble_method then 'champion'
+            when used_artifacts.artifact_id is null then 'retired'
+            when stored_models.fold_type = 'oof' then 'evidence'
+            when stored_models.family = choices.family or (stored_models.bucket = 'core' and stored_models.family <> 'reference') then 'champion'
+            when stored_models.family = active_methods.ensemble_method then 'champion'
             else 'challenger'
         end as status,
         case
-            when stored.kind = 'live' and stored.bucket not in ('core', 'ensemble') then stored.trained_until + {{ threshold('model_expiry_days') }}::integer
+            when stored_models.fold_type = 'live' and stored_models.bucket not in ('core', 'ensemble') then stored_models.trained_until + {{ threshold('model_expiry_days') }}::integer
         end as expires_at,
 
         ---------- what vouches for it
-        stored.sha256,
-        stored.data_fingerprint,
-        stored.code_fingerprint,
-        stored.library_versions,
-        stored.written_at
-    from stored
+        stored_models.sha256,
+        stored_models.data_fingerprint,
+        stored_models.code_fingerprint,
+        stored_models.library_versions,
+        stored_models.written_at
+    from stored_models
     cross join horizons
-    left join used
-        on used.artifact_id = stored.artifact_id
+    left join used_artifacts
+        on used_artifacts.artifact_id = stored_models.artifact_id
     left join choices
-        on choices.bucket = stored.bucket
+        on choices.bucket = stored_models.bucket
         and choices.horizon_days = horizons.horizon_days
-    left join published
-        on stored.bucket = 'ensemble'
-        and published.horizon_days = horizons.horizon_days
+    left join active_methods
+        on stored_models.bucket = 'ensemble'
+        and active_methods.horizon_days = horizons.horizon_days
 )
 
 select * from final

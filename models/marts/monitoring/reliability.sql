@@ -12,7 +12,7 @@ levels (level_number, nominal) as (
     values (1, 0.05), (2, 0.10), (3, 0.25), (4, 0.50), (5, 0.75), (6, 0.90), (7, 0.95)
 ),
 
-observed as (
+frequencies as (
     select
         outcomes.subject,
         outcomes.horizon_days,
@@ -27,9 +27,9 @@ observed as (
     group by outcomes.subject, outcomes.horizon_days, outcomes.horizon_code, levels.nominal
 ),
 
-banded as (
+frequencies_with_bands as (
     select *, 1.959963984540054 * sqrt(nominal * (1 - nominal) / n_independent) as half_width
-    from observed
+    from frequencies
 ),
 
 final as (
@@ -50,7 +50,7 @@ final as (
         least(nominal + half_width, 1) as band_high,
         observed between nominal - half_width and nominal + half_width as is_within_band,
         data_source
-    from banded
+    from frequencies_with_bands
 )
 
 select * from final

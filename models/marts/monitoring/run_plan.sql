@@ -8,7 +8,7 @@ fits as (
     select * from {{ ref('int_plan__fits') }}
 ),
 
-refused as (
+refused_buckets as (
     select
         bucket,
         string_agg(
@@ -22,47 +22,47 @@ refused as (
 ),
 
 -- what is missing from the store, and of that the most telling cause
-counted as (
+fit_counts as (
     select
         bucket,
         count(*) as n_fits,
         count(*) filter (where not is_fitted) as n_to_train,
         bool_and(is_remembered) as is_remembered,
-        max(trained_until) filter (where kind = 'live')::date as trained_until,
+        max(trained_until) filter (where fold_type = 'live')::date as trained_until,
         arg_min(cause, cause_rank) filter (where not is_fitted) as cause,
-        arg_min(details, cause_rank) filter (where not is_fitted) as details
+        arg_min(reason, cause_rank) filter (where not is_fitted) as fits_reason
     from fits
     group by bucket
 ),
 
-decided as (
+plan_inputs as (
     select
         live.*,
-        refused.refused_by_gate,
-        coalesce(counted.n_fits, 0) as n_fits,
-        coalesce(counted.n_to_train, 0) as n_to_train,
-        counted.trained_until,
-        coalesce(counted.is_remembered, false) as is_remembered,
-        counted.cause,
-        counted.details,
-        live.newest_session > counted.trained_until + {{ threshold('model_expiry_days') }}::integer as is_expired,
+        refused_buckets.refused_by_gate,
+        coalesce(fit_counts.n_fits, 0) as n_fits,
+        coalesce(fit_counts.n_to_train, 0) as n_to_train,
+        fit_counts.trained_until,
+        coalesce(fit_counts.is_remembered, false) as is_remembered,
+        fit_counts.cause,
+        fit_counts.fits_reason,
+        live.newest_session > fit_counts.trained_until + {{ threshold('model_expiry_days') }}::integer as is_expired,
         {{ "false" if var('tournament') == 'never' else "true" }} as may_train
     from live
-    left join counted
-        on counted.bucket = live.bucket
-    left join refused
-        on refused.bucket = live.bucket
+    left join fit_counts
+        on fit_counts.bucket = live.bucket
+    left join refused_buckets
+        on refused_buckets.bucket = live.bucket
 ),
 
-acting as (
+plan_actions as (
     select
         * replace (coalesce(trigger, cause) as trigger),
         case
             when refused_by_gate is not null then 'quarantine'
             when is_expired and not may_train then 'expire'
             when n_to_train > 0 and not may_train then 'wait'
-            when trigger is not null and may_train then 'retournament'
-            when n_to_train > 0 then 'retournament'
+            when trigger is not null and may_train then 'reselection'
+            when n_to_train > 0 then 'reselection'
             when is_remembered then 'nothing'
             else 'score'
         end as action,
@@ -81,7 +81,7 @@ acting as (
                 else 'plan_fits_changed'
             end
         end as reason_code
-    from decided
+    from plan_inputs
 ),
 
 final as (
@@ -91,16 +91,16 @@ final as (
 
         ---------- what is done
         action,
-        case action when 'retournament' then trigger end as trigger,
+        case action when 'reselection' then trigger end as trigger,
         reason_code,
         {{ reason_text(
-            ['reason_code', "case action when 'retournament' then 'plan_and_training' end"],
+            ['reason_code', "case action when 'reselection' then 'plan_and_training' end"],
             numbers={
                 'n_fits': 'n_fits', 'n_to_train': 'n_to_train', 'age_days': 'newest_session - trained_until',
                 'expiry_days': threshold('model_expiry_days')
             },
             texts={
-                'refused_by_gate': 'refused_by_gate', 'details': 'details', 'degraded_horizons': 'degraded_horizons', 'held_on': 'held_on',
+                'refused_by_gate': 'refused_by_gate', 'fits_reason': 'fits_reason', 'degraded_horizons': 'degraded_horizons', 'reselected_on': 'reselected_on',
                 'trained_until': 'trained_until', 'newest_session': 'newest_session'
             }
         ) }} as reason,
@@ -109,7 +109,7 @@ final as (
         n_fits::bigint as n_fits,
         n_to_train::bigint as n_to_train,
 
-        ---------- the models in force
+        ---------- the active models
         live_from,
         trained_until,
         may_train,
@@ -118,7 +118,7 @@ final as (
         newest_session as as_of_date,
         data_source,
         timezone('UTC', now())::timestamp as planned_at
-    from acting
+    from plan_actions
 )
 
 select * from final

@@ -1,9 +1,9 @@
--- The raw criteria of every family in every block of the history: one row a bucket, horizon, family and block. A family that
--- failed on a block has its row there, with the reason instead of criteria.
+-- The raw criteria of every family in every fold of the history: one row a bucket, horizon, family and fold. A family that
+-- failed on a fold has its row there, with the reason instead of criteria.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
-    where kind = 'oof'
+    where fold_type = 'oof'
 ),
 
 final as (

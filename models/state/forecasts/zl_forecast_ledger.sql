@@ -1,8 +1,8 @@
 -- Every forecast ever made, append-only: a row is written once, when it is made, and never changed. Scored in zl_forecast_accuracy.
 with
-published as (
+published_forecasts as (
     select * from {{ ref('int_ensemble__published') }}
-    where kind = 'live'
+    where fold_type = 'live'
 ),
 
 verdicts as (
@@ -14,24 +14,24 @@ regimes as (
     select * from {{ ref('int_regimes__daily') }}
 ),
 
-seen as (
+newest_sessions as (
     select * from {{ ref('int_calendar__newest_seen') }}
 ),
 
 newest as (
     select
-        published.*,
-        trim(regexp_replace(published.inputs, '\b(core|reference)\b ?', '', 'g')) as buckets,
+        published_forecasts.*,
+        trim(regexp_replace(published_forecasts.inputs, '\b(core|reference)\b ?', '', 'g')) as buckets,
         verdicts.verdict,
         verdicts.pinball_skill,
         verdicts.coverage_80,
         regimes.regime
-    from published
+    from published_forecasts
     left join verdicts
-        on verdicts.horizon_days = published.horizon_days
+        on verdicts.horizon_days = published_forecasts.horizon_days
     left join regimes
-        on regimes.as_of_date = published.as_of_date
-    where published.as_of_date = (select max(as_of_date) from published)
+        on regimes.as_of_date = published_forecasts.as_of_date
+    where published_forecasts.as_of_date = (select max(as_of_date) from published_forecasts)
 ),
 
 final as (
@@ -54,8 +54,8 @@ final as (
         ---------- how it came about, and how far to trust it
         ensemble_method,
         fallback_reason,
-        share as combination_share,
-        case when ensemble_method = 'reference_alone' or share = 0 then '' else buckets end as buckets_used,
+        shrinkage_weight,
+        case when ensemble_method = 'reference_alone' or shrinkage_weight = 0 then '' else buckets end as buckets_used,
         buckets as buckets_offered,  -- fewer than eight in a build of some (var buckets), or where one is quarantined
         -- without a matured history nothing has been shown, and the reference has no skill over itself
         case when ensemble_method = 'reference_alone' then 'no_skill' else coalesce(verdict, 'no_skill') end as verdict,
@@ -67,7 +67,7 @@ final as (
         regime,
 
         ---------- when it was made
-        as_of_date < (select newest_seen_on from seen) as is_hindsight,
+        as_of_date < (select newest_seen_on from newest_sessions) as is_hindsight,
         timezone('UTC', now())::timestamp as made_at
     from newest
 )

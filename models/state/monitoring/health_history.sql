@@ -6,7 +6,7 @@ newest as (
     where is_newest
 ),
 
-recorded as (
+recorded_states as (
     select * from {{ this }}
     qualify row_number() over (
         partition by subject, horizon_days, week_ending, data_source order by recorded_at desc
@@ -31,11 +31,11 @@ final as (
         newest.reason,
         timezone('UTC', now())::timestamp as recorded_at
     from newest
-    left join recorded
+    left join recorded_states
         using (subject, horizon_days, week_ending, data_source)
     -- not the statistic and the words, whose last digits depend on the order in which threads finish
     where (newest.state, newest.state_since, newest.evidence_from)
-        is distinct from (recorded.state, recorded.state_since, recorded.evidence_from)
+        is distinct from (recorded_states.state, recorded_states.state_since, recorded_states.evidence_from)
 )
 
 select * from final

@@ -1,4 +1,4 @@
--- Every decision between champion and challenger, append-only: one row a bucket, horizon and re-tournament.
+-- Every decision between champion and challenger, append-only: one row a bucket, horizon and reselection.
 with
 decisions as (
     select * from {{ ref('int_tournament__promotions') }}

@@ -1,8 +1,8 @@
--- Every re-tournament that was ever planned, append-only: written before it is held, so that a build that is killed goes on with it.
+-- Every reselection that was ever planned, append-only: written before it runs, so that a build that is killed goes on with it.
 with
 plan as (
     select * from {{ ref('run_plan') }}
-    where action = 'retournament'
+    where action = 'reselection'
 ),
 
 final as (

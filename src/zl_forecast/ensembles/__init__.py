@@ -18,8 +18,8 @@ def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:
     Parameters
     ----------
     registry : DataFrame
-        Columns ensemble_method, module and over of seeds/ensemble_methods.csv. A module may be anywhere on
-        Python's path. `over` names the base method of a second-level method; missing for a first-level method.
+        Columns ensemble_method, module and base_method of seeds/ensemble_methods.csv. A module may be anywhere on
+        Python's path. `base_method` names the base method of a second-level method; missing for a first-level method.
 
     Returns
     -------
@@ -32,19 +32,19 @@ def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:
         If a module cannot be imported, its METHOD is missing or not an EnsembleMethod, a base method is unknown
         or has a base method itself, or there is no method reference_alone.
     """
-    first_level = set(registry.loc[registry["over"].isna(), "ensemble_method"])
+    first_level = set(registry.loc[registry["base_method"].isna(), "ensemble_method"])
     if FALLBACK not in first_level:
         raise TournamentError(
             f"seeds/ensemble_methods.csv has no method '{FALLBACK}', which is published where no other is better. Put its row back."
         )
     loaded = {}
-    for name, module, over in registry[["ensemble_method", "module", "over"]].itertuples(index=False):
-        if pd.notna(over) and over not in first_level:
+    for name, module, base in registry[["ensemble_method", "module", "base_method"]].itertuples(index=False):
+        if pd.notna(base) and base not in first_level:
             raise TournamentError(
-                f"ensemble method '{name}' of seeds/ensemble_methods.csv feeds on '{over}'. Name a method there that is in the seed "
-                f"and feeds on none itself: {', '.join(sorted(first_level))}."
+                f"ensemble method '{name}' of seeds/ensemble_methods.csv has the base method '{base}'. Name a method there that is in the seed "
+                f"and has no base method itself: {', '.join(sorted(first_level))}."
             )
-        loaded[name] = Registered(_method(name, module), module, over if pd.notna(over) else None)
+        loaded[name] = Registered(_method(name, module), module, base if pd.notna(base) else None)
     return loaded
 
 

@@ -34,8 +34,8 @@ class Rows:
     is_present : array of shape (n, n_inputs), bool
         False where the reference replaces a missing forecast.
     target_date : array of shape (n,), datetime64
-        Session at whose close z becomes known.
-    z : array of shape (n,)
+        Session at whose close z_return becomes known.
+    z_return : array of shape (n,)
         Realised standardised return; NaN if not matured. Read-only.
     """
 
@@ -45,14 +45,14 @@ class Rows:
     quantiles: np.ndarray
     is_present: np.ndarray
     target_date: np.ndarray
-    z: np.ndarray
+    z_return: np.ndarray
 
     def __post_init__(self) -> None:
-        for values in (self.quantiles, self.z):
+        for values in (self.quantiles, self.z_return):
             values.flags.writeable = False  # several methods share these arrays
 
     def __len__(self) -> int:
-        return len(self.z)
+        return len(self.z_return)
 
     def take(self, which: np.ndarray | slice) -> "Rows":
         """Select rows.
@@ -74,7 +74,7 @@ class Rows:
             self.quantiles[which],
             self.is_present[which],
             self.target_date[which],
-            self.z[which],
+            self.z_return[which],
         )
 
     def input(self, name: str) -> np.ndarray:
@@ -151,7 +151,7 @@ class EnsembleMethod(ABC):
         Parameters
         ----------
         rows : Rows
-            Oldest target_date first; z is finite. Must not be changed.
+            Oldest target_date first; z_return is finite. Must not be changed.
 
         Returns
         -------
@@ -164,7 +164,7 @@ class EnsembleMethod(ABC):
         Parameters
         ----------
         rows : Rows
-            Oldest target_date first; z is finite. Must not be changed.
+            Oldest target_date first; z_return is finite. Must not be changed.
         """
 
     @abstractmethod
@@ -174,7 +174,7 @@ class EnsembleMethod(ABC):
         Parameters
         ----------
         rows : Rows
-            z is NaN. Must not be changed.
+            z_return is NaN. Must not be changed.
 
         Returns
         -------
@@ -233,13 +233,13 @@ class Registered:
     method : subclass of EnsembleMethod
     module : str
         Module that the seed names.
-    over : str, optional
+    base_method : str, optional
         Base method, whose forecasts this method adjusts; None if it combines the inputs.
     """
 
     method: type[EnsembleMethod]
     module: str
-    over: str | None
+    base_method: str | None
 
 
 class WeightedMethod(EnsembleMethod):

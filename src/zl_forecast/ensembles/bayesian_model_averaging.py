@@ -59,7 +59,7 @@ def log_likelihoods(rows: Rows) -> np.ndarray:
     array of shape (n, n_inputs)
         Natural log of a density per unit of standardised return.
     """
-    return log_densities(rows.quantiles, rows.z[:, None, None])[..., 0]
+    return log_densities(rows.quantiles, rows.z_return[:, None, None])[..., 0]
 
 
 def posterior(rows: Rows, horizon: int) -> np.ndarray:

@@ -285,17 +285,24 @@ def input_rows() -> Rows:
     parts = []
     for horizon in HORIZONS:
         signal = rng.standard_normal(n)
-        z = 0.5 * signal + rng.standard_normal(n)
+        z_return = 0.5 * signal + rng.standard_normal(n)
         medians = np.stack([0.5 * signal, rng.standard_normal(n), np.zeros(n)], axis=1)
         is_present = np.ones((n, len(INPUTS)), dtype=bool)
         is_present[::7, 1] = False
         medians[~is_present] = 0.0
         parts.append(
-            (days[:n], np.full(n, horizon), medians[:, :, None] + LEVELS, is_present, days[horizon : n + horizon], z)
+            (
+                days[:n],
+                np.full(n, horizon),
+                medians[:, :, None] + LEVELS,
+                is_present,
+                days[horizon : n + horizon],
+                z_return,
+            )
         )
-    as_of, horizons, quantiles, present, target, z = (np.concatenate(own) for own in zip(*parts, strict=True))
+    as_of, horizons, quantiles, present, target, z_return = (np.concatenate(own) for own in zip(*parts, strict=True))
     order = np.lexsort((horizons, as_of, target))
-    return Rows(as_of, horizons, INPUTS, quantiles, present, target, z).take(order)
+    return Rows(as_of, horizons, INPUTS, quantiles, present, target, z_return).take(order)
 
 
 def unknown(rows: Rows) -> Rows:
@@ -308,7 +315,7 @@ def unknown(rows: Rows) -> Rows:
     Returns
     -------
     Rows
-        With z NaN.
+        With z_return NaN.
     """
     return Rows(
         rows.as_of_date,
@@ -340,7 +347,7 @@ def only_reference(rows: Rows) -> Rows:
         rows.quantiles[:, which],
         rows.is_present[:, which],
         rows.target_date,
-        rows.z,
+        rows.z_return,
     )
 
 

@@ -29,7 +29,7 @@ LARGEST_LOG_FACTOR = 1.5
 
 
 class Conformal(EnsembleMethod):
-    """Scales the bands of its base method (column `over` of seeds/ensemble_methods.csv); the median is unchanged."""
+    """Scales the bands of its base method (column `base_method` of seeds/ensemble_methods.csv); the median is unchanged."""
 
     needs_fit = False
     learns_daily = True
@@ -47,7 +47,7 @@ class Conformal(EnsembleMethod):
         for i in range(len(rows)):
             horizon = int(rows.horizon_days[i])
             at_origin = self._log_factor(horizon, rows.as_of_date[i])
-            error = rows.z[i] - stretched(adapted[i], at_origin)
+            error = rows.z_return[i] - stretched(adapted[i], at_origin)
             missed = np.where(IS_LOW, error < 0, error > 0)
             move = (missed - MISS) / SPREAD
             move = (move + move[::-1]) / 2  # a pair of levels has one factor

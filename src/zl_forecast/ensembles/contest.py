@@ -55,7 +55,7 @@ class EnsembleContest(Contest):
     @cached_property
     def keeps_models(self) -> bool:  # type: ignore[override]  # a field in other contests; never assigned
         """Whether fitted methods are stored: only for the live fold, which gets new rows daily but no training rows."""
-        return self.fold.kind == "live"
+        return self.fold.fold_type == "live"
 
     @cached_property
     def _train(self) -> Rows:
@@ -115,7 +115,7 @@ class EnsembleContest(Contest):
                 name,
                 fingerprint.combine(
                     SUBJECT,
-                    self.fold.kind,
+                    self.fold.fold_type,
                     self.fold.start,
                     self.fold.train_until,
                     name,
@@ -128,7 +128,7 @@ class EnsembleContest(Contest):
                 described={
                     "bucket": SUBJECT,
                     "family": name,
-                    "kind": self.fold.kind,
+                    "fold_type": self.fold.fold_type,
                     "fold_start": self.fold.start.date(),
                     "trained_until": self.fold.train_until.date(),
                 },
@@ -211,7 +211,7 @@ def row_hashes(rows: Rows) -> np.ndarray:
     -------
     array of uint64, shape (n_rows,)
     """
-    columns = {"as_of_date": rows.as_of_date, "target_date": rows.target_date, "z": rows.z}
+    columns = {"as_of_date": rows.as_of_date, "target_date": rows.target_date, "z_return": rows.z_return}
     present = rows.is_present @ (2 ** np.arange(len(rows.inputs)))
     return fingerprint.with_row_hash(rows.frame().assign(**columns, present=present))["row_hash"].to_numpy()
 
@@ -260,8 +260,8 @@ def _inputs(rows: Rows) -> str:
 def _stand_ins(rows: Rows) -> str:
     """List the missing inputs replaced by the reference, with row counts."""
     missing = {name: int((~rows.is_present[:, i]).sum()) for i, name in enumerate(rows.inputs)}
-    told = [f"{name} ({count} of {len(rows)} rows)" for name, count in missing.items() if count]
-    return f"the reference stands in for {', '.join(told)}" if told else ""
+    replaced = [f"{name} ({count} of {len(rows)} rows)" for name, count in missing.items() if count]
+    return f"the reference stands in for {', '.join(replaced)}" if replaced else ""
 
 
 def _weights_in_json(weights: np.ndarray | None, rows: Rows) -> Iterator[str]:

@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 from zl_forecast import settings
 from zl_forecast.ensembles.base import Rows, WeightedMethod
 from zl_forecast.families.reference import centred_quantiles
-from zl_forecast.families.ridge import purged_blocks, shrunk_slope
+from zl_forecast.families.ridge import purged_folds, shrunk_slope
 
 MEDIAN = settings.QUANTILE_LEVELS.index(0.5)
 
@@ -29,10 +29,10 @@ class GrangerRamanathan(WeightedMethod):
 
     def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:
         """Non-negative least-squares weights, shrunk by the slope of cross-fitted forecasts."""
-        medians, y = rows.quantiles[:, :, MEDIAN], rows.z - np.median(rows.z)
+        medians, y = rows.quantiles[:, :, MEDIAN], rows.z_return - np.median(rows.z_return)
         cross_fitted = np.zeros(len(y))
-        for block, outside in purged_blocks(len(y), horizon):
-            cross_fitted[block] = medians[block] @ nnls(medians[outside], y[outside])[0]
+        for fold, outside in purged_folds(len(y), horizon):
+            cross_fitted[fold] = medians[fold] @ nnls(medians[outside], y[outside])[0]
         slope = shrunk_slope(cross_fitted, y, horizon)
         self._residuals[horizon] = centred_quantiles(y - slope * cross_fitted, settings.QUANTILE_LEVELS)
         return slope * nnls(medians, y)[0]

@@ -39,7 +39,9 @@ def performance_weights(rows: Rows, horizon: int) -> np.ndarray:
     array of shape (n_inputs,)
         Non-negative, with sum one.
     """
-    losses = np.array([pinball(rows.z, rows.input(name), settings.QUANTILE_LEVELS).mean() for name in rows.inputs])
+    losses = np.array(
+        [pinball(rows.z_return, rows.input(name), settings.QUANTILE_LEVELS).mean() for name in rows.inputs]
+    )
     return softmax(-len(rows) / horizon * losses / losses[rows.inputs.index(REFERENCE)])
 
 
@@ -58,7 +60,7 @@ def score_correlation(rows: Rows) -> np.ndarray:
     array of shape (n_inputs, n_inputs)
         Symmetric, with ones on the diagonal.
     """
-    scores = normal_scores(rows.quantiles, rows.z[:, None, None])[..., 0].clip(-WIDEST_SCORE, WIDEST_SCORE)
+    scores = normal_scores(rows.quantiles, rows.z_return[:, None, None])[..., 0].clip(-WIDEST_SCORE, WIDEST_SCORE)
     spread = np.maximum(np.sqrt((scores**2).mean(axis=0)), 1e-9)
     return (scores / spread).T @ (scores / spread) / len(scores)  # around zero: a common bias counts as well
 

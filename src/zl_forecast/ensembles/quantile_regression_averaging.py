@@ -26,22 +26,22 @@ class QuantileRegressionAveraging(WeightedMethod):
         """Simplex weights with the least penalised pinball loss on thinned rows, see `simplex_weights`."""
         samples = max(len(rows) / horizon, 1.0)
         thinned = rows.take(slice(None, None, max(1, horizon // ROWS_A_HORIZON)))
-        loss = pinball(rows.z, rows.input(REFERENCE), settings.QUANTILE_LEVELS).mean()
+        loss = pinball(rows.z_return, rows.input(REFERENCE), settings.QUANTILE_LEVELS).mean()
         penalty = np.array([0.0 if name == REFERENCE else PENALTY * loss / samples for name in rows.inputs])
-        return simplex_weights(thinned.quantiles, thinned.z, penalty)
+        return simplex_weights(thinned.quantiles, thinned.z_return, penalty)
 
 
-def simplex_weights(quantiles: np.ndarray, z: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+def simplex_weights(quantiles: np.ndarray, z_return: np.ndarray, penalty: np.ndarray) -> np.ndarray:
     """Compute the non-negative weights with sum one that minimise mean pinball loss plus penalty.
 
     Parameters
     ----------
     quantiles : array of shape (n, n_inputs, n_levels)
         Standardised returns at `settings.QUANTILE_LEVELS`.
-    z : array of shape (n,)
+    z_return : array of shape (n,)
         Realised standardised returns.
     penalty : array of shape (n_inputs,)
-        Cost per unit of weight, in the unit of z.
+        Cost per unit of weight, in the unit of z_return.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def simplex_weights(quantiles: np.ndarray, z: np.ndarray, penalty: np.ndarray) -
     level = np.tile(settings.QUANTILE_LEVELS, n)
     design = quantiles.transpose(0, 2, 1).reshape(n * levels, k)
     rows = n * levels
-    # z = design @ w + above - below, above and below at least zero
+    # z_return = design @ w + above - below, above and below at least zero
     equalities = vstack(
         [
             hstack([csr_matrix(design), identity(rows), -identity(rows)]),
@@ -65,7 +65,7 @@ def simplex_weights(quantiles: np.ndarray, z: np.ndarray, penalty: np.ndarray) -
         ]
     )
     cost = np.concatenate([penalty, level / rows, (1 - level) / rows])
-    solved = linprog(cost, A_eq=equalities.tocsc(), b_eq=np.append(np.repeat(z, levels), 1.0), method="highs")
+    solved = linprog(cost, A_eq=equalities.tocsc(), b_eq=np.append(np.repeat(z_return, levels), 1.0), method="highs")
     if solved.x is None:
         raise ValueError(f"the linear programme of {rows} rows has no solution: {solved.message}")
     weights = np.maximum(solved.x[:k], 0)

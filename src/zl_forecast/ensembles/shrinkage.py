@@ -5,11 +5,13 @@ import numpy as np
 from zl_forecast import settings
 from zl_forecast.scoring import pinball
 
-SHARES = np.linspace(0, 1, 21)
-PRIOR_SHARE = 0.5  # of a combination without matured rows; see DECISIONS.md
+WEIGHTS = np.linspace(0, 1, 21)
+PRIOR_WEIGHT = 0.5  # of a combination without matured rows; see DECISIONS.md
 
 
-def share_of_combination(z: np.ndarray, combined: np.ndarray, reference: np.ndarray, horizon_days: int) -> float:
+def estimate_shrinkage_weight(
+    z_return: np.ndarray, combined: np.ndarray, reference: np.ndarray, horizon_days: int
+) -> float:
     """Estimate the shrinkage weight of a combination; the rest of the published forecast is the reference.
 
     The weight with the least pinball loss on matured out-of-fold rows of earlier folds is shrunk towards one
@@ -21,7 +23,7 @@ def share_of_combination(z: np.ndarray, combined: np.ndarray, reference: np.ndar
 
     Parameters
     ----------
-    z : array of shape (n,)
+    z_return : array of shape (n,)
         Realised standardised returns, one per session.
     combined, reference : arrays of shape (n, n_levels)
         Standardised returns at `settings.QUANTILE_LEVELS`.
@@ -31,7 +33,7 @@ def share_of_combination(z: np.ndarray, combined: np.ndarray, reference: np.ndar
     Returns
     -------
     float in [0, 1]
-        `PRIOR_SHARE` if there are no rows.
+        `PRIOR_WEIGHT` if there are no rows.
 
     Examples
     --------
@@ -39,17 +41,20 @@ def share_of_combination(z: np.ndarray, combined: np.ndarray, reference: np.ndar
     to (40 * 1 + 20 * 0.5) / (40 + 20):
 
     >>> none = np.empty((0, 7))
-    >>> share_of_combination(np.empty(0), none, none, horizon_days=5)
+    >>> estimate_shrinkage_weight(np.empty(0), none, none, horizon_days=5)
     0.5
-    >>> z = np.ones(200)
+    >>> z_return = np.ones(200)
     >>> combined, reference = np.ones((200, 7)), np.zeros((200, 7))
-    >>> round(share_of_combination(z, combined, reference, horizon_days=5), 4)
+    >>> round(estimate_shrinkage_weight(z_return, combined, reference, horizon_days=5), 4)
     0.8333
     """
-    if len(z) == 0:
-        return PRIOR_SHARE
+    if len(z_return) == 0:
+        return PRIOR_WEIGHT
     scored = [settings.QUANTILE_LEVELS.index(level) for level in settings.SCORED_LEVELS]
-    losses = [pinball(z, share * combined[:, scored] + (1 - share) * reference[:, scored]).mean() for share in SHARES]
-    best = SHARES[int(np.argmin(np.round(losses, 12)))]  # on ties the smallest weight
-    samples = len(z) / horizon_days
-    return float((samples * best + settings.PRIOR_SAMPLES * PRIOR_SHARE) / (samples + settings.PRIOR_SAMPLES))
+    losses = [
+        pinball(z_return, weight * combined[:, scored] + (1 - weight) * reference[:, scored]).mean()
+        for weight in WEIGHTS
+    ]
+    best = WEIGHTS[int(np.argmin(np.round(losses, 12)))]  # on ties the smallest weight
+    samples = len(z_return) / horizon_days
+    return float((samples * best + settings.PRIOR_SAMPLES * PRIOR_WEIGHT) / (samples + settings.PRIOR_SAMPLES))

@@ -30,7 +30,7 @@ class Stacking(EnsembleMethod):
         """Fit both boosters, validate on the newest part of the rows, and refit on all."""
         from autogluon.tabular import TabularPredictor
 
-        data = without_drift(rows.frame(settings.SCORED_LEVELS).assign(z=rows.z))
+        data = without_drift(rows.frame(settings.SCORED_LEVELS).assign(z_return=rows.z_return))
         dates = pd.Series(rows.as_of_date)
         cut = dates.quantile(1 - settings.TUNING_SHARE)
         newest = dates >= cut
@@ -38,7 +38,7 @@ class Stacking(EnsembleMethod):
         before = dates + pd.to_timedelta(1.6 * rows.horizon_days, "D") < cut
         self._folder = tempfile.TemporaryDirectory()
         self._predictor = TabularPredictor(
-            label="z",
+            label="z_return",
             problem_type="quantile",
             quantile_levels=list(settings.QUANTILE_LEVELS),
             path=self._folder.name,

@@ -7,7 +7,7 @@ from zl_forecast import settings
 from zl_forecast.ensembles import Registered, Rows, evidence, load_methods
 from zl_forecast.ensembles.base import REFERENCE
 from zl_forecast.ensembles.contest import SUBJECT, EnsembleContest
-from zl_forecast.ensembles.shrinkage import share_of_combination
+from zl_forecast.ensembles.shrinkage import estimate_shrinkage_weight
 from zl_forecast.errors import TournamentError
 from zl_forecast.scoring import pinball
 from zl_forecast.store import cached_table, fingerprint, stored
@@ -17,8 +17,8 @@ from zl_forecast.tournament.runner import run
 from zl_forecast.tournament.splits import Fold
 
 FOLD = ["fold_type", "fold_start", "trained_until"]
-SHOWN = {name: kind for name, kind in evidence.COLUMNS.items() if name not in RUNNER_COLUMNS}
-COLUMNS = RUNNER_COLUMNS | {"share": "float64", "weights": "object", "inputs": "object"} | SHOWN
+SHOWN = {name: dtype for name, dtype in evidence.COLUMNS.items() if name not in RUNNER_COLUMNS}
+COLUMNS = RUNNER_COLUMNS | {"shrinkage_weight": "float64", "weights": "object", "inputs": "object"} | SHOWN
 
 
 @stored
@@ -32,12 +32,12 @@ def run_ensembles(
     Parameters
     ----------
     inputs : DataFrame
-        int_ensemble__inputs: input, kind, fold_start, trained_until, as_of_date, horizon_days, q05 ... q95
+        int_ensemble__inputs: input, fold_type, fold_start, trained_until, as_of_date, horizon_days, q05 ... q95
         (standardised returns).
     targets : DataFrame
         int_targets__daily.
     registry : DataFrame
-        seeds/ensemble_methods.csv: ensemble_method, module, over.
+        seeds/ensemble_methods.csv: ensemble_method, module, base_method.
     thresholds : DataFrame
         seeds/thresholds.csv; first_scored_fold is used.
 
@@ -45,7 +45,7 @@ def run_ensembles(
     -------
     DataFrame
         Columns `COLUMNS`, one row per method, fold, as_of_date and horizon. Quantiles ascend and are ready to
-        be published: first-level combinations are shrunk towards the reference, with `share` as the weight of
+        be published: first-level combinations are shrunk towards the reference, with `shrinkage_weight` as the weight of
         the combination. In the first fold only methods without a fit have forecasts.
 
     Raises
@@ -54,11 +54,14 @@ def run_ensembles(
         If the registry names an unknown module or method, or the reference lacks rows.
     """
     methods = load_methods(registry)
-    inputs = inputs.rename(columns={"kind": "fold_type"})
-    outcome = targets.set_index(KEY)[["z", "target_date"]]
-    first = {name: own for name, own in methods.items() if own.over is None}
-    finished = _pulled_towards_reference(run(_contests(inputs, outcome, first)), inputs, targets)
-    second = [_fed(name, own, finished, inputs, outcome) for name, own in methods.items() if own.over is not None]
+    outcome = targets.set_index(KEY)[["z_return", "target_date"]]
+    first = {name: own for name, own in methods.items() if own.base_method is None}
+    finished = _shrink_towards_reference(run(_contests(inputs, outcome, first)), inputs, targets)
+    second = [
+        _run_second_level(name, own, finished, inputs, outcome)
+        for name, own in methods.items()
+        if own.base_method is not None
+    ]
     table = pd.concat([finished, *second], ignore_index=True)
     table["weights"] = table["weights"].fillna("{}")  # failed rows have no weights
     first_scored = int(thresholds.set_index("name").at["first_scored_fold", "value"])
@@ -98,36 +101,49 @@ def matured_losses(table: pd.DataFrame, targets: pd.DataFrame, first_scored: int
     starts = np.sort(table.loc[table["fold_type"] == "oof", "fold_start"].unique())[first_scored - 1 :]
     rows = table[(table["fold_type"] == "oof") & (table["status"] == "ok") & table["fold_start"].isin(starts)]
     rows = rows.merge(targets[targets["is_matured"]], on=KEY)
-    loss = 100 * rows["scale"] * pinball(rows["z"].to_numpy(), rows[list(settings.SCORED_COLUMNS)].to_numpy())
+    loss = (
+        100
+        * rows["horizon_volatility"]
+        * pinball(rows["z_return"].to_numpy(), rows[list(settings.SCORED_COLUMNS)].to_numpy())
+    )
     rows = rows.assign(pinball_pct=loss)[["competitor", *KEY, "target_date", "pinball_pct"]]
     return rows.sort_values(["competitor", *KEY], ignore_index=True)
 
 
-def _fed(
+def _run_second_level(
     name: str, registered: Registered, finished: pd.DataFrame, inputs: pd.DataFrame, outcome: pd.DataFrame
 ) -> pd.DataFrame:
     """Run a second-level method on the forecasts of its base method, with the reference of the same rows."""
     reference = inputs[inputs["input"] == REFERENCE]
-    fed = finished[(finished["competitor"] == registered.over) & (finished["status"] == "ok")]
+    base_forecasts = finished[(finished["competitor"] == registered.base_method) & (finished["status"] == "ok")]
     rows = [*FOLD, *KEY]
-    beside = reference.merge(fed[rows], on=rows)
+    beside = reference.merge(base_forecasts[rows], on=rows)
     both = pd.concat(
-        [fed.assign(input=registered.over)[inputs.columns.intersection(fed.columns).union(["input"])], beside]
+        [
+            base_forecasts.assign(input=registered.base_method)[
+                inputs.columns.intersection(base_forecasts.columns).union(["input"])
+            ],
+            beside,
+        ]
     )
     raw = run(_contests(both, outcome, {name: registered}))
     if len(raw):
-        raw = raw.merge(fed[[*rows, "inputs", "reason"]], on=rows, suffixes=("_own", ""))
+        raw = raw.merge(base_forecasts[[*rows, "inputs", "reason"]], on=rows, suffixes=("_own", ""))
         # inherit inputs and reason from the base method; keep the own reason on failure
         raw["reason"] = raw["reason"].where(raw["status"] == "ok", raw["reason_own"])
-    unfed = reference[rows].merge(fed[rows], on=rows, how="left", indicator=True).query("_merge == 'left_only'")[rows]
-    skipped = unfed.assign(
+    missing = (
+        reference[rows]
+        .merge(base_forecasts[rows], on=rows, how="left", indicator=True)
+        .query("_merge == 'left_only'")[rows]
+    )
+    skipped = missing.assign(
         subject=SUBJECT,
         competitor=name,
         status="skipped",
-        reason=f"{registered.over} has no forecast of this row",
+        reason=f"{registered.base_method} has no forecast of this row",
         weights="{}",
     )
-    return pd.concat([part for part in (raw, skipped) if len(part)], ignore_index=True).assign(share=1.0)
+    return pd.concat([part for part in (raw, skipped) if len(part)], ignore_index=True).assign(shrinkage_weight=1.0)
 
 
 def _contests(inputs: pd.DataFrame, outcome: pd.DataFrame, methods: dict[str, Registered]) -> list[EnsembleContest]:
@@ -137,16 +153,16 @@ def _contests(inputs: pd.DataFrame, outcome: pd.DataFrame, methods: dict[str, Re
     names = tuple(sorted(inputs["input"].unique()))
     history = _rows(inputs[inputs["fold_type"] == "oof"], outcome, names)
     history = history.take(np.lexsort((history.as_of_date, history.horizon_days, history.target_date)))
-    history = history.take(~np.isnan(history.z))
+    history = history.take(~np.isnan(history.z_return))
     contests = []
     for (fold_type, start, until), rows in inputs.groupby(FOLD):
         test = _rows(rows, outcome, names)
-        blind = Rows(**{**vars(test), "z": np.full(len(test), np.nan)})
+        blind = Rows(**{**vars(test), "z_return": np.full(len(test), np.nan)})
         newest = test.as_of_date.max()
         by_then = history.take(history.target_date <= newest)
         fold = Fold(start, pd.Timestamp(newest) + pd.DateOffset(days=1), fold_type, until)
         contests.append(EnsembleContest(fold, methods, by_then, blind))
-    return sorted(contests, key=lambda contest: (contest.fold.kind == "live", contest.fold.start))
+    return sorted(contests, key=lambda contest: (contest.fold.fold_type == "live", contest.fold.start))
 
 
 def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...]) -> Rows:
@@ -171,28 +187,28 @@ def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...]) -> 
         quantiles,
         is_present,
         known["target_date"].to_numpy("datetime64[us]"),
-        known["z"].to_numpy(float),
+        known["z_return"].to_numpy(float),
     )
 
 
-def _pulled_towards_reference(raw: pd.DataFrame, inputs: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
+def _shrink_towards_reference(raw: pd.DataFrame, inputs: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
     """Shrink combinations towards the reference, with a weight per method, horizon and fold.
 
     The weight is estimated on rows that matured before the fold.
     """
     reference = inputs.loc[inputs["input"] == REFERENCE, [*FOLD, *KEY, *QUANTILES]]
     rows = raw.merge(reference, on=[*FOLD, *KEY], suffixes=("", "_reference"))
-    rows = rows.merge(targets[[*KEY, "z", "target_date", "is_matured"]], on=KEY)
+    rows = rows.merge(targets[[*KEY, "z_return", "target_date", "is_matured"]], on=KEY)
     finished = []
     for (_, horizon), own in rows.groupby(["competitor", "horizon_days"]):
         quantiles = own[QUANTILES].to_numpy()
         base = own[[f"{column}_reference" for column in QUANTILES]].to_numpy()
-        z, target_date = own["z"].to_numpy(), own["target_date"].to_numpy()
+        z_return, target_date = own["z_return"].to_numpy(), own["target_date"].to_numpy()
         may_teach = ((own["fold_type"] == "oof") & own["is_matured"] & (own["status"] == "ok")).to_numpy()
-        share = np.empty(len(own))
+        weight = np.empty(len(own))
         for (_, _, until), positions in own.groupby(FOLD).indices.items():
             past = may_teach & (target_date < np.datetime64(until))
-            share[positions] = share_of_combination(z[past], quantiles[past], base[past], int(horizon))
-        blend = np.sort(share[:, None] * quantiles + (1 - share[:, None]) * base, axis=1)
-        finished.append(own[raw.columns].assign(share=share, **dict(zip(QUANTILES, blend.T, strict=True))))
+            weight[positions] = estimate_shrinkage_weight(z_return[past], quantiles[past], base[past], int(horizon))
+        blend = np.sort(weight[:, None] * quantiles + (1 - weight[:, None]) * base, axis=1)
+        finished.append(own[raw.columns].assign(shrinkage_weight=weight, **dict(zip(QUANTILES, blend.T, strict=True))))
     return pd.concat(finished, ignore_index=True)

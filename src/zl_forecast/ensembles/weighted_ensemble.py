@@ -16,7 +16,7 @@ class WeightedEnsemble(WeightedMethod):
 
     def fit_horizon(self, rows: Rows, horizon: int) -> np.ndarray:
         """Greedy weights of the inputs, see `families.stacking.greedy_weights`."""
-        return greedy_weights([rows.input(name) for name in rows.inputs], rows.z)
+        return greedy_weights([rows.input(name) for name in rows.inputs], rows.z_return)
 
 
 METHOD = WeightedEnsemble

@@ -46,7 +46,7 @@ class Family:
     """One competitor of the bucket tournaments, fitted through AutoGluon's `TabularPredictor` in quantile mode.
 
     A family reads rows of features and `horizon_days`. It must return ascending quantiles of the standardised
-    return z at `settings.QUANTILE_LEVELS`, and the same ones for the same rows and seed on one thread. Rows are
+    return z_return at `settings.QUANTILE_LEVELS`, and the same ones for the same rows and seed on one thread. Rows are
     ordered by as_of_date, horizon_days. A forecast may depend only on the fitted model and its own row.
 
     Attributes

@@ -30,7 +30,7 @@ CHANNELS = ("drive", "late")  # features with a look-back
 MEMBERS = ("first", "second", "third", "fourth")  # families whose forecasts a second-level family reads
 LEVELS = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of a standard normal, at `settings.QUANTILE_LEVELS`
 METHODS = (*SIGNED, "attention", "variable_selection", "parameters")
-NOT_SHOWN = ["as_of_date", "target_date", "z"]
+NOT_SHOWN = ["as_of_date", "target_date", "z_return"]
 
 
 def check_family(family: Family | str) -> None:
@@ -81,7 +81,7 @@ class Trial(Subject):
     Attributes
     ----------
     rows : DataFrame
-        as_of_date, horizon_days, target_date, z (NaN in the rows to forecast) and the features.
+        as_of_date, horizon_days, target_date, z_return (NaN in the rows to forecast) and the features.
     """
 
     family: Family
@@ -93,9 +93,9 @@ class Trial(Subject):
         Returns
         -------
         tuple of two DataFrames
-            horizon_days, the features and z.
+            horizon_days, the features and z_return.
         """
-        train = without_drift(self.rows[self.rows["z"].notna()])
+        train = without_drift(self.rows[self.rows["z_return"].notna()])
         fit_rows, tuning_rows = (part.drop(columns=["as_of_date", "target_date"]) for part in inner_split(train))
         return fit_rows, tuning_rows
 
@@ -107,7 +107,7 @@ class Trial(Subject):
         DataFrame
             horizon_days and the features.
         """
-        return self.rows[self.rows["z"].isna()].drop(columns=NOT_SHOWN).reset_index(drop=True)
+        return self.rows[self.rows["z_return"].isna()].drop(columns=NOT_SHOWN).reset_index(drop=True)
 
 
 def _check(trial: Trial, folder: Path) -> None:
@@ -224,7 +224,7 @@ def mart_rows(reads_lookback: bool) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per session and horizon: as_of_date, horizon_days, target_date, z and the features.
+        One row per session and horizon: as_of_date, horizon_days, target_date, z_return and the features.
     """
     rng, n = np.random.default_rng(settings.SEED), SESSIONS + TEST_SESSIONS
     drive, late, walk = rng.standard_normal(n), rng.standard_normal(n), rng.standard_normal(n).cumsum()
@@ -233,9 +233,9 @@ def mart_rows(reads_lookback: bool) -> pd.DataFrame:
     late[: n // 2] = np.nan
     drive[rng.random(n) < 0.05] = np.nan
     mart = pd.DataFrame({"as_of_date": _days(n), "drive": drive, "late": late, "walk": walk, "idle": 0.0})
-    sigma = np.sqrt(pd.Series(returns**2).ewm(alpha=0.06).mean())
-    zl = mart[["as_of_date"]].assign(log_return=returns, sigma=sigma)
-    rows = _with_targets(mart, np.cumsum(returns), sigma.to_numpy())
+    ewma_volatility = np.sqrt(pd.Series(returns**2).ewm(alpha=0.06).mean())
+    zl = mart[["as_of_date"]].assign(log_return=returns, ewma_volatility=ewma_volatility)
+    rows = _with_targets(mart, np.cumsum(returns), ewma_volatility.to_numpy())
     if reads_lookback:
         rows = rows.merge(lookback_columns(mart, zl, CHANNELS), on="as_of_date")
     warm = _days(n)[60]
@@ -251,13 +251,13 @@ def second_level_rows() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per session and horizon: as_of_date, horizon_days, target_date, z and the features.
+        One row per session and horizon: as_of_date, horizon_days, target_date, z_return and the features.
     """
     rng, n = np.random.default_rng(settings.SEED), SESSIONS + TEST_SESSIONS
     rows = _with_targets(
         pd.DataFrame({"as_of_date": _days(n)}), np.cumsum(0.01 * rng.standard_normal(n)), np.full(n, 0.01)
     )
-    signal = rows["z"].fillna(0).to_numpy()
+    signal = rows["z_return"].fillna(0).to_numpy()
     for error, name in enumerate(MEMBERS):
         median = 0.5 * signal + 0.5 * error * rng.standard_normal(len(rows))
         quantiles = median[:, None] + LEVELS
@@ -272,8 +272,8 @@ def _days(n: int) -> pd.DatetimeIndex:
     return pd.bdate_range("2000-01-03", periods=n)
 
 
-def _with_targets(mart: pd.DataFrame, log_price: np.ndarray, sigma: np.ndarray) -> pd.DataFrame:
-    """Add targets, one row per session and horizon; z is NaN in the sessions to forecast."""
+def _with_targets(mart: pd.DataFrame, log_price: np.ndarray, ewma_volatility: np.ndarray) -> pd.DataFrame:
+    """Add targets, one row per session and horizon; z_return is NaN in the sessions to forecast."""
     n, days = len(mart), pd.bdate_range("2000-01-03", periods=len(mart) + max(HORIZONS))
     frames = []
     for horizon in HORIZONS:
@@ -282,13 +282,13 @@ def _with_targets(mart: pd.DataFrame, log_price: np.ndarray, sigma: np.ndarray) 
         targets = {
             "horizon_days": horizon,
             "target_date": days[horizon : n + horizon],
-            "z": moved / (sigma * np.sqrt(horizon)),
+            "z_return": moved / (ewma_volatility * np.sqrt(horizon)),
         }
         frames.append(mart.assign(**targets))
-    first = ["as_of_date", "horizon_days", "target_date", "z"]  # horizon_days comes before the features
+    first = ["as_of_date", "horizon_days", "target_date", "z_return"]  # horizon_days comes before the features
     rows = pd.concat(frames).sort_values(first[:2], ignore_index=True)
     rows = rows[first + [name for name in mart if name != "as_of_date"]]
     is_test = rows["as_of_date"] >= days[SESSIONS]
     is_train = rows["target_date"] < days[SESSIONS]
-    rows.loc[is_test, "z"] = np.nan
+    rows.loc[is_test, "z_return"] = np.nan
     return rows[is_test | is_train].reset_index(drop=True)

@@ -319,10 +319,10 @@ class GarchModel(QuantileModel):
         }
         # One scale per horizon, because the target includes the price steps at rolls, which the returns exclude.
         # It is shrunk to one, more so at horizons with few non-overlapping targets.
-        forecast, z = self._predict_proba(X), y.to_numpy(float)
+        forecast, z_return = self._predict_proba(X), y.to_numpy(float)
         for horizon in horizons:
             rows = X["horizon_days"].to_numpy() == horizon
-            centred = z[rows] - np.median(z[rows])
+            centred = z_return[rows] - np.median(z_return[rows])
             losses = [pinball(centred, np.exp(scale) * forecast[rows], self.quantile_levels).mean() for scale in SCALES]
             samples = rows.sum() / horizon
             self.model["scales"][horizon] = float(
@@ -337,8 +337,12 @@ class GarchModel(QuantileModel):
         middle = list(self.quantile_levels).index(0.5)
         result = np.empty((len(X), len(self.quantile_levels)))
         for horizon, rows in X.groupby("horizon_days").indices.items():
-            own, sigma = variance[sessions.session[rows]], sessions.sigma[sessions.session[rows]]
-            width = np.sqrt(sum_variance(garch, own, int(horizon), self.model["bad_share"])) / sigma / np.sqrt(horizon)
+            own, ewma_volatility = variance[sessions.session[rows]], sessions.ewma_volatility[sessions.session[rows]]
+            width = (
+                np.sqrt(sum_variance(garch, own, int(horizon), self.model["bad_share"]))
+                / ewma_volatility
+                / np.sqrt(horizon)
+            )
             shape = self.model["shapes"][horizon]
             shape = np.stack([np.interp(np.log(own), starts, column) for column in shape.T], axis=1)
             shape = shape - shape[:, [middle]]  # no drift, but keep the skew

@@ -1,7 +1,7 @@
 """The look-back in each row: the sessions up to its origin, as plain columns.
 
 A forecast is a pure function of (fitted model, row), so families that read a path find it in their own row:
-`origin_day`, `sigma` (EWMA volatility), ZL's daily returns `return_lag_000` (the origin's own) to
+`origin_day`, `ewma_volatility` (EWMA volatility), ZL's daily returns `return_lag_000` (the origin's own) to
 `return_lag_251`, and the bucket's channels, `<channel>@00` to `<channel>@39`. Lags count sessions. Every value
 was public at the cut-off of its own session.
 """
@@ -15,7 +15,7 @@ from zl_forecast.errors import TournamentError
 
 RETURN_LAGS = 252
 CHANNEL_LAGS = 40
-DAY, SIGMA = "origin_day", "sigma"
+DAY, EWMA_VOLATILITY = "origin_day", "ewma_volatility"
 RETURN_COLUMNS = [f"return_lag_{lag:03d}" for lag in range(RETURN_LAGS)]
 SEPARATOR = "@"
 
@@ -28,7 +28,7 @@ class Sessions:
     ----------
     day : array of shape (n_sessions,)
         Days since 1970-01-01, ascending, int64.
-    sigma : array of shape (n_sessions,)
+    ewma_volatility : array of shape (n_sessions,)
         EWMA volatility known at the origin, log return per session (0.01 is 1 %).
     returns : array of shape (n_sessions, RETURN_LAGS)
         Log returns per session, oldest first, the origin's own last; NaN before the history begins.
@@ -42,7 +42,7 @@ class Sessions:
     """
 
     day: np.ndarray
-    sigma: np.ndarray
+    ewma_volatility: np.ndarray
     returns: np.ndarray
     channels: np.ndarray
     channel_names: tuple[str, ...]
@@ -58,7 +58,7 @@ def lookback_columns(mart: pd.DataFrame, zl: pd.DataFrame, channels: tuple[str, 
     mart : DataFrame
         as_of_date (ascending), and features that include the channels.
     zl : DataFrame
-        as_of_date (ascending), log_return and sigma of ZL (log return per session). May begin before the mart,
+        as_of_date (ascending), log_return and ewma_volatility of ZL (log return per session). May begin before the mart,
         and must cover its dates.
     channels : tuple of str
         Features of the mart that get a look-back.
@@ -66,7 +66,7 @@ def lookback_columns(mart: pd.DataFrame, zl: pd.DataFrame, channels: tuple[str, 
     Returns
     -------
     DataFrame
-        One row per session of the mart, in its order: as_of_date, `DAY`, `SIGMA`, `RETURN_COLUMNS` and the
+        One row per session of the mart, in its order: as_of_date, `DAY`, `EWMA_VOLATILITY`, `RETURN_COLUMNS` and the
         columns of the channels.
 
     Raises
@@ -90,7 +90,11 @@ def lookback_columns(mart: pd.DataFrame, zl: pd.DataFrame, channels: tuple[str, 
         blocks.append(pd.DataFrame(window, columns=[f"{channel}{SEPARATOR}{lag:02d}" for lag in range(CHANNEL_LAGS)]))
     day = mart["as_of_date"].to_numpy("datetime64[D]").astype("int64")
     head = pd.DataFrame(
-        {"as_of_date": mart["as_of_date"].to_numpy(), DAY: day, SIGMA: zl["sigma"].to_numpy(float)[position]}
+        {
+            "as_of_date": mart["as_of_date"].to_numpy(),
+            DAY: day,
+            EWMA_VOLATILITY: zl["ewma_volatility"].to_numpy(float)[position],
+        }
     )
     return pd.concat([head, *blocks], axis=1)
 
@@ -112,10 +116,10 @@ def read_sessions(X: pd.DataFrame) -> Sessions:
     own = X.iloc[first]
     names = tuple(c.rsplit(SEPARATOR, 1)[0] for c in X.columns if c.endswith(f"{SEPARATOR}00"))
     channels = [own[[f"{name}{SEPARATOR}{lag:02d}" for lag in range(CHANNEL_LAGS)]].to_numpy(float) for name in names]
-    hidden = {DAY, SIGMA, "horizon_days", *RETURN_COLUMNS}
+    hidden = {DAY, EWMA_VOLATILITY, "horizon_days", *RETURN_COLUMNS}
     return Sessions(
         day=day.astype("int64"),
-        sigma=own[SIGMA].to_numpy(float),
+        ewma_volatility=own[EWMA_VOLATILITY].to_numpy(float),
         returns=own[RETURN_COLUMNS].to_numpy(float)[:, ::-1],
         channels=np.stack(channels, axis=2)[:, ::-1] if channels else np.empty((len(day), CHANNEL_LAGS, 0)),
         channel_names=names,

@@ -1,6 +1,6 @@
 """Prophet: a season and regressors of the standardised return at every horizon, in one fit, with a Gaussian width.
 
-Each horizon's z is divided by its standard deviation. All horizons are fitted at once on the date of the
+Each horizon's z_return is divided by its standard deviation. All horizons are fitted at once on the date of the
 origin, with flat growth (families must not forecast a drift), one yearly season per horizon, and one
 coefficient per regressor and horizon. Neighbouring targets overlap, so the likelihood overstates the number of
 samples. Rows are therefore thinned, and every prior is narrowed by as much as its horizon overstates its
@@ -218,9 +218,9 @@ class ProphetModel(QuantileModel):
         self.model = {"mean": mean[values.columns].to_numpy(), "scale": scale[values.columns].to_numpy()}
         x = standard_scores(values.to_numpy(float), self.model["mean"], self.model["scale"])
 
-        horizon, z = X["horizon_days"].to_numpy(), y.to_numpy(float)
-        means, deviations = (pd.Series(z).groupby(horizon).agg(how) for how in ("mean", "std"))
-        scaled = (z - means[horizon].to_numpy()) / deviations[horizon].to_numpy()
+        horizon, z_return = X["horizon_days"].to_numpy(), y.to_numpy(float)
+        means, deviations = (pd.Series(z_return).groupby(horizon).agg(how) for how in ("mean", "std"))
+        scaled = (z_return - means[horizon].to_numpy()) / deviations[horizon].to_numpy()
         is_channel = values.columns.isin(sessions.channel_names)
         others = np.flatnonzero(~is_channel)
         strong = strongest(x[sessions.session][:, others], scaled, horizon, MOST_FEATURES)

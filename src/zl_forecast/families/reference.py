@@ -1,7 +1,7 @@
 """Reference: the volatility-scaled random walk.
 
 The median stays at the last price. The other quantiles are the empirical quantiles of past standardised returns
-of the same horizon around their own median, so in standardised returns (z) the forecast is one row of numbers
+of the same horizon around their own median, so in standardised returns (z_return) the forecast is one row of numbers
 per horizon. Every skill is relative to it.
 Source: the historical-simulation forecast with volatility rescaling of Hull and White (1998), Journal of Risk
 1(1), 5-19.
@@ -13,12 +13,12 @@ import pandas as pd
 from zl_forecast.families.base import Explanation, Family, QuantileModel
 
 
-def centred_quantiles(z: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
-    """Compute the empirical quantiles of `z` minus its median.
+def centred_quantiles(z_return: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
+    """Compute the empirical quantiles of `z_return` minus its median.
 
     Parameters
     ----------
-    z : array of shape (n,)
+    z_return : array of shape (n,)
         Standardised returns of one horizon.
     levels : tuple of n_levels floats in (0, 1)
 
@@ -32,7 +32,7 @@ def centred_quantiles(z: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
     >>> centred_quantiles(np.array([1.0, 2.0, 3.0, 4.0, 6.0]), (0.25, 0.5, 0.75)).tolist()
     [-1.0, 0.0, 1.0]
     """
-    return np.quantile(z, levels) - np.median(z)
+    return np.quantile(z_return, levels) - np.median(z_return)
 
 
 class ReferenceModel(QuantileModel):
@@ -44,8 +44,8 @@ class ReferenceModel(QuantileModel):
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, **kwargs) -> None:
         self.model = {
-            horizon: centred_quantiles(z.to_numpy(), self.quantile_levels)
-            for horizon, z in y.groupby(X["horizon_days"].to_numpy())
+            horizon: centred_quantiles(z_return.to_numpy(), self.quantile_levels)
+            for horizon, z_return in y.groupby(X["horizon_days"].to_numpy())
         }
 
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:

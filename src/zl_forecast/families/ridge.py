@@ -18,7 +18,7 @@ from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.families.reference import centred_quantiles
 from zl_forecast.families.scaling import standard_scores
 
-BLOCKS = 6
+FOLDS = 6
 LARGEST_SLOPE = 20.0  # large, because the penalty shrinks directions
 
 
@@ -57,7 +57,7 @@ def screened_ridge(x: np.ndarray, y: np.ndarray, samples: float, screen: float, 
     return coefficients
 
 
-def purged_blocks(n: int, horizon: int) -> Iterator[tuple[slice, np.ndarray]]:
+def purged_folds(n: int, horizon: int) -> Iterator[tuple[slice, np.ndarray]]:
     """Split ordered rows into contiguous folds for cross-fitting, purged of overlapping targets.
 
     A fold is left out if fewer than four times `horizon` rows remain outside it.
@@ -78,11 +78,11 @@ def purged_blocks(n: int, horizon: int) -> Iterator[tuple[slice, np.ndarray]]:
     --------
     Twelve rows give six folds of two rows. The first fold also excludes its neighbour:
 
-    >>> fold, outside = next(purged_blocks(12, horizon=1))
+    >>> fold, outside = next(purged_folds(12, horizon=1))
     >>> np.arange(12)[fold].tolist(), np.flatnonzero(~outside).tolist()
     ([0, 1], [0, 1, 2])
     """
-    edges = np.linspace(0, n, BLOCKS + 1).astype(int)
+    edges = np.linspace(0, n, FOLDS + 1).astype(int)
     for start, end in zip(edges[:-1], edges[1:], strict=True):
         outside = np.ones(n, dtype=bool)
         outside[max(0, start - horizon) : end + horizon] = False
@@ -141,10 +141,10 @@ class RidgeModel(QuantileModel):
         x = standard_scores(x, mean, scale)
         y = y - np.median(y)
         cross_fitted = np.zeros(len(y))
-        for block, outside in purged_blocks(len(y), horizon):
+        for fold, outside in purged_folds(len(y), horizon):
             centred = y[outside] - y[outside].mean()
             direction = screened_ridge(x[outside], centred, outside.sum() / horizon, screen, prior_r2)
-            cross_fitted[block] = x[block] @ direction
+            cross_fitted[fold] = x[fold] @ direction
         slope = shrunk_slope(cross_fitted, y, horizon)
         return {
             "mean": mean,

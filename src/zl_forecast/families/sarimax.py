@@ -19,10 +19,10 @@ from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.families.garch import contiguous, session_positions
 from zl_forecast.families.lookback import CHANNEL_LAGS, read_sessions
 from zl_forecast.families.reference import centred_quantiles
-from zl_forecast.families.ridge import BLOCKS, shrunk_slope
+from zl_forecast.families.ridge import FOLDS, shrunk_slope
 from zl_forecast.families.scaling import standard_scores
 
-DECAY = 0.97  # as for sigma; a row has only its origin's sigma, so earlier ones are computed from its returns
+DECAY = 0.97  # as for ewma_volatility; a row has only its origin's ewma_volatility, so earlier ones are computed from its returns
 ORDERS = ((0, 0), (1, 0), (0, 1), (1, 1))  # p, q
 SEASONS = ((0, 0), (1, 0), (0, 1))  # P, Q of the trading week
 WEEK = 5
@@ -236,25 +236,25 @@ class SarimaxModel(QuantileModel):
         decay = np.clip((x[1:] * x[:-1]).sum(axis=0) / np.maximum((x[:-1] ** 2).sum(axis=0), 1e-12), 0, 1)
         self.model = {"mean": mean, "scale": scale, "decay": decay, "daily": fit_daily(u, before)}
 
-        horizon, z = X["horizon_days"].to_numpy(), y.to_numpy(float)
+        horizon, z_return = X["horizon_days"].to_numpy(), y.to_numpy(float)
         own_u, own_x = self._lookback(sessions)
         cross_fitted = np.zeros(len(X))
-        edges = np.linspace(0, len(sessions.day), BLOCKS + 1).astype(int)
+        edges = np.linspace(0, len(sessions.day), FOLDS + 1).astype(int)
         for start, end in zip(edges[:-1], edges[1:], strict=True):
             hidden = u.copy()  # hide the returns that targets of the fold contain
             first, last = positions[[start, end - 1]] + 1 - begin
             hidden[first : last + horizon.max()] = np.nan
             daily = fit_daily(hidden, before)
-            in_block = (sessions.session >= start) & (sessions.session < end)
-            for h in np.unique(horizon[in_block]):
-                rows = np.flatnonzero(in_block & (horizon == h))
+            in_fold = (sessions.session >= start) & (sessions.session < end)
+            for h in np.unique(horizon[in_fold]):
+                rows = np.flatnonzero(in_fold & (horizon == h))
                 at = sessions.session[rows]
                 sums = expected_sums(daily, decay, own_u[at], own_x[at], int(h)).sum(axis=1)
                 cross_fitted[rows] = sums / np.sqrt(h)
         self.model["slopes"], self.model["residuals"] = {}, {}
         for h in np.unique(horizon):
             rows = horizon == h
-            centred = z[rows] - np.median(z[rows])
+            centred = z_return[rows] - np.median(z_return[rows])
             slope = min(1.0, shrunk_slope(cross_fitted[rows], centred, int(h)))
             self.model["slopes"][int(h)] = slope
             self.model["residuals"][int(h)] = centred_quantiles(

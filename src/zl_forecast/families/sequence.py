@@ -113,7 +113,7 @@ def read_sequences(X: pd.DataFrame) -> Sequences:
     Sequences
     """
     sessions = read_sessions(X)
-    returns = sessions.returns[:, -CHANNEL_LAGS:, None] / sessions.sigma[:, None, None]
+    returns = sessions.returns[:, -CHANNEL_LAGS:, None] / sessions.ewma_volatility[:, None, None]
     return Sequences(
         path=np.concatenate([returns, np.abs(returns), sessions.channels], axis=2),
         features=sessions.features.to_numpy(float),
@@ -123,12 +123,12 @@ def read_sequences(X: pd.DataFrame) -> Sequences:
     )
 
 
-def target_table(z: np.ndarray, session: np.ndarray, horizon: np.ndarray) -> np.ndarray:
+def target_table(z_return: np.ndarray, session: np.ndarray, horizon: np.ndarray) -> np.ndarray:
     """Arrange the targets of each session side by side.
 
     Parameters
     ----------
-    z : array of shape (n_rows,)
+    z_return : array of shape (n_rows,)
         Standardised returns.
     session, horizon : integer arrays of shape (n_rows,)
         Positions of the row in the table.
@@ -144,7 +144,7 @@ def target_table(z: np.ndarray, session: np.ndarray, horizon: np.ndarray) -> np.
     [[0.1, 0.2], [0.3, nan]]
     """
     table = np.full((session.max() + 1, horizon.max() + 1), np.nan)
-    table[session, horizon] = z
+    table[session, horizon] = z_return
     return table
 
 
@@ -215,12 +215,12 @@ def credibility(table: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
     return samples / (samples + settings.PRIOR_SAMPLES)
 
 
-def validated_share(gain: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
+def validated_share(loss_reduction: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
     """Compute, per horizon, how much of a network's move away from the reference validation supports.
 
     Parameters
     ----------
-    gain : array of shape (n_sessions, n_horizons)
+    loss_reduction : array of shape (n_sessions, n_horizons)
         Loss of the reference minus the network's, on rows it was not trained on; NaN where not matured.
     horizons : tuple of n_horizons ints
         Sessions.
@@ -231,9 +231,9 @@ def validated_share(gain: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
         Zero if the total is not positive or no row has matured; otherwise the `credibility` of the validation
         rows.
     """
-    matured = np.isfinite(gain)
-    total = np.where(matured, gain, 0.0).sum(axis=0)
-    return np.where(total > 0, credibility(gain, horizons), 0.0)
+    matured = np.isfinite(loss_reduction)
+    total = np.where(matured, loss_reduction, 0.0).sum(axis=0)
+    return np.where(total > 0, credibility(loss_reduction, horizons), 0.0)
 
 
 def pinball(target: torch.Tensor, quantiles: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
@@ -641,8 +641,8 @@ class SequenceModel(QuantileModel):
         return validated_share((reference - own).numpy(), self.horizons)
 
     def _batch(self, sequences: Sequences, X: pd.DataFrame, y: pd.Series | None = None) -> Batch:
-        z = np.full(len(X), np.nan) if y is None else y.to_numpy(float)
-        table = target_table(z, sequences.session, self._horizon_positions(X))
+        z_return = np.full(len(X), np.nan) if y is None else y.to_numpy(float)
+        table = target_table(z_return, sequences.session, self._horizon_positions(X))
         target = np.full((len(sequences.path), len(self.horizons)), np.nan)
         target[:, : table.shape[1]] = table
         return Batch(

@@ -57,7 +57,7 @@ def member_quantiles(X: pd.DataFrame) -> dict[str, np.ndarray]:
     return {name: X[[column(name, q) for q in settings.QUANTILE_COLUMNS]].to_numpy(float) for name in names}
 
 
-def greedy_weights(members: list[np.ndarray], z: np.ndarray) -> np.ndarray:
+def greedy_weights(members: list[np.ndarray], z_return: np.ndarray) -> np.ndarray:
     """Run AutoGluon's greedy forward selection with replacement, on pinball loss.
 
     Source: Caruana et al. (2004), ICML 21, 18.
@@ -66,7 +66,7 @@ def greedy_weights(members: list[np.ndarray], z: np.ndarray) -> np.ndarray:
     ----------
     members : list of n_members arrays of shape (n, n_levels)
         Standardised returns at `settings.QUANTILE_LEVELS`.
-    z : array of shape (n,)
+    z_return : array of shape (n,)
         Realised standardised returns.
 
     Returns
@@ -84,18 +84,18 @@ def greedy_weights(members: list[np.ndarray], z: np.ndarray) -> np.ndarray:
         random_state=np.random.RandomState(settings.SEED),
         quantile_levels=list(settings.QUANTILE_LEVELS),
     )
-    selection.fit(members, z)
+    selection.fit(members, z_return)
     return np.asarray(selection.weights_, float)
 
 
-def stacking_weights(members: dict[str, np.ndarray], z: np.ndarray, overlap: int) -> dict[str, float]:
+def stacking_weights(members: dict[str, np.ndarray], z_return: np.ndarray, overlap: int) -> dict[str, float]:
     """Estimate the weights of the best families at one horizon.
 
     Parameters
     ----------
     members : dict of arrays of shape (n, n_levels)
         Out-of-fold quantiles by family, standardised returns. A family with NaN in any row is not a candidate.
-    z : array of shape (n,)
+    z_return : array of shape (n,)
         Realised standardised returns.
     overlap : int
         Horizon in sessions; n / overlap samples are independent.
@@ -108,13 +108,13 @@ def stacking_weights(members: dict[str, np.ndarray], z: np.ndarray, overlap: int
     complete = {name: np.isfinite(quantiles).all(axis=1) for name, quantiles in members.items()}
     # a family that failed in a fold is not a candidate: its losses are not comparable
     losses = {
-        name: pinball(z, quantiles, settings.QUANTILE_LEVELS).mean()
+        name: pinball(z_return, quantiles, settings.QUANTILE_LEVELS).mean()
         for name, quantiles in members.items()
         if complete[name].all()
     }
     chosen = sorted(losses, key=losses.__getitem__)[:MEMBERS]
-    greedy = greedy_weights([members[name] for name in chosen], z)
-    samples = len(z) / overlap
+    greedy = greedy_weights([members[name] for name in chosen], z_return)
+    samples = len(z_return) / overlap
     prior = settings.PRIOR_SAMPLES / len(chosen)
     weights = (samples * greedy + prior) / (samples + settings.PRIOR_SAMPLES)
     return dict(zip(chosen, map(float, weights), strict=True))

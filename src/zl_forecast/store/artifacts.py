@@ -53,13 +53,14 @@ DAY_SECONDS = 86_400
 DESCRIBED = (
     "bucket",
     "family",
-    "kind",
+    "fold_type",
     "fold_start",
     "trained_until",
     "data_fingerprint",
     "code_fingerprint",
     "rows_fingerprint",
 )
+OLD_NAMES = {"kind": "fold_type"}  # in entries that an older version wrote
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class _Entry:
         described, versions, files = parts
         if name is None or not is_text or sha256 != _digest_of(files):
             return None
+        described = {OLD_NAMES.get(key, key): value for key, value in described.items()}
         return cls(name, described, versions, files, sha256, written_at)
 
 
@@ -382,7 +384,7 @@ def _index() -> Iterator[sqlite3.Connection]:
         index = sqlite3.connect(file, timeout=60, isolation_level=None)
         index.text_factory = lambda text: text.decode(errors="replace")  # damaged entries are refused later
         described = index.execute("select name, type, pk from pragma_table_info('artifacts')").fetchall()
-        columns = tuple(f"{name} {kind.lower()}{' primary key' * is_key}" for name, kind, is_key in described)
+        columns = tuple(f"{name} {dtype.lower()}{' primary key' * is_key}" for name, dtype, is_key in described)
         if not columns:
             index.execute(f"create table if not exists artifacts ({', '.join(INDEX_COLUMNS)})")
         elif columns != INDEX_COLUMNS:

@@ -35,7 +35,7 @@ def collect(live: pd.DataFrame) -> pd.DataFrame:
         Columns `COLUMNS`, one row per bucket, family, method, horizon_days and feature. Attributions are in
         standardised returns, feature_value is in the feature's unit.
     """
-    frames = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})]
+    frames = [pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})]
     for bucket, family, fingerprint in (
         live[["bucket", "family", "fingerprint"]].drop_duplicates().itertuples(index=False)
     ):

@@ -29,8 +29,8 @@ class BucketContest(Contest):
     ----------
     features : tuple of str
     train_part, test : DataFrame
-        Columns as_of_date, horizon_days, target_date, z (standardised return), the features, and `row_hash` of
-        key and features. In `test`, z is used only for scoring.
+        Columns as_of_date, horizon_days, target_date, z_return (standardised return), the features, and `row_hash` of
+        key and features. In `test`, z_return is used only for scoring.
     lookback : DataFrame, optional
         `families.lookback.lookback_columns` of the fold's sessions and those before, with `row_hash`, for
         families that read it.
@@ -97,7 +97,7 @@ class BucketContest(Contest):
         Returns
         -------
         tuple of two DataFrames
-            Fit part and tuning part: the columns of `seen`, and z without each horizon's median.
+            Fit part and tuning part: the columns of `seen`, and z_return without each horizon's median.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class BucketContest(Contest):
         parts = inner_split(without_drift(self.train_part))
         if parts[0].empty:
             raise TournamentError("too few training rows to validate on some")
-        fit_rows, tuning_rows = (self.seen(part, reads_lookback).assign(z=part["z"]) for part in parts)
+        fit_rows, tuning_rows = (self.seen(part, reads_lookback).assign(z_return=part["z_return"]) for part in parts)
         return fit_rows, tuning_rows
 
     # ---------- what a fit depends on
@@ -149,7 +149,9 @@ class BucketContest(Contest):
 
     @cached_property
     def _train_hash(self) -> str:
-        of_rows = fingerprint.of_frame(self.train_part[["row_hash", "target_date", "z"]])  # purged by target_date
+        of_rows = fingerprint.of_frame(
+            self.train_part[["row_hash", "target_date", "z_return"]]
+        )  # purged by target_date
         return fingerprint.combine(of_rows, self.features)
 
     @cached_property
@@ -170,12 +172,12 @@ class BucketContest(Contest):
         data, code = self.data_fingerprint(family), code_fingerprint(family)
         # in January the live fold and the year's fold start on the same date
         key = fingerprint.combine(
-            self.subject, self.fold.kind, self.fold.start, name, data, code, fingerprint.library_versions()
+            self.subject, self.fold.fold_type, self.fold.start, name, data, code, fingerprint.library_versions()
         )
         described = {
             "bucket": self.subject,
             "family": name,
-            "kind": self.fold.kind,
+            "fold_type": self.fold.fold_type,
             "fold_start": self.fold.start.date(),
             "trained_until": self.fold.train_until.date(),
             "data_fingerprint": data,
@@ -216,7 +218,7 @@ class BucketContest(Contest):
             fit_seconds=sum(model.facts["fit_seconds"].values()),
             validation_loss=losses[name],
         )
-        is_explained = self.fold.kind == "live" and np.isfinite(values).all()
+        is_explained = self.fold.fold_type == "live" and np.isfinite(values).all()
         return Forecasts(name, table, {ATTRIBUTIONS: self._attributions(name, model)} if is_explained else {})
 
     def _attributions(self, name: str, model: Model) -> pd.DataFrame:

@@ -52,7 +52,7 @@ class Failure:
         """
         if isinstance(error.__cause__, OSError):  # the store's error wraps the disk error
             error = error.__cause__
-        return cls.named([kind.__name__ for kind in type(error).__mro__], f"{type(error).__name__}: {error}")
+        return cls.named([cls.__name__ for cls in type(error).__mro__], f"{type(error).__name__}: {error}")
 
     @classmethod
     def named(cls, kinds: Iterable[str], reason: str) -> "Failure":
@@ -134,7 +134,7 @@ class Contest(ABC):
         """Number of rows that its competitors are trained on."""
 
     def __str__(self) -> str:
-        return f"{self.subject} {self.fold.kind} {self.fold.start:%Y-%m}"
+        return f"{self.subject} {self.fold.fold_type} {self.fold.start:%Y-%m}"
 
     @abstractmethod
     def competitors(self) -> Sequence[Competitor]:

@@ -8,12 +8,12 @@ from autogluon.core.models import AbstractModel
 
 from zl_forecast import settings
 from zl_forecast.families.base import Explanation, Family
-from zl_forecast.families.lookback import DAY, RETURN_COLUMNS, SEPARATOR, SIGMA
+from zl_forecast.families.lookback import DAY, EWMA_VOLATILITY, RETURN_COLUMNS, SEPARATOR
 
 SIGNED = ("tree_shap", "coefficients", "permutation")  # methods whose values have a size and a sign
 DONORS = 3  # number of sessions whose values are swapped in
 RETURNS = "zl_returns"  # ZL's own returns and their volatility, permuted together
-HISTORY = {SIGMA, *RETURN_COLUMNS}
+HISTORY = {EWMA_VOLATILITY, *RETURN_COLUMNS}
 P10, P50, P90 = (settings.QUANTILE_LEVELS.index(level) for level in (0.10, 0.50, 0.90))
 
 

@@ -100,9 +100,9 @@ def autogluon_leaderboard(
     """
     reads_lookback = any(contest.families[name].reads_lookback for name in models)
     fit_rows, tuning_rows = contest.inner_rows(reads_lookback)
-    matured = replace(contest, test=contest.test[contest.test["z"].notna()])
+    matured = replace(contest, test=contest.test[contest.test["z_return"].notna()])
     with fold_predictor(contest.families, models, fit_rows, tuning_rows) as predictor:
-        rows = matured.seen(matured.test, reads_lookback).assign(z=matured.test["z"])
+        rows = matured.seen(matured.test, reads_lookback).assign(z_return=matured.test["z_return"])
         # prefer the stored reason: AutoGluon only repeats the failure it was given
-        failures = {name: models[name][1].get("failure", why) for name, why in predictor.failures.items()}
+        failures = {name: models[name][1].get("failure", reason) for name, reason in predictor.failures.items()}
         return predictor.leaderboard(rows), failures

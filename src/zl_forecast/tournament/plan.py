@@ -9,19 +9,19 @@ from zl_forecast.tournament.contest import Competitor, Contest
 from zl_forecast.tournament.runner import needs_training
 from zl_forecast.tournament.specialist import Inputs, Tournament
 
-BLOCK = ["bucket", "family", "kind", "fold_start"]
+FOLD = ["bucket", "family", "fold_type", "fold_start"]
 CAUSES = ("refused", "library_versions", "code", "data", "missing")  # in order of priority
 COLUMNS = {
     "bucket": "string",
     "family": "string",
-    "kind": "string",
+    "fold_type": "string",
     "fold_start": "datetime64[us]",
     "trained_until": "datetime64[us]",
     "artifact_id": "string",
     "is_fitted": "bool",
     "cause": "string",
     "cause_rank": "int32",
-    "details": "string",
+    "reason": "string",
     "is_remembered": "bool",
 }
 
@@ -44,7 +44,7 @@ def planned_fits(live: pd.DataFrame, inputs: dict[str, Inputs]) -> pd.DataFrame:
         Columns `COLUMNS`, one row per fit. `is_remembered` is true if the bucket's whole table is in the store.
     """
     entries = artifacts.entries()
-    parts = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})]
+    parts = [pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})]
     for row in live.sort_values("bucket").itertuples():
         own, live_from = inputs[row.bucket], pd.Timestamp(row.live_from)
         table = read_table(own.key(live_from))
@@ -58,9 +58,9 @@ def planned_fits(live: pd.DataFrame, inputs: dict[str, Inputs]) -> pd.DataFrame:
 def _known_fits(table: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
     """List the fits behind a bucket's cached table; all of them exist."""
     first = [name for name, family in inputs.enrolled().items() if not family.is_second_level]
-    names = {"subject": "bucket", "competitor": "family", "fold_type": "kind", "fingerprint": "artifact_id"}
+    names = {"subject": "bucket", "competitor": "family", "fingerprint": "artifact_id"}
     fits = table[table["competitor"].isin(first)].drop_duplicates("fingerprint").rename(columns=names)
-    facts = {"is_fitted": True, "cause": "", "cause_rank": len(CAUSES), "details": "", "is_remembered": True}
+    facts = {"is_fitted": True, "cause": "", "cause_rank": len(CAUSES), "reason": "", "is_remembered": True}
     return fits.assign(**facts)[list(COLUMNS)].astype(COLUMNS)
 
 
@@ -78,25 +78,25 @@ def facts_of_fits(tournament: Tournament, entries: pd.DataFrame) -> pd.DataFrame
     DataFrame
         Columns `COLUMNS`.
     """
-    before = entries.sort_values("written_at").drop_duplicates(BLOCK, keep="last").set_index(BLOCK)
+    before = entries.sort_values("written_at").drop_duplicates(FOLD, keep="last").set_index(FOLD)
     rows = []
     for contest in tournament.contests:
         for own in contest.competitors():
             stored = artifacts.look_up(own.key)
             is_fitted = not needs_training(own, stored)
-            cause, details = ("", "") if is_fitted else _cause(contest, own, stored, before)
+            cause, reason = ("", "") if is_fitted else _cause(contest, own, stored, before)
             rows.append(
                 (
                     contest.subject,
                     own.name,
-                    contest.fold.kind,
+                    contest.fold.fold_type,
                     contest.fold.start,
                     contest.fold.train_until,
                     own.key,
                     is_fitted,
                     cause,
                     CAUSES.index(cause) if cause else len(CAUSES),
-                    details,
+                    reason,
                     False,
                 )
             )
@@ -104,10 +104,10 @@ def facts_of_fits(tournament: Tournament, entries: pd.DataFrame) -> pd.DataFrame
 
 
 def _cause(contest: Contest, own: Competitor, stored: artifacts.Stored, before: pd.DataFrame) -> tuple[str, str]:
-    what = f"{own.name} on {contest.fold.kind} {contest.fold.start:%Y-%m}"
+    what = f"{own.name} on {contest.fold.fold_type} {contest.fold.start:%Y-%m}"
     if stored.refused:
         return "refused", f"{what}, artifact {own.key}: {stored.refused}"
-    key = (contest.subject, own.name, contest.fold.kind, str(contest.fold.start.date()))
+    key = (contest.subject, own.name, contest.fold.fold_type, str(contest.fold.start.date()))
     if key not in before.index:
         return "missing", f"{what} has not been fitted"
     last = before.loc[key]

@@ -44,7 +44,7 @@ def fit_family(family: Family, fit_rows: pd.DataFrame, tuning_rows: pd.DataFrame
     ----------
     family : Family
     fit_rows, tuning_rows : DataFrame
-        What the family reads, and the standardised return in column z.
+        What the family reads, and the standardised return in column z_return.
     folder : Path
         Empty folder for both models.
 
@@ -83,7 +83,7 @@ def _fit(model: AbstractModel, **rows) -> float:
 
 
 def _split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    return rows.drop(columns="z"), rows["z"]
+    return rows.drop(columns="z_return"), rows["z_return"]
 
 
 def _model_class(family: Family) -> Callable[..., AbstractModel]:
@@ -194,7 +194,7 @@ class FoldPredictor:
         Parameters
         ----------
         rows : DataFrame
-            Columns that any of the families reads, and the standardised return in column z.
+            Columns that any of the families reads, and the standardised return in column z_return.
 
         Returns
         -------
@@ -220,7 +220,7 @@ def fold_predictor(
     models : dict
         By family: folder that `fit_family` wrote, and what it returned; or "" and its `failure`.
     fit_rows, tuning_rows : DataFrame
-        Columns that any of the families reads, and the standardised return in column z.
+        Columns that any of the families reads, and the standardised return in column z_return.
 
     Yields
     ------
@@ -231,7 +231,7 @@ def fold_predictor(
 
     with TemporaryDirectory(prefix="zl-predictor-") as path:
         predictor = TabularPredictor(
-            label="z",
+            label="z_return",
             problem_type="quantile",
             quantile_levels=list(settings.QUANTILE_LEVELS),
             path=f"{path}/predictor",

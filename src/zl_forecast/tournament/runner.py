@@ -76,9 +76,9 @@ def run(contests: Sequence[Contest], may_train: bool = True, executor: str = "lo
         horizon_days. Quantiles are standardised returns, ascending; NaN if the status is not 'ok'.
     """
     if not contests:
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
-    history = [contest for contest in contests if contest.fold.kind != "live"]
-    live = [contest for contest in contests if contest.fold.kind == "live"]
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})
+    history = [contest for contest in contests if contest.fold.fold_type != "live"]
+    live = [contest for contest in contests if contest.fold.fold_type == "live"]
     key = key_of_run(history)
     past = read_table(key) if history else None
     todo = [*history, *live] if past is None else live
@@ -339,7 +339,7 @@ def _labelled(contest: Contest, own: Competitor, result: Result) -> pd.DataFrame
     return table.reindex(columns=list(dict.fromkeys([*COLUMNS, *table.columns]))).assign(
         subject=contest.subject,
         competitor=own.name,
-        fold_type=fold.kind,
+        fold_type=fold.fold_type,
         fold_start=fold.start,
         trained_until=fold.train_until,
         train_rows=contest.train_rows,

@@ -31,7 +31,7 @@ class Plan:
     Attributes
     ----------
     action : str
-        retournament, score, nothing, wait, expire or quarantine.
+        reselection, score, nothing, wait, expire or quarantine.
     reason : str
         Reason for the action, for the user.
     live_from : Timestamp, optional
@@ -40,7 +40,7 @@ class Plan:
         Whether models that are not in the store may be fitted.
     """
 
-    action: str = "retournament"
+    action: str = "reselection"
     reason: str = ""
     live_from: pd.Timestamp | None = None
     may_train: bool = True
@@ -114,9 +114,9 @@ class Inputs:
     mart : relation
         The bucket's features, one row per session.
     targets : relation
-        int_targets__daily: as_of_date, horizon_days, target_date, z, is_matured.
+        int_targets__daily: as_of_date, horizon_days, target_date, z_return, is_matured.
     zl : relation
-        int_volatility__zl: as_of_date, log_return, sigma.
+        int_volatility__zl: as_of_date, log_return, ewma_volatility.
     buckets, families : relation
         The seeds of these names.
     preset : str
@@ -242,7 +242,9 @@ def run_specialist(inputs: Inputs, plan: Plan = Plan(), executor: str = "local")
     if tournament.second_level:
         second = [second_level(own, tournament.second_level, table, tournament.rows) for own in contests]
         table = pd.concat([table, run(second, plan.may_train, executor)])
-        table = table.sort_values("fold_type", key=lambda kind: kind == "live", kind="stable", ignore_index=True)
+        table = table.sort_values(
+            "fold_type", key=lambda fold_type: fold_type == "live", kind="stable", ignore_index=True
+        )
     if not expired and not table["status"].isin(TRIED_AGAIN).any() and not table["reason"].eq(NOT_ALLOWED).any():
         write_table(key, table)
     return table
@@ -311,7 +313,7 @@ def _lookback(inputs: Inputs, mart: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(mart: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
     """Join features and targets: one row per session and horizon, in order."""
-    wanted = [*KEY, "target_date", "z", "is_matured"]
+    wanted = [*KEY, "target_date", "z_return", "is_matured"]
     rows = mart.merge(targets[wanted], on="as_of_date").sort_values(KEY, ignore_index=True)
     rows["horizon_days"] = rows["horizon_days"].astype("int64")
     features = [column for column in mart.columns if column not in NOT_FEATURES]

@@ -16,7 +16,7 @@ class Fold:
     ----------
     start, end : Timestamp
         Test rows have start <= as_of_date < end.
-    kind : str
+    fold_type : str
         'oof' for a calendar year of the history, 'live' for the newest rows, since the last reselection.
     train_until : Timestamp
         The target_date of a training row is before this date, which is the embargo before `start`.
@@ -24,7 +24,7 @@ class Fold:
 
     start: pd.Timestamp
     end: pd.Timestamp
-    kind: str
+    fold_type: str
     train_until: pd.Timestamp
 
     def train_rows(self, rows: pd.DataFrame) -> pd.Series:
@@ -83,7 +83,7 @@ def walk_forward(sessions: pd.DatetimeIndex, live_from: pd.Timestamp | None = No
     Examples
     --------
     >>> folds = walk_forward(pd.bdate_range("2020-01-02", "2023-05-12"))
-    >>> [f"{fold.kind} {fold.start:%Y-%m-%d} to {fold.end:%Y-%m-%d}" for fold in folds]
+    >>> [f"{fold.fold_type} {fold.start:%Y-%m-%d} to {fold.end:%Y-%m-%d}" for fold in folds]
     ['oof 2022-01-01 to 2023-01-01', 'oof 2023-01-01 to 2023-05-01', 'live 2023-05-01 to 2023-05-13']
     """
     needed = settings.FIRST_TRAIN_SESSIONS + 252
@@ -124,25 +124,25 @@ def inner_split(train: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def without_drift(train: pd.DataFrame) -> pd.DataFrame:
-    """Subtract each horizon's median from z, so that no family is credited for a drift of the price.
+    """Subtract each horizon's median from z_return, so that no family is credited for a drift of the price.
 
     Parameters
     ----------
     train : DataFrame
-        horizon_days and z (standardised return).
+        horizon_days and z_return (standardised return).
 
     Returns
     -------
     DataFrame
-        With z centred.
+        With z_return centred.
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"horizon_days": [5, 5, 5, 20], "z": [0.0, 1.0, 3.0, 2.0]})
-    >>> without_drift(rows)["z"].tolist()
+    >>> rows = pd.DataFrame({"horizon_days": [5, 5, 5, 20], "z_return": [0.0, 1.0, 3.0, 2.0]})
+    >>> without_drift(rows)["z_return"].tolist()
     [-1.0, 0.0, 2.0, 0.0]
     """
-    return train.assign(z=train["z"] - train.groupby("horizon_days")["z"].transform("median"))
+    return train.assign(z_return=train["z_return"] - train.groupby("horizon_days")["z_return"].transform("median"))
 
 
 def _embargo(sessions: pd.DatetimeIndex, start: pd.Timestamp) -> pd.Timestamp:

@@ -10,7 +10,7 @@ from zl_forecast.store.fingerprint import with_row_hash
 from zl_forecast.tournament.bucket import BucketContest
 from zl_forecast.tournament.contest import KEY, QUANTILES
 
-NOTHING_MATURED = "no out-of-fold forecasts had matured before this block"
+NOTHING_MATURED = "no out-of-fold forecasts had matured before this fold"
 
 
 def second_level(
@@ -28,7 +28,7 @@ def second_level(
         Forecasts of all first-level families of the bucket: competitor, fold_type, fold_start, as_of_date,
         horizon_days, q05 ... q95 (standardised returns).
     rows : DataFrame
-        as_of_date, horizon_days, target_date, z, is_matured.
+        as_of_date, horizon_days, target_date, z_return, is_matured.
 
     Returns
     -------
@@ -40,12 +40,12 @@ def second_level(
     # the warehouse returns other types for the key, and equal rows must have equal fingerprints
     forecasts = forecasts.astype({name: rows[name].dtype for name in KEY})
     is_past = (forecasts["fold_type"] == "oof") & (forecasts["fold_start"] < fold.start)
-    is_own = (forecasts["fold_type"] == fold.kind) & (forecasts["fold_start"] == fold.start)
+    is_own = (forecasts["fold_type"] == fold.fold_type) & (forecasts["fold_start"] == fold.start)
     past = _side_by_side(forecasts[is_past]).merge(rows, on=KEY)
     train = past[fold.train_rows(past)]
     if train.empty:
         return replace(own, skipped=own.skipped or NOTHING_MATURED)
-    test = contest.test[[*KEY, "target_date", "z"]].merge(_side_by_side(forecasts[is_own]), on=KEY, how="left")
+    test = contest.test[[*KEY, "target_date", "z_return"]].merge(_side_by_side(forecasts[is_own]), on=KEY, how="left")
     features = tuple(name for name in test.columns if name in train.columns and "__" in name)
     train, test = (with_row_hash(part, [*KEY, *features]) for part in (train.reset_index(drop=True), test))
     return replace(own, features=features, train_part=train, test=test)

@@ -185,7 +185,7 @@ def zl_targets(targets: pd.DataFrame, sessions: pd.Series) -> dict[str, Measure]
     Parameters
     ----------
     targets : DataFrame
-        int_targets__daily: as_of_date, horizon_days, is_matured, z; one row per session and horizon.
+        int_targets__daily: as_of_date, horizon_days, is_matured, z_return; one row per session and horizon.
     sessions : Series of datetime64
         Every session so far, ascending.
 
@@ -197,7 +197,7 @@ def zl_targets(targets: pd.DataFrame, sessions: pd.Series) -> dict[str, Measure]
     horizons = targets["horizon_days"].nunique()
     measures = calendar(targets.drop_duplicates("as_of_date"), sessions)
     expected = int((sessions >= targets["as_of_date"].min()).sum()) * horizons if len(targets) else 0
-    blank = targets.loc[targets["is_matured"].astype(bool) & targets["z"].isna(), "as_of_date"]
+    blank = targets.loc[targets["is_matured"].astype(bool) & targets["z_return"].isna(), "as_of_date"]
     measures["row_surplus"] = Measure(
         len(targets) - expected, f"{len(targets)} rows, {horizons} horizons a session expected"
     )

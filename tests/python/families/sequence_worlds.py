@@ -58,7 +58,7 @@ def blind_to_order(rows: pd.DataFrame) -> pd.DataFrame:
 
 def with_features_only(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows as a family sees them that reads no look-back."""
-    return rows[[*tournament.NOT_SHOWN, "z", "horizon_days", "planted", "idle_a", "idle_b"]]
+    return rows[[*tournament.NOT_SHOWN, "z_return", "horizon_days", "planted", "idle_a", "idle_b"]]
 
 
 def noise_world(market_rows, seed: int) -> World:

@@ -104,10 +104,10 @@ def test_it_beats_a_constant_variance_and_the_reference_out_of_sample(market_row
     for seed in (11, 12, 13):
         train, test = tournament.split(market_rows(simulated(PLAIN, 5060, seed), horizons=(5, 20, 60)), 2000)
         moves = {
-            h: np.quantile(own["z"] * own["sigma"], settings.QUANTILE_LEVELS)
+            h: np.quantile(own["z_return"] * own["ewma_volatility"], settings.QUANTILE_LEVELS)
             for h, own in train.groupby("horizon_days")
         }
-        constant = np.stack([moves[h] for h in test["horizon_days"]]) / test["sigma"].to_numpy()[:, None]
+        constant = np.stack([moves[h] for h in test["horizon_days"]]) / test["ewma_volatility"].to_numpy()[:, None]
         forecasts = {
             "garch": tournament.fit(garch.FAMILY, train, tmp_path / str(seed)).forecast(test),
             "constant": constant,
@@ -119,12 +119,12 @@ def test_it_beats_a_constant_variance_and_the_reference_out_of_sample(market_row
     assert (mean["garch"] < 0.995 * mean["reference"]).all()
 
 
-def test_its_bands_cover_what_they_promise(market):
+def test_its_bands_have_nominal_coverage(market):
     fitted, _, test = market
     quantiles = fitted.forecast(test)
-    inside = (test["z"] > quantiles[:, 1]) & (test["z"] < quantiles[:, 5])
+    inside = (test["z_return"] > quantiles[:, 1]) & (test["z_return"] < quantiles[:, 5])
     covered = inside.groupby(test["horizon_days"]).mean()
-    assert (covered.loc[[5, 20]] - 0.8).abs().max() < 0.06  # 150 blocks of 20 sessions: a standard error of 0.03
+    assert (covered.loc[[5, 20]] - 0.8).abs().max() < 0.06  # 150 folds of 20 sessions: a standard error of 0.03
 
 
 def test_the_centre_stays_at_the_last_price(market):
@@ -138,7 +138,10 @@ def test_calm_rows_get_wider_bands_than_their_own_volatility_says_and_wild_rows_
     width = np.ptp(fitted.forecast(test), axis=1)
     for h in (20, 60):
         rows = (test["horizon_days"] == h).to_numpy()
-        assert pd.Series(width[rows]).corr(test.loc[rows, "sigma"].reset_index(drop=True), method="spearman") < -0.7
+        assert (
+            pd.Series(width[rows]).corr(test.loc[rows, "ewma_volatility"].reset_index(drop=True), method="spearman")
+            < -0.7
+        )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -152,7 +155,7 @@ def test_an_integrated_fit_does_not_explode_over_120_steps(market_rows, tmp_path
     assert found.persistence() <= garch.LARGEST_PERSISTENCE + 1e-9
     far = rows[(rows["horizon_days"] == 120) & (rows["as_of_date"] >= test["as_of_date"].min())]
     assert (np.ptp(fitted.forecast(far), axis=1) < 12).all()  # P5 to P95 of a normal is 3.3
-    crash = far.assign(return_lag_000=-0.25)  # the worst day ever, with sigma not yet raised
+    crash = far.assign(return_lag_000=-0.25)  # the worst day ever, with ewma_volatility not yet raised
     assert np.isfinite(fitted.forecast(crash)).all()
     assert np.ptp(fitted.forecast(crash), axis=1).max() < 120
 
@@ -162,7 +165,7 @@ def test_the_scale_is_learnt_where_targets_move_more_than_returns_tell_and_shrun
 ):
     rows = market_rows(simulated(PLAIN, 2060, seed=5), horizons=(5, 20, 120))
     train, _ = tournament.split(rows, 1900)
-    wide = train.assign(z=1.3 * train["z"])
+    wide = train.assign(z_return=1.3 * train["z_return"])
     scales = tournament.fit(garch.FAMILY, wide, tmp_path).model.model["scales"]
     assert scales[5] == pytest.approx(1.3, abs=0.12)
     assert 1.0 < scales[120] < scales[5]

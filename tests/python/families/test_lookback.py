@@ -12,7 +12,9 @@ from zl_forecast.families.lookback import CHANNEL_LAGS, RETURN_COLUMNS, RETURN_L
 def market():
     """300 sessions of ZL, of which the mart has the last 280; the channel counts the mart's sessions."""
     days = pd.bdate_range("2015-01-05", periods=300)
-    zl = pd.DataFrame({"as_of_date": days, "log_return": np.arange(300) / 1000, "sigma": 0.01 + np.arange(300) / 1e5})
+    zl = pd.DataFrame(
+        {"as_of_date": days, "log_return": np.arange(300) / 1000, "ewma_volatility": 0.01 + np.arange(300) / 1e5}
+    )
     mart = pd.DataFrame({"as_of_date": days[20:], "count": np.arange(280.0), "other": 1.0})
     return mart, zl
 
@@ -22,7 +24,7 @@ def test_lag_zero_is_the_sessions_own_value_and_lag_k_that_of_k_sessions_before(
     assert columns.loc[100, "return_lag_000"] == pytest.approx(0.120)  # the mart's session 100 is ZL's 120
     assert columns.loc[100, "return_lag_007"] == pytest.approx(0.113)
     assert columns.loc[100, ["count@00", "count@39"]].tolist() == [100, 61]
-    assert columns.loc[100, "sigma"] == pytest.approx(0.01 + 120 / 1e5)
+    assert columns.loc[100, "ewma_volatility"] == pytest.approx(0.01 + 120 / 1e5)
 
 
 def test_before_the_history_begins_there_is_nothing(market):
@@ -38,7 +40,7 @@ def test_what_happens_after_a_session_changes_nothing_in_its_look_back(market):
     shaken = mart.assign(count=mart["count"].where(mart["as_of_date"] <= later, -9.0))
     moved = zl.assign(
         log_return=zl["log_return"].where(zl["as_of_date"] <= later, 0.3),
-        sigma=zl["sigma"].where(zl["as_of_date"] <= later, 1.0),
+        ewma_volatility=zl["ewma_volatility"].where(zl["as_of_date"] <= later, 1.0),
     )
     before, after = (lookback_columns(m, z, ("count",)) for m, z in ((mart, zl), (shaken, moved)))
     pd.testing.assert_frame_equal(before[:151], after[:151], check_exact=True)

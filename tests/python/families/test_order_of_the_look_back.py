@@ -36,18 +36,18 @@ def trees_loss(request, world, tmp_path_factory):
     return tournament.loss(test, fitted.forecast(test))
 
 
-SMALLEST_GAIN = {"lstm": 0.10, "gru": 0.10, "transformer": 0.05, "tft": 0.10}
+MIN_SKILL = {"lstm": 0.10, "gru": 0.10, "transformer": 0.05, "tft": 0.10}
 
 
 def test_the_order_is_found(fitted, world):
-    gain = 1 - fitted.loss / world.reference_loss
-    assert gain[1] > SMALLEST_GAIN[fitted.name]
-    assert gain.min() > -0.01
+    skill = 1 - fitted.loss / world.reference_loss
+    assert skill[1] > MIN_SKILL[fitted.name]
+    assert skill.min() > -0.01
 
 
 def test_trees_without_the_order_find_nothing(trees_loss, world):
-    gain = 1 - trees_loss / world.reference_loss
-    assert gain[1] < 0.02
+    skill = 1 - trees_loss / world.reference_loss
+    assert skill[1] < 0.02
 
 
 def test_weights_point_to_where_the_signal_is(fitted):

@@ -14,7 +14,7 @@ from zl_forecast.families import prophet
 HORIZONS = (5, 20, 60)
 
 
-def gain(fitted, train, test) -> pd.Series:
+def skill(fitted, train, test) -> pd.Series:
     """Relative to the reference, by horizon."""
     own, reference = fitted.forecast(test), tournament.reference_forecast(train, test)
     return 1 - tournament.loss(test, own) / tournament.loss(test, reference)
@@ -51,7 +51,7 @@ def noise(market_rows, tmp_path_factory):
 
 def test_a_yearly_season_and_a_regressor_are_found_out_of_sample(seasonal):
     fitted, train, test = seasonal
-    assert (gain(fitted, train, test)[[5, 20]] > 0.02).all()
+    assert (skill(fitted, train, test)[[5, 20]] > 0.02).all()
     added = fitted.model.contributions(tournament.shown(test))
     rows = (test["horizon_days"] == 20).to_numpy()
     rise = np.sin(2 * np.pi * (test["as_of_date"].dt.dayofyear + 14) / 365.25)  # of the middle of the target's window
@@ -65,14 +65,16 @@ def test_on_noise_the_location_stays_small_and_the_loss_is_the_references(noise)
     fitted, train, test = noise
     location = pd.Series(fitted.forecast(test)[:, 3]).groupby(test["horizon_days"].to_numpy()).std()
     assert (location < 0.08).all()
-    assert (gain(fitted, train, test) > -0.015).all()
+    assert (skill(fitted, train, test) > -0.015).all()
 
 
 def test_the_width_on_normal_returns_is_that_of_the_training_rows(noise):
     fitted, train, test = noise
     width = pd.Series(np.ptp(fitted.forecast(test), axis=1)).groupby(test["horizon_days"].to_numpy())
     assert (width.max() - width.min() < 1e-5).all()
-    np.testing.assert_allclose(width.mean(), 2 * norm.ppf(0.95) * train.groupby("horizon_days")["z"].std(), rtol=0.05)
+    np.testing.assert_allclose(
+        width.mean(), 2 * norm.ppf(0.95) * train.groupby("horizon_days")["z_return"].std(), rtol=0.05
+    )
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def autoregressive(n: int, seed: int, phi: float = 0.3, theta: float = 0.0) -> n
     return 0.008 * np.array(values[101:])
 
 
-def gain(fitted, train, test) -> pd.Series:
+def skill(fitted, train, test) -> pd.Series:
     """Relative to the reference, by horizon."""
     own, reference = fitted.forecast(test), tournament.reference_forecast(train, test)
     return 1 - tournament.loss(test, own) / tournament.loss(test, reference)
@@ -40,7 +40,7 @@ def test_it_beats_the_reference_on_autocorrelated_returns_at_a_week(market_rows,
     train, test = tournament.split(market_rows(autoregressive(3060, 1, phi, theta), horizons=HORIZONS), 1500)
     fitted = tournament.fit(sarimax.FAMILY, train, tmp_path)
     assert sum(fitted.model.model["daily"].order[:2]) >= 1
-    assert gain(fitted, train, test)[5] > 0.005
+    assert skill(fitted, train, test)[5] > 0.005
     own_past = fitted.model.contributions(tournament.shown(test))["own_past"]
     rows = test["horizon_days"] == 5
     assert own_past[rows].corr(test.loc[rows, "return_lag_000"]) > 0.8
@@ -58,7 +58,7 @@ def test_on_white_noise_it_mostly_chooses_nothing_and_forecasts_as_the_reference
         silent += daily.order == (0, 0, 0, 0) and not daily.coefficients.any()
         difference = np.abs(fitted.forecast(test) - tournament.reference_forecast(train, test))
         assert difference.max() < 0.25
-        assert (gain(fitted, train, test) > -0.01).all()
+        assert (skill(fitted, train, test) > -0.01).all()
     assert silent >= 3
 
 
@@ -78,7 +78,7 @@ def test_a_channel_that_leads_by_a_session_is_found_and_used(market_rows, tmp_pa
     assert np.flatnonzero(found["daily"].coefficients).tolist() == [1]
     assert found["decay"][1] == pytest.approx(np.corrcoef(lead[1:1560], lead[:1559])[0, 1], abs=0.015)
     assert found["slopes"][5] > 0.5
-    assert (gain(fitted, train, test)[[5, 20]] > 0.01).all()
+    assert (skill(fitted, train, test)[[5, 20]] > 0.01).all()
     added = fitted.model.contributions(tournament.shown(test))
     week = test["horizon_days"] == 5
     assert added.loc[week, "lead"].corr(test.loc[week, "lead"]) < -0.95
@@ -96,7 +96,7 @@ def test_a_weekly_season_is_chosen_where_it_is_planted():
 
 
 def test_what_is_hidden_from_the_fit_does_not_move_it():
-    """Orders, channels and parameters of a block's model come from outside the block."""
+    """Orders, channels and parameters of a fold's model come from outside the fold."""
     rng = np.random.default_rng(4)
     u, x = rng.standard_normal(900), rng.standard_normal((900, 3))
     u[1:] += 0.25 * u[:-1] + 0.3 * x[1:, 0]
@@ -113,21 +113,21 @@ def test_what_is_hidden_from_the_fit_does_not_move_it():
     assert not np.isclose(fit_daily(reversed_, x).ar[1], one.ar[1], atol=0.02)
 
 
-def test_cross_fitted_forecasts_know_nothing_of_their_blocks_targets(market_rows, tmp_path, monkeypatch):
+def test_cross_fitted_forecasts_know_nothing_of_their_folds_targets(market_rows, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(sarimax, "fit_daily", lambda u, x: seen.append(u) or fit_daily(u, x))
     train, _ = tournament.split(market_rows(autoregressive(960, 5), horizons=HORIZONS), 800)
     model = sarimax.SarimaxModel(path=str(tmp_path), name="sarimax", problem_type="quantile")
     model.quantile_levels = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
-    model._fit(tournament.shown(train), train["z"])
-    whole, *blocks = seen
+    model._fit(tournament.shown(train), train["z_return"])
+    whole, *folds = seen
     assert not np.isnan(whole).any()
-    assert len(blocks) == sarimax.BLOCKS
-    hidden = [np.flatnonzero(np.isnan(u)) for u in blocks]
-    length = len(train["as_of_date"].unique()) / sarimax.BLOCKS
-    for block in hidden[:-1]:
-        assert len(block) >= int(length) - 1 + max(HORIZONS)
-        assert (np.diff(block) == 1).all()
+    assert len(folds) == sarimax.FOLDS
+    hidden = [np.flatnonzero(np.isnan(u)) for u in folds]
+    length = len(train["as_of_date"].unique()) / sarimax.FOLDS
+    for fold in hidden[:-1]:
+        assert len(fold) >= int(length) - 1 + max(HORIZONS)
+        assert (np.diff(fold) == 1).all()
     assert hidden[-1][-1] == len(whole) - 1
 
 

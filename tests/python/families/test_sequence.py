@@ -72,12 +72,12 @@ def test_inputs_are_standard_scores_clipped_with_the_mean_for_what_is_missing():
 
 
 def test_a_network_is_believed_by_how_many_rows_it_gained_on():
-    gain = np.random.default_rng(0).normal(0.2, 0.5, (400, 1))
-    assert sequence.validated_share(gain, (1,))[0] == pytest.approx(400 / 420)
-    assert sequence.validated_share(-gain, (1,))[0] == 0
-    assert sequence.validated_share(gain, (100,))[0] == pytest.approx(
+    loss_reduction = np.random.default_rng(0).normal(0.2, 0.5, (400, 1))
+    assert sequence.validated_share(loss_reduction, (1,))[0] == pytest.approx(400 / 420)
+    assert sequence.validated_share(-loss_reduction, (1,))[0] == 0
+    assert sequence.validated_share(loss_reduction, (100,))[0] == pytest.approx(
         4 / 24
-    )  # the same gain on four independent samples
+    )  # the same reduction on four independent samples
     assert sequence.validated_share(np.full((400, 1), np.nan), (1,))[0] == 0
 
 
@@ -168,7 +168,7 @@ def _model_of_two_epochs(name, world):
             "ag.quantile_levels": list(settings.QUANTILE_LEVELS),
         },
     )
-    return model.fit(X=tournament.shown(world.train), y=world.train["z"], num_cpus=1, num_gpus=0)
+    return model.fit(X=tournament.shown(world.train), y=world.train["z_return"], num_cpus=1, num_gpus=0)
 
 
 @pytest.fixture(scope="module")

@@ -18,33 +18,33 @@ LEVELS = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of a standard
 
 
 def _members(n: int, **noise: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Families that forecast a signal with an error of the given size; z is the signal and a unit of chance."""
+    """Families that forecast a signal with an error of the given size; z_return is the signal and a unit of chance."""
     rng = np.random.default_rng(0)
     signal = rng.standard_normal(n)
-    z = signal + rng.standard_normal(n)
-    return {name: (signal + size * rng.standard_normal(n))[:, None] + LEVELS for name, size in noise.items()}, z
+    z_return = signal + rng.standard_normal(n)
+    return {name: (signal + size * rng.standard_normal(n))[:, None] + LEVELS for name, size in noise.items()}, z_return
 
 
 def test_the_three_best_are_chosen_and_the_best_weighs_most():
-    members, z = _members(4000, bad=3.0, good=0.1, fair=1.0, poor=2.0)
-    weights = stacking_weights(members, z, overlap=1)
+    members, z_return = _members(4000, bad=3.0, good=0.1, fair=1.0, poor=2.0)
+    weights = stacking_weights(members, z_return, overlap=1)
     assert set(weights) == {"good", "fair", "poor"}
     assert weights["good"] > 0.9
     assert sum(weights.values()) == pytest.approx(1)
 
 
 def test_few_independent_samples_leave_nearly_equal_weights():
-    members, z = _members(240, good=0.1, fair=1.0, poor=2.0)
-    many, few = (stacking_weights(members, z, overlap=overlap) for overlap in (1, 120))
+    members, z_return = _members(240, good=0.1, fair=1.0, poor=2.0)
+    many, few = (stacking_weights(members, z_return, overlap=overlap) for overlap in (1, 120))
     assert many["good"] > 0.8
     # two samples against a prior of twenty: a third, and two twenty-seconds of what is left
     assert few["good"] == pytest.approx(1 / 3, abs=0.07)
 
 
 def test_a_family_that_failed_in_a_fold_is_not_chosen():
-    members, z = _members(400, good=0.1, fair=1.0, poor=2.0, bad=3.0)
+    members, z_return = _members(400, good=0.1, fair=1.0, poor=2.0, bad=3.0)
     members["good"][:50] = np.nan
-    assert set(stacking_weights(members, z, overlap=5)) == {"fair", "poor", "bad"}
+    assert set(stacking_weights(members, z_return, overlap=5)) == {"fair", "poor", "bad"}
 
 
 def _fitted(weights: dict[str, float]) -> StackingModel:
@@ -77,7 +77,7 @@ def history():
     """Two folds of one family's forecasts, with targets that reach ten sessions ahead."""
     days = pd.bdate_range("2019-01-01", "2020-12-31")
     rows = pd.DataFrame(
-        {"as_of_date": days, "horizon_days": 10, "z": np.arange(len(days), dtype=float), "is_matured": True}
+        {"as_of_date": days, "horizon_days": 10, "z_return": np.arange(len(days), dtype=float), "is_matured": True}
     )
     rows["target_date"] = rows["as_of_date"] + pd.offsets.BDay(10)
     rows = with_row_hash(rows)

@@ -32,7 +32,7 @@ class Fitted:
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
     """What a family may see of rows."""
-    return rows.drop(columns=[*NOT_SHOWN, "z"])
+    return rows.drop(columns=[*NOT_SHOWN, "z_return"])
 
 
 def split(rows: pd.DataFrame, sessions: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -59,11 +59,14 @@ def load(family: Family, folder: Path) -> Fitted:
 def reference_forecast(train: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     """The reference's quantiles of `rows`, from the training rows that a family is refitted on."""
     train = pd.concat(inner_split(train))
-    by_horizon = {h: centred_quantiles(z, settings.QUANTILE_LEVELS) for h, z in train.groupby("horizon_days")["z"]}
+    by_horizon = {
+        h: centred_quantiles(z_return, settings.QUANTILE_LEVELS)
+        for h, z_return in train.groupby("horizon_days")["z_return"]
+    }
     return np.stack([by_horizon[h] for h in rows["horizon_days"]])
 
 
 def loss(rows: pd.DataFrame, forecast: np.ndarray) -> pd.Series:
     """Mean pinball loss by horizon, at all published levels."""
-    each = pinball(rows["z"].to_numpy(), forecast, settings.QUANTILE_LEVELS)
+    each = pinball(rows["z_return"].to_numpy(), forecast, settings.QUANTILE_LEVELS)
     return pd.Series(each).groupby(rows["horizon_days"].to_numpy()).mean()

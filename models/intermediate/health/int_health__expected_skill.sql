@@ -1,4 +1,4 @@
--- What a fold's champion promised when the fold began: its gain on the reference over out-of-fold rows that had matured by then, as
+-- Expected skill of each fold's champion at selection time: over out-of-fold rows that had matured by then, as
 -- the tournament measured it, and how far single weeks of those rows strayed from that. Nothing in here has seen the fold.
 with
 folds as (
@@ -11,11 +11,11 @@ folds as (
 evidence as (
     select bucket as subject, family as champion, *
     from {{ ref('int_tournament__forecasts') }}
-    where kind = 'oof' and status = 'ok' and is_matured
+    where fold_type = 'oof' and status = 'ok' and is_matured
     union all by name
     select 'published' as subject, ensemble_method as champion, *
     from {{ ref('int_ensemble__forecasts') }}
-    where kind = 'oof' and status = 'ok' and is_matured and block_number >= {{ threshold('first_scored_fold') }}
+    where fold_type = 'oof' and status = 'ok' and is_matured and fold_number >= {{ threshold('first_scored_fold') }}
 ),
 
 past as (
@@ -34,14 +34,14 @@ past as (
         and evidence.target_date < folds.trained_until
 ),
 
-promises as (
+expectations as (
     select
         subject,
         horizon_days,
         fold_start,
         champion,
         count(*) as n_rows,
-        1 - avg(pinball_pct) / avg(reference_pinball_pct) as promised_gain
+        1 - avg(pinball_pct) / avg(reference_pinball_pct) as expected_skill
     from past
     group by subject, horizon_days, fold_start, champion
 ),
@@ -52,13 +52,13 @@ weeks as (
         horizon_days,
         fold_start,
         champion,
-        promises.n_rows,
-        promises.promised_gain,
-        avg((past.pinball_pct - (1 - promises.promised_gain) * past.reference_pinball_pct) / past.reference_width_pct) as excess
+        expectations.n_rows,
+        expectations.expected_skill,
+        avg((past.pinball_pct - (1 - expectations.expected_skill) * past.reference_pinball_pct) / past.reference_width_pct) as excess
     from past
-    inner join promises
+    inner join expectations
         using (subject, horizon_days, fold_start, champion)
-    group by subject, horizon_days, fold_start, champion, promises.n_rows, promises.promised_gain, past.week
+    group by subject, horizon_days, fold_start, champion, expectations.n_rows, expectations.expected_skill, past.week
 )
 
 select
@@ -67,8 +67,8 @@ select
     fold_start,
     champion,
     n_rows,
-    promised_gain,
+    expected_skill,
     count(*) as n_weeks,
     stddev_samp(excess) as weekly_spread
 from weeks
-group by subject, horizon_days, fold_start, champion, n_rows, promised_gain
+group by subject, horizon_days, fold_start, champion, n_rows, expected_skill
