@@ -11,7 +11,7 @@ export ZL_DATA_DIR ?= $(CURDIR)/data
 # fits run one a core, each with one thread; more threads make them slower
 export OMP_NUM_THREADS := 1
 
-.PHONY: help build plan reselection tournament health test test-full replay docs lint lock clean
+.PHONY: help build plan reselection tournament health test test-full replay docs exposures lint lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -60,7 +60,10 @@ test-full: lint  ## every check in full, with whole builds on real data where it
 
 docs: $(VENV)/.installed  ## dbt docs with the lineage, as one static page
 	$(BIN)/dbt docs generate --static
-	@echo "Open target/static_index.html; the graph button at the bottom right shows landing source to zl_forecast."
+	@echo "Open target/static_index.html; its overview has links to five selections of the lineage."
+
+exposures: $(VENV)/.installed  ## exposures and refs of the publishing model, from meta.published
+	@$(BIN)/dbt parse --quiet && $(BIN)/python -m zl_forecast.exposures
 
 lint: $(VENV)/.installed-test  ## ruff, the vocabulary, and mypy over src
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tests/vocabulary.py && $(BIN)/mypy

@@ -27,7 +27,7 @@ NOT_RESULTS = re.compile(
 NOT_COMPARED = {
     "monitoring.published_snapshot",
     "monitoring.finished_build",
-    "monitoring.stored_artifacts",
+    "tournament.int_tournament__artifacts",
     "tournament.int_plan__fits",
 }
 

@@ -111,6 +111,27 @@ def mark_hindsight(con: duckdb.DuckDBPyConnection) -> None:
         )
 
 
+# the warehouse's tables of earlier versions that every build makes anew under another name
+FORMER_TABLES = (
+    *("validation.gate", "validation.gate_zl"),
+    *("tournament.core_zl", "tournament.ensemble_zl", "tournament.paths_zl", "tournament.risk_zl"),
+    *("tournament.coverage_backtests", "tournament.verdicts", "tournament.family_verdicts"),
+    *("tournament.attributions", "tournament.stored_artifacts", "intermediate.int_health__promises"),
+)
+
+
+def drop_renamed(con: duckdb.DuckDBPyConnection) -> None:
+    """Drop the tables of Python models under the names that they had before they were named like all other models.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Of the warehouse, within a transaction.
+    """
+    for table in FORMER_TABLES:
+        con.execute(f"drop table if exists {table}")
+
+
 def move_state(con: duckdb.DuckDBPyConnection) -> None:
     """Move the append-only tables of the warehouse to the attached database `state`, with the newest health.
 
@@ -235,6 +256,7 @@ HEALTH_COLUMNS = (
 MIGRATIONS = (
     Migration(1, "is_hindsight in both ledgers", mark_hindsight),
     Migration(2, "what cannot be made again moves to state.duckdb", move_state),
+    Migration(3, "tables of renamed Python models are dropped", drop_renamed),
 )
 STATE_MIGRATIONS = (
     Migration(1, "tables of the state", create_state),

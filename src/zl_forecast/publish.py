@@ -1,7 +1,8 @@
 """The published snapshot: what BI tools read, independent of running builds.
 
 A snapshot is a folder serving/snapshots/<id> with serving.duckdb, one Parquet file per table, report.html
-and manifest.json, which has the SHA-256 of each. It is written under a temporary name, checked by reading
+and manifest.json, which has the SHA-256 of each. Tables and columns carry their descriptions: as comments in
+DuckDB, as metadata of schema and fields (`description`) in Parquet. It is written under a temporary name, checked by reading
 it back, and renamed. Then the link serving/current is switched to it in one atomic step. A reader sees the
 old snapshot or the new one, never a mixture, and keeps the old file if it has that open. A build that fails
 does not publish.
@@ -27,6 +28,8 @@ from typing import TextIO
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from zl_forecast import report
 from zl_forecast.errors import ZlForecastError
@@ -46,8 +49,10 @@ FOLDER_MODE = 0o755  # not 0555, so that its owner can remove it with plain `rm 
 MAX_WAIT_SECONDS = 600
 POLL_SECONDS = 0.1
 
+Descriptions = dict[str, dict[str, str]]  # text by column, by 'schema.table'; '' is the table itself
 
-def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
+
+def publish(tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptions | None = None) -> pd.DataFrame:
     """Publish tables as one snapshot. The same content is not published twice.
 
     Parameters
@@ -55,6 +60,8 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
     tables : dict of str to DuckDBPyRelation
         Relation by 'schema.table'. Must include the tables that the report page reads, such as
         forecasts.zl_forecast.
+    descriptions : dict of str to dict of str to str, optional
+        Text by column, by 'schema.table'; the text of the table itself has the key ''. See `read_descriptions`.
 
     Returns
     -------
@@ -70,7 +77,9 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
     facts = pd.DataFrame([_facts(name, relation) for name, relation in sorted(tables.items())])
     named = facts["table_schema"] + "." + facts["table_name"]
     identity = "".join((named + facts["content_hash"])[~named.isin(OF_THE_BUILD)])
-    identity += fingerprint.of_code(report.__name__)  # new code of the page makes a new snapshot
+    # a better text or new code of the page makes a new snapshot of the same data
+    described = {name: (descriptions or {}).get(name, {}) for name in sorted(tables)}
+    identity += json.dumps(described, sort_keys=True) + fingerprint.of_code(report.__name__)
     snapshot_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
     facts["snapshot_id"] = snapshot_id
     root = serving_dir()
@@ -81,7 +90,7 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
             _let_all_read(folder)
         with _one_at_a_time(root):
             _remove_unfinished(snapshots)
-            final = _find(snapshots, snapshot_id) or _write(tables, facts, snapshots)
+            final = _find(snapshots, snapshot_id) or _write(tables, described, facts, snapshots)
             _switch(root, final)
             _prune(snapshots, keep=final)
     except (OSError, duckdb.OperationalError, duckdb.FatalException) as error:
@@ -90,6 +99,32 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation]) -> pd.DataFrame:
             "and run dbt build again. The last published snapshot is untouched."
         ) from error
     return facts
+
+
+def read_descriptions(con: duckdb.DuckDBPyConnection) -> Descriptions:
+    """Read the comments on tables and columns of all databases of a connection.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        Of the warehouse, with the state attached.
+
+    Returns
+    -------
+    dict of str to dict of str to str
+        Comment by column, by 'schema.table'; that of the table itself has the key ''.
+    """
+    rows = con.execute(
+        """
+        select schema_name || '.' || table_name, '', comment from duckdb_tables() where comment is not null
+        union all
+        select schema_name || '.' || table_name, column_name, comment from duckdb_columns() where comment is not null
+        """
+    ).fetchall()
+    descriptions: Descriptions = {}
+    for table, column, comment in rows:
+        descriptions.setdefault(table, {})[column] = comment.strip()
+    return descriptions
 
 
 @contextmanager
@@ -170,21 +205,24 @@ def _manifest(tables: list[dict], files: dict[str, str]) -> str:
     return json.dumps({**content, "sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest()}, indent=1)
 
 
-def _write(tables: dict[str, duckdb.DuckDBPyRelation], facts: pd.DataFrame, snapshots: Path) -> Path:
+def _write(
+    tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptions, facts: pd.DataFrame, snapshots: Path
+) -> Path:
     """Write a snapshot and return its folder."""
     temporary = Path(tempfile.mkdtemp(prefix=WRITING, dir=snapshots))
     try:
         (temporary / "parquet").mkdir()
         with duckdb.connect(str(temporary / "serving.duckdb")) as serving:
             for fact in facts.itertuples():
-                arrow = tables[f"{fact.table_schema}.{fact.table_name}"].to_arrow_table()
+                name = f"{fact.table_schema}.{fact.table_name}"
+                arrow = _described(tables[name].to_arrow_table(), descriptions[name])
                 target = f"{_quoted(fact.table_schema)}.{_quoted(fact.table_name)}"
                 serving.execute(f"create schema if not exists {_quoted(fact.table_schema)}")
                 serving.register("incoming", arrow)
                 serving.execute(f"create table {target} as select * from incoming")
                 serving.unregister("incoming")
-                file = temporary / "parquet" / f"{fact.table_schema}.{fact.table_name}.parquet"
-                serving.execute(f"copy {target} to '{_escaped(file)}' (format parquet, compression zstd)")
+                _comment(serving, target, descriptions[name])
+                pq.write_table(arrow, temporary / "parquet" / f"{name}.parquet", compression="zstd")
             serving.execute("checkpoint")
         with duckdb.connect(str(temporary / "serving.duckdb"), read_only=True) as check:
             for fact in facts.itertuples():
@@ -212,6 +250,23 @@ def _write(tables: dict[str, duckdb.DuckDBPyRelation], facts: pd.DataFrame, snap
             f"{serving_dir().parent} is closed to other users: `chmod o+x` lets BI tools reach the snapshot", flush=True
         )
     return final
+
+
+def _described(table: pa.Table, texts: dict[str, str]) -> pa.Table:
+    """Return a table with the descriptions as metadata of its schema and its fields."""
+
+    def metadata(name: str) -> dict[str, str] | None:
+        return {"description": texts[name]} if name in texts else None
+
+    fields = [field.with_metadata(metadata(field.name)) for field in table.schema]
+    return table.cast(pa.schema(fields, metadata=metadata("")))
+
+
+def _comment(con: duckdb.DuckDBPyConnection, table: str, texts: dict[str, str]) -> None:
+    """Write the descriptions of a table and its columns as comments; `comment on` takes no parameters."""
+    for column, text in texts.items():
+        place = f"column {table}.{_quoted(column)}" if column else f"table {table}"
+        con.execute("comment on {} is '{}'".format(place, text.replace("'", "''")))
 
 
 def _free(snapshots: Path, snapshot_id: str) -> Path:

@@ -401,7 +401,14 @@ def test_a_build_stops_at_staging_and_leaves_what_was_published(case, run_dbt, t
     assert STOPPED[case][1] in " ".join(result.stdout.split())
     assert result.status["stg_landing__bars"] == "error"
     after = result.models_after("stg_landing__bars")
-    assert {"int_prices__daily", "mart_crush__daily", "gate_zl", "gate", "specialist_crush", "ensemble_zl"} <= after
+    assert {
+        "int_prices__daily",
+        "mart_crush__daily",
+        "int_gate__zl",
+        "int_gate__results",
+        "specialist_crush",
+        "int_ensemble__methods",
+    } <= after
     assert {name: result.status[name] for name in after if result.status[name] != "skipped"} == {}
     assert {name: content for name, (content, _) in before.items()} == PUBLISHED
     assert contents(serving) == before

@@ -190,7 +190,14 @@ def test_lineage_leads_from_the_landing_files_to_the_forecast_and_the_report(bui
                 todo.append(parent)
     names = {node.split(".")[-1] for node in reached}
     assert {"bars_daily", "series", "policy_events"} <= names
-    assert {"zl_forecast", "gate_zl", "gate", "specialist_crush", "core_zl", "ensemble_zl"} <= names
+    assert {
+        "zl_forecast",
+        "int_gate__zl",
+        "int_gate__results",
+        "specialist_crush",
+        "int_core__forecasts",
+        "int_ensemble__methods",
+    } <= names
 
 
 def test_contracts_guard_what_bi_reads(built):
@@ -328,7 +335,9 @@ def test_landing_files_that_lost_a_session_are_refused_before_training_and_nothi
     failed = run_dbt(BUILD, landing=landing, data_dir=data_dir, expect_failure=True)
     assert f"the data end on {END}, but forecasts as of {NEXT} have been made in this data folder" in failed.stdout
     assert "1 session is lost" in failed.stdout
-    assert {status for name, status in failed.status.items() if name in failed.models_after("gate_zl")} == {"skipped"}
+    assert {status for name, status in failed.status.items() if name in failed.models_after("int_gate__zl")} == {
+        "skipped"
+    }
     assert (data_dir / "serving" / "current").readlink() == snapshot
 
 

@@ -220,7 +220,7 @@ def test_where_nothing_has_matured_the_table_is_empty_and_keeps_the_types_of_its
     assert backtests.dtypes.astype(str).to_dict() == COLUMNS
     folder = PROJECT / "models/marts/monitoring"
     columns = yaml.safe_load((folder / "coverage_tests.yml").read_text())["models"][0]["columns"]
-    sql = (folder / "coverage_tests.sql").read_text().replace("{{ ref('coverage_backtests') }}", "backtests")
+    sql = (folder / "coverage_tests.sql").read_text().replace("{{ ref('int_ensemble__coverage_tests') }}", "backtests")
     with duckdb.connect() as con:
         con.register("backtests", backtests)
         found = {name: dtype.lower() for name, dtype, *_ in con.sql(f"describe {sql}").fetchall()}

@@ -673,7 +673,7 @@ def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, 
 def test_a_row_without_reference_is_refused_with_the_way_out(market, tmp_path):
     inputs, targets = market
     torn = inputs.drop(index=inputs.index[(inputs["input"] == "reference") & (inputs["fold_type"] == "live")][0])
-    with pytest.raises(TournamentError, match=r"rebuild core_zl \(dbt build -s core_zl\+\)"):
+    with pytest.raises(TournamentError, match=r"rebuild int_core__forecasts \(dbt build -s int_core__forecasts\+\)"):
         _run(torn, targets, tmp_path)
 
 

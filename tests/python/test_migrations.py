@@ -17,6 +17,7 @@ from zl_forecast.migrations import (
     STATE_TABLES,
     Migration,
     MigrationError,
+    drop_renamed,
     migrate,
 )
 from zl_forecast.paths import state_beside
@@ -236,6 +237,16 @@ def test_only_what_is_newer_than_the_warehouse_is_applied_in_order(old):
         migrate(con, steps[:1])
         migrate(con, steps)
         assert applied == versions(con) == [1, 2, 3]
+
+
+def test_tables_of_renamed_models_are_dropped_and_others_stay(old):
+    with duckdb.connect(str(old)) as con:
+        con.execute("create schema tournament; create schema validation")
+        for name in ("tournament.core_zl", "tournament.int_tournament__choices", "validation.gate"):
+            con.execute(f"create table {name} as select 1 as n")
+        drop_renamed(con)
+        left = con.sql("select table_name from duckdb_tables() where schema_name in ('tournament', 'validation')")
+        assert left.fetchall() == [("int_tournament__choices",)]
 
 
 @pytest.mark.parametrize("which", ["warehouse", "state"])

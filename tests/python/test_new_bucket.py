@@ -5,6 +5,7 @@ import shutil
 
 import duckdb
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from conftest import BUCKETS, PROJECT, query
 
@@ -29,7 +30,11 @@ features as (
 
 {{ bucket_mart() }}
 """
-SPECIALIST = (PROJECT / "python_models/specialists/specialist_crush.py").read_text().replace("crush", "toy")
+SPECIALIST = (
+    (PROJECT / "python_models/intermediate/tournament/specialists/specialist_crush.py")
+    .read_text()
+    .replace("crush", "toy")
+)
 FEATURES = ["cbot_zc_change_1", "cbot_zc_momentum_21"]
 
 
@@ -60,8 +65,8 @@ def add_bucket(project) -> None:
     (project / "expectations/mart_toy__daily.json").write_text(json.dumps(suite()))
     with (project / "seeds/buckets.csv").open("a") as seed:
         seed.write("toy,Corn,made for a test,ridge,cbot_zc_momentum_21,ZC,\n")
-    (project / "python_models/specialists/specialist_toy.py").write_text(SPECIALIST)
-    with (project / "python_models/specialists/_specialists__models.yml").open("a") as models:
+    (project / "python_models/intermediate/tournament/specialists/specialist_toy.py").write_text(SPECIALIST)
+    with (project / "python_models/intermediate/tournament/specialists/_specialists__models.yml").open("a") as models:
         models.write("  - {<<: *specialist, name: specialist_toy}\n")
     settings = project / "dbt_project.yml"
     text = settings.read_text()
@@ -134,9 +139,24 @@ def test_page_and_commands_know_it_and_how_many_there_are(built, monkeypatch, ca
         assert text in capsys.readouterr().out
 
 
+def test_every_published_table_and_column_has_a_comment_in_duckdb_and_in_parquet(built):
+    serving = built.data_dir / "serving"
+    described = query(serving, "select schema_name, table_name, comment from duckdb_tables()")
+    columns = query(serving, "select table_name, column_name, comment from duckdb_columns() where not internal")
+    assert len(described) > 30
+    assert len(columns) > 500
+    assert described.loc[described["comment"].isna(), "table_name"].tolist() == []
+    assert columns[columns["comment"].isna()].to_dict("records") == []
+    files = {file: pq.read_schema(file) for file in (serving / "parquet").glob("*.parquet")}
+    assert len(files) == len(described)
+    assert [file.name for file, schema in files.items() if b"description" not in (schema.metadata or {})] == []
+    fields = [(file.name, field) for file, schema in files.items() for field in schema]
+    assert [(name, field.name) for name, field in fields if b"description" not in (field.metadata or {})] == []
+
+
 def test_its_gate_and_its_tournament_rest_on_what_they_read(built):
     parents = {name: set(nodes) for name, nodes in built.manifest["parent_map"].items()}
-    assert "model.zl_forecast.mart_toy__daily" in parents["model.zl_forecast.gate"]
+    assert "model.zl_forecast.mart_toy__daily" in parents["model.zl_forecast.int_gate__results"]
     read = ("model.zl_forecast.mart_toy__daily", "model.zl_forecast.int_targets__daily", "model.zl_forecast.int_volatility__zl",
             "model.zl_forecast.run_plan", "seed.zl_forecast.buckets", "seed.zl_forecast.families")  # fmt: skip
     assert parents["model.zl_forecast.specialist_toy"] == set(read)
@@ -148,7 +168,7 @@ def test_every_bucket_of_the_seed_is_listed_and_has_its_mart_suite_and_specialis
     for pattern in (
         "models/marts/buckets/mart_{}__daily.sql",
         "expectations/mart_{}__daily.json",
-        "python_models/specialists/specialist_{}.py",
+        "python_models/intermediate/tournament/specialists/specialist_{}.py",
     ):
         before, _, after = pattern.partition("{}")
         found = PROJECT.glob(pattern.format("*"))

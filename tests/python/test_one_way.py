@@ -64,8 +64,8 @@ def test_data_that_lost_their_newest_sessions_are_refused_with_both_dates_and_th
         "zl_forecast_ledger": [("simulated", newest), ("market", later)],
         "bucket_forecast_ledger": [("simulated", seen)],
     }
-    failed = build("gate_zl", made, expect_failure=True)
-    assert failed.status == {"gate_zl": "error"}
+    failed = build("int_gate__zl", made, expect_failure=True)
+    assert failed.status == {"int_gate__zl": "error"}
     said = " ".join(failed.stdout.split())
     assert (
         f"the data end on {newest.date()}, but forecasts as of {seen.date()} have been made in this data folder" in said
@@ -81,9 +81,9 @@ def test_without_its_warehouse_a_data_folder_has_every_forecast_and_refuses_all_
     data_dir.mkdir()
     shutil.copy(sample_features.data_dir / "state.duckdb", data_dir)
     write_ledgers(data_dir, {"zl_forecast_ledger": [("simulated", seen)]})
-    command = ("build", "--resource-type", "model", "--resource-type", "seed", "--select", "+gate_zl")
+    command = ("build", "--resource-type", "model", "--resource-type", "seed", "--select", "+int_gate__zl")
     failed = run_dbt(command, landing=sample_landing, data_dir=data_dir, expect_failure=True)
-    assert failed.status["gate_zl"] == "error"
+    assert failed.status["int_gate__zl"] == "error"
     assert f"forecasts as of {seen.date()} have been made in this data folder" in " ".join(failed.stdout.split())
     kept = read(failed.warehouse, "select as_of_date::varchar as day from state.forecasts.zl_forecast_ledger")
     assert kept.to_pylist() == [{"day": str(seen.date())}]
@@ -91,7 +91,7 @@ def test_without_its_warehouse_a_data_folder_has_every_forecast_and_refuses_all_
 
 def test_data_without_a_single_target_are_left_to_the_gate(build):
     failed = build(
-        "gate_zl", {"zl_forecast_ledger": [("simulated", "2021-01-04")]}, targets="limit 0", expect_failure=True
+        "int_gate__zl", {"zl_forecast_ledger": [("simulated", "2021-01-04")]}, targets="limit 0", expect_failure=True
     )
     assert "zl_targets failed" in failed.stdout
 
@@ -101,7 +101,7 @@ def test_going_back_on_purpose_and_another_market_than_before_are_said(build, ne
         "zl_forecast_ledger": [("market", seen), ("market", later)],
         "bucket_forecast_ledger": [("simulated", seen)],
     }
-    done = build("gate_zl", made, "--vars", "allow_earlier_as_of: true")
+    done = build("int_gate__zl", made, "--vars", "allow_earlier_as_of: true")
     assert f"This build goes back to {newest.date()}, 3 session(s) before {seen.date()}" in done.stdout
     assert (
         f"Until now this data folder held a real market: its 2 forecasts, up to {later.date()}, stay in the ledger"
@@ -111,13 +111,13 @@ def test_going_back_on_purpose_and_another_market_than_before_are_said(build, ne
 
 def test_no_selection_publishes_or_adds_to_a_ledger_past_the_check(sample_features):
     nodes = sample_features.manifest["nodes"]
-    for name in ("gate_zl", "zl_forecast_ledger", "bucket_forecast_ledger", "published_snapshot"):
+    for name in ("int_gate__zl", "zl_forecast_ledger", "bucket_forecast_ledger", "published_snapshot"):
         hooks = [hook["sql"] for hook in nodes[f"model.zl_forecast.{name}"]["config"]["pre-hook"]]
         assert "{{ refuse_earlier_as_of() }}" in hooks
     # everything that trains waits for it
-    after = sample_features.models_after("gate_zl")
+    after = sample_features.models_after("int_gate__zl")
     assert {
-        "core_zl",
-        "ensemble_zl",
+        "int_core__forecasts",
+        "int_ensemble__methods",
         *(f"specialist_{name}" for name in BUCKETS),
     } <= after

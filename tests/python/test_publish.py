@@ -16,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from zl_forecast import publish as publishing
@@ -87,6 +88,40 @@ def test_another_page_makes_a_new_snapshot(serving, monkeypatch):
     before = publish(tables(duckdb.connect(), price=1.0))["snapshot_id"][0]
     monkeypatch.setattr(publishing.fingerprint, "of_code", lambda *modules: f"changed code of {modules}")
     assert publish(tables(duckdb.connect(), price=1.0))["snapshot_id"][0] != before
+
+
+# ---------- descriptions
+
+TEXTS = {"forecasts.zl_forecast": {"": "The newest forecast.", "n": "Row's number.", "price": "Price, cents/lb."}}
+
+
+def test_descriptions_are_comments_in_duckdb_and_metadata_in_parquet(serving):
+    publish(tables(duckdb.connect(), price=1.0), TEXTS)
+    with duckdb.connect(str(serving / "serving.duckdb"), read_only=True) as con:
+        assert publishing.read_descriptions(con) == TEXTS
+    file = serving / "parquet" / "forecasts.zl_forecast.parquet"
+    schema = pq.read_schema(file)
+    texts = {field.name: field.metadata[b"description"].decode() for field in schema}
+    assert {"": schema.metadata[b"description"].decode(), **texts} == TEXTS["forecasts.zl_forecast"]
+    assert pd.read_parquet(file)["price"].eq(1.0).all()
+    assert duckdb.sql(f"select sum(price) from '{file}'").fetchone() == (1000.0,)
+
+
+def test_a_better_text_reaches_unchanged_data(serving):
+    con = duckdb.connect()
+    before = publish(tables(con, price=1.0), TEXTS)["snapshot_id"][0]
+    texts = {"forecasts.zl_forecast": {**TEXTS["forecasts.zl_forecast"], "n": "Number of the row, from 0."}}
+    assert publish(tables(con, price=1.0), texts)["snapshot_id"][0] != before
+    with duckdb.connect(str(serving / "serving.duckdb"), read_only=True) as reader:
+        assert publishing.read_descriptions(reader) == texts
+    assert publish(tables(con, price=1.0), TEXTS)["snapshot_id"][0] == before
+
+
+def test_descriptions_of_tables_that_are_not_published_make_no_new_snapshot(serving):
+    con = duckdb.connect()
+    before = publish(tables(con, price=1.0), TEXTS)["snapshot_id"][0]
+    others = {"monitoring.finished_build": {"": "The last build."}}
+    assert publish(tables(con, price=1.0), TEXTS | others)["snapshot_id"][0] == before
 
 
 # ---------- permissions and digests

@@ -16,7 +16,7 @@ def test_every_make_command_of_the_readme_is_a_target():
 
 
 def test_every_table_that_the_readme_names_is_published():
-    published = (PROJECT / "python_models/publication/published_snapshot.py").read_text()
+    published = (PROJECT / "python_models/marts/monitoring/published_snapshot.py").read_text()
     named = set(re.findall(r"`((?:forecasts|monitoring)\.[a-z_]+)`", README))
     assert named
     assert {table for table in named if f'"{table}"' not in published} == set()

@@ -2,7 +2,7 @@
 with
 forecasts as (
     select competitor as ensemble_method, * exclude (subject, competitor, train_rows, validation_loss)
-    from {{ ref('ensemble_zl') }}
+    from {{ ref('int_ensemble__methods') }}
 ),
 
 {{ scored_forecasts('ensemble_method', reference='reference_alone') }}

@@ -2,7 +2,7 @@
 -- A family that failed on a fold is here with its status and reason, and without quantiles.
 with
 tournaments as (
-    select * from {{ ref('core_zl') }}
+    select * from {{ ref('int_core__forecasts') }}
     {% for bucket in var('buckets') -%}
     union all by name
     select * from {{ ref('specialist_' ~ bucket) }}

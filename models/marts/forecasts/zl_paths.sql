@@ -1,7 +1,7 @@
 -- Monte Carlo paths of the newest final forecast, to value positions of your own: one row a path and horizon.
 with
 paths as (
-    select * from {{ ref('paths_zl') }}
+    select * from {{ ref('int_ensemble__paths') }}
 ),
 
 final as (

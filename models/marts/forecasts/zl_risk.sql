@@ -1,7 +1,7 @@
 -- Risk of the newest final forecast, by the paths of zl_paths: one row a horizon, side, measure and level.
 with
 risk as (
-    select * from {{ ref('risk_zl') }}
+    select * from {{ ref('int_ensemble__risk') }}
 ),
 
 final as (

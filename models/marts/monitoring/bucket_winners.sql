@@ -10,7 +10,7 @@ verdicts as (
 ),
 
 family_verdicts as (
-    select * from {{ ref('family_verdicts') }}
+    select * from {{ ref('int_tournament__verdicts') }}
 ),
 
 horizons as (

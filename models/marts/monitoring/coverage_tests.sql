@@ -1,7 +1,7 @@
 -- Do the bands cover as often as they should, and do misses come one by one? One row a subject, horizon, band and test.
 with
 backtests as (
-    select * from {{ ref('coverage_backtests') }}
+    select * from {{ ref('int_ensemble__coverage_tests') }}
 ),
 
 -- where nothing has matured the frame is empty, and its columns of text have no type of their own

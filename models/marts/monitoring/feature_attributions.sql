@@ -1,7 +1,7 @@
 -- What moves each family's forecasts, by the family's own account: one row a bucket, horizon, family, method and feature.
 with
 attributions as (
-    select * from {{ ref('attributions') }}
+    select * from {{ ref('int_tournament__attributions') }}
 ),
 
 families as (

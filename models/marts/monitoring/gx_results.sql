@@ -1,7 +1,7 @@
 -- What the gate found: every expectation of every suite in the newest build, and what follows for the bucket.
 with
 results as (
-    select * from {{ ref('gate') }}
+    select * from {{ ref('int_gate__results') }}
 ),
 
 final as (

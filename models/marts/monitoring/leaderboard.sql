@@ -20,7 +20,7 @@ choices as (
 ),
 
 verdicts as (
-    select bucket, horizon_days, family, p_value, p_value_holm, verdict from {{ ref('family_verdicts') }}
+    select bucket, horizon_days, family, p_value, p_value_holm, verdict from {{ ref('int_tournament__verdicts') }}
 ),
 
 families as (

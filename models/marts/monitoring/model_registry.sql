@@ -8,7 +8,7 @@ stored_models as (
             trained_until::date as trained_until,
             written_at::timestamptz::timestamp as written_at
         )
-    from {{ ref('stored_artifacts') }}
+    from {{ ref('int_tournament__artifacts') }}
     where bucket is not null
 ),
 

@@ -16,7 +16,7 @@ refused_buckets as (
             -- what is wrong with an input comes before the features that show it
             order by column_name <> 'gate_quarantined_symbols', column_name, details
         ) as refused_by_gate
-    from {{ ref('gate') }}
+    from {{ ref('int_gate__results') }}
     where not is_success and severity = 'critical'
     group by bucket
 ),

@@ -174,7 +174,7 @@ def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...]) -> 
     reference = by_input.get(REFERENCE, nothing)
     if np.isnan(reference).any():
         raise TournamentError(
-            "the reference lacks forecasts for some ensemble rows; rebuild core_zl (dbt build -s core_zl+)"
+            "the reference lacks forecasts for some ensemble rows; rebuild int_core__forecasts (dbt build -s int_core__forecasts+)"
         )
     own = np.sort(np.stack([by_input.get(name, nothing) for name in names], axis=1), axis=-1)
     is_present = np.isfinite(own).all(axis=-1) & (own[..., -1] > own[..., 0])

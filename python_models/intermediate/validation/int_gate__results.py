@@ -12,4 +12,4 @@ def model(dbt, session):
     # a variable of its own: within the arguments of a call dbt's parser overlooks meta_get
     marts = {bucket: read(f"mart_{bucket}__daily") for bucket in dbt.config.meta_get("buckets")}
     sessions, quarantines = dbt.ref("int_calendar__sessions").df(), dbt.ref("int_landing__quarantines").df()
-    return check_marts(marts, sessions, quarantines, after=dbt.ref("gate_zl").df())
+    return check_marts(marts, sessions, quarantines, after=dbt.ref("int_gate__zl").df())

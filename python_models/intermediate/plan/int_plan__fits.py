@@ -5,7 +5,9 @@ from zl_forecast.tournament import Inputs, planned_fits
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    refused = dbt.ref("gate").filter("not is_success and severity = 'critical'").select("bucket").distinct()
+    refused = (
+        dbt.ref("int_gate__results").filter("not is_success and severity = 'critical'").select("bucket").distinct()
+    )
     live = dbt.ref("int_plan__live").join(refused, "bucket", how="anti").df()
     read = dbt.ref  # the yml adds the refs of the marts: dbt takes none from a loop in a Python model
     inputs = {

@@ -5,4 +5,4 @@ from zl_forecast.risk import risk_table
 
 def model(dbt, session):
     dbt.config(materialized="table")
-    return risk_table(dbt.ref("paths_zl").df(), dbt.ref("price_levels").df())
+    return risk_table(dbt.ref("int_ensemble__paths").df(), dbt.ref("price_levels").df())

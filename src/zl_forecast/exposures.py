@@ -1,0 +1,104 @@
+"""Write the exposures and the publishing model from the one list of what is published, `meta.published`.
+
+dbt takes refs from the text of a file, so a loop over the list would leave the lineage without them. They are
+written out here, and a test compares. Run with `make exposures` after a table was added or taken away; a
+model that is gone must first be taken out of both files, or dbt cannot parse the project.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+
+from zl_forecast import report
+
+MODEL = Path("python_models/marts/monitoring/published_snapshot.py")
+EXPOSURES = Path("models/marts/_exposures.yml")
+MODEL_TEXT = '''\
+"""Publishes what BI reads, last of all. The work is in zl_forecast.publish; `make exposures` writes the refs."""
+
+from zl_forecast.publish import publish, read_descriptions
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    return publish(
+        {{
+{tables}
+        }},
+        read_descriptions(session),
+    )
+'''
+EXPOSURES_TEXT = """\
+# Written by `make exposures` from meta.published. All three are one snapshot, switched atomically at the end of a build.
+exposures:
+  - name: zl_report
+    label: Soybean-oil forecast report
+    type: dashboard
+    maturity: medium
+    description: >
+      The page serving/report.html: the fan, the verdict, the calibration, the risk, how the inputs are combined, the winners.
+    owner: {{name: zl-forecast}}
+    depends_on:
+{page}
+
+  - name: zl_bi
+    label: Tables for BI tools
+    type: dashboard
+    maturity: medium
+    description: >
+      BI tools on serving/serving.duckdb, with a comment on every table and column. Only what stands here is published.
+    owner: {{name: zl-forecast}}
+    depends_on:
+{everything}
+
+  - name: zl_files
+    label: Parquet files
+    type: application
+    maturity: medium
+    description: >
+      The same tables as serving/parquet/<schema>.<table>.parquet, with the descriptions as metadata of schema and fields.
+    owner: {{name: zl-forecast}}
+    depends_on:
+{everything}
+"""
+
+
+def render(manifest: dict) -> dict[Path, str]:
+    """Render the files that follow from what is published.
+
+    Parameters
+    ----------
+    manifest : dict
+        dbt's manifest.json.
+
+    Returns
+    -------
+    dict of Path to str
+        Text by path within the project: the publishing model and the exposures.
+    """
+    nodes = [node for node in manifest["nodes"].values() if node["config"].get("meta", {}).get("published")]
+    published = sorted((node["schema"], node["name"]) for node in nodes)
+    code = "".join(file.read_text() for file in sorted(Path(report.__file__).parent.glob("report*.py")))
+    on_page = [(schema, name) for schema, name in published if re.search(rf'\b{schema}\.{name}\b|"{name}"', code)]
+    return {
+        MODEL: MODEL_TEXT.format(
+            tables="\n".join(f'            "{schema}.{name}": dbt.ref("{name}"),' for schema, name in published)
+        ),
+        EXPOSURES: EXPOSURES_TEXT.format(page=_refs(on_page), everything=_refs(published)),
+    }
+
+
+def _refs(tables: list[tuple[str, str]]) -> str:
+    return "\n".join(f"      - ref('{name}')" for name in ["published_snapshot", *(name for _, name in tables)])
+
+
+def main() -> None:
+    """Write the files, from the manifest of the last `dbt parse`."""
+    manifest = Path(os.environ.get("DBT_TARGET_PATH", "target")) / "manifest.json"
+    for path, text in render(json.loads(manifest.read_text())).items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
