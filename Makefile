@@ -1,4 +1,4 @@
-# The two commands: `make build` makes forecasts, `make test` runs every check. Each installs what it needs.
+# `make build` makes forecasts, `make test` runs all checks. Each target installs what it needs.
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ PRESET ?= full
 STEP ?= week
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export ZL_DATA_DIR ?= $(CURDIR)/data
-# fits run one a core, each with one thread; more threads make them slower
+# one fit per core, one thread per fit: more threads make fits slower
 export OMP_NUM_THREADS := 1
 
 .PHONY: help build plan reselection tournament health test test-full replay docs exposures lint lock clean
@@ -18,7 +18,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 # Skips the build if neither inputs nor outputs have changed since the last successful build of the day (zl_forecast.build_record).
-# With DBT_FLAGS, or with modules of your own on PYTHONPATH, every call builds. `dbt build` skips this check.
+# With DBT_FLAGS or PYTHONPATH, where your own modules may be, every call builds. Plain `dbt build` does not make this check.
 RECORD := $(BIN)/python -m zl_forecast.build_record
 build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
 	@start=$$SECONDS; \
@@ -29,36 +29,36 @@ build: $(VENV)/.installed  ## forecasts, from landing files or the simulated mar
 			&& echo "Build time: $$((SECONDS - start)) s"; \
 	fi
 
-plan: $(VENV)/.installed  ## what the next `make build` would do with each bucket, and why; nothing is trained
+plan: $(VENV)/.installed  ## what the next `make build` would do with each bucket, with reasons; trains nothing
 	@$(BIN)/dbt build --quiet --exclude-resource-type unit_test --indirect-selection buildable --select +run_plan $(DBT_FLAGS) && $(BIN)/zl plan
 
-reselection: $(VENV)/.installed  ## monthly: families and methods of all buckets chosen and fitted anew as of the newest session
+reselection: $(VENV)/.installed  ## monthly: select and refit the families of all buckets and the ensemble methods as of the newest session
 	@$(MAKE) build DBT_FLAGS="--vars 'tournament: always' $(DBT_FLAGS)"
 
-# In the dbt target `tournament`, with a warehouse and a copy of the state in data/tournament: what users read and what is on record stay as
-# they are. The store of fits is shared, so a reselection that is due is planned and held by the next build, which trains nothing of it twice.
+# The dbt target `tournament` has its own warehouse and a copy of the state in data/tournament, so published tables and ledgers do not change.
+# It shares the store of fits, so that the next build reuses these fits if a reselection is due.
 tournament: $(VENV)/.installed  ## one bucket's tournament with its leaderboard: make tournament BUCKET=crush [PRESET=quick]
-	@test -n "$(BUCKET)" || { echo "Name a bucket of seeds/buckets.csv: make tournament BUCKET=crush"; exit 1; }
+	@test -n "$(BUCKET)" || { echo "BUCKET is missing; use a bucket of seeds/buckets.csv: make tournament BUCKET=crush"; exit 1; }
 	@start=$$SECONDS; $(BIN)/dbt build --target tournament --target-path target/tournament --exclude-resource-type unit_test --indirect-selection buildable \
 		--select +leaderboard +feature_attributions +forecast_explanations --vars '{buckets: [$(BUCKET)], preset: $(PRESET)}' $(DBT_FLAGS) \
 		&& $(BIN)/zl leaderboard $(BUCKET) --tournament && echo "Tournament time: $$((SECONDS - start)) s"
 
-# In a folder of its own, data/replay/...: warehouse and state of `make build` stay as they are. PRESET only where it is named.
-replay: $(VENV)/.installed  ## the past as if live: make replay FROM=2019-01-01 TO=2021-12-31 [STEP=week] [BUCKETS=crush,energy] [PRESET=quick]
-	@test -n "$(FROM)" -a -n "$(TO)" || { echo "Say from when to when: make replay FROM=2019-01-01 TO=2021-12-31 [STEP=day, week or month]"; exit 1; }
+# Writes to its own folder below data/replay, not to the warehouse and state of `make build`. Passes PRESET only if the user set it.
+replay: $(VENV)/.installed  ## rebuild past sessions with data available then: make replay FROM=2019-01-01 TO=2021-12-31 [STEP=week] [BUCKETS=crush,energy] [PRESET=quick]
+	@test -n "$(FROM)" -a -n "$(TO)" || { echo "FROM and TO are required: make replay FROM=2019-01-01 TO=2021-12-31 [STEP=day, week or month]"; exit 1; }
 	@$(BIN)/zl replay --from $(FROM) --to $(TO) --step $(STEP) $(if $(BUCKETS),--buckets $(BUCKETS)) \
 		$(if $(filter file,$(origin PRESET)),,--preset $(PRESET))
 
 health: $(VENV)/.installed  ## weekly health of every bucket and of the forecast, as of the last build
 	@$(BIN)/zl health
 
-test: lint  ## every check in its short form: ruff, mypy, pytest, dbt data tests, dbt unit tests
+test: lint  ## all checks in short form: ruff, mypy, pytest, dbt data tests, dbt unit tests
 	$(BIN)/pytest -n 2 -m "not full"
 
-test-full: lint  ## every check in full, with whole builds on real data where it is present
+test-full: lint  ## all checks in full, with whole builds, on real data if present
 	$(BIN)/pytest
 
-docs: $(VENV)/.installed  ## dbt docs with the lineage, as one static page
+docs: $(VENV)/.installed  ## dbt docs with lineage, as one static page
 	$(BIN)/dbt docs generate --static
 	@echo "Open target/static_index.html; its overview has links to five selections of the lineage."
 
@@ -68,14 +68,14 @@ exposures: $(VENV)/.installed  ## exposures and refs of the publishing model, fr
 lint: $(VENV)/.installed-test  ## ruff, the vocabulary, and mypy over src
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tests/vocabulary.py && $(BIN)/mypy
 
-clean:  ## remove the environment and dbt's own output; data/ with the ledger stays
+clean:  ## remove the environment and dbt's output; keeps data/ with the ledgers
 	rm -rf $(VENV) target logs
 
-# uv installs in half a minute what takes pip two to three; where uv cannot be had pip does the same. The CPU build of torch comes from
-# PyTorch's own index, where that can be reached; what PyPI has for Linux carries 3 GB of CUDA, which is not used.
+# uv installs in half a minute, pip in two to three; pip is the fallback. The CPU build of torch comes from PyTorch's index if it is
+# reachable, because PyPI's Linux build brings 3 GB of unused CUDA libraries.
 INSTALL = UV_HTTP_RETRIES=0 "$$uv" pip install --quiet --python $(BIN)/python
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@"$(PYTHON)" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))" || { echo "zl-forecast needs Python 3.11 or 3.12: install it, or name it with make PYTHON=..."; exit 1; }
+	@"$(PYTHON)" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))" || { echo "zl-forecast needs Python 3.11 or 3.12. Install it, or pass its path: make PYTHON=..."; exit 1; }
 	@start=$$SECONDS; \
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
 	uv=$$(command -v uv || { $(BIN)/python -m pip install --quiet --disable-pip-version-check uv 2>/dev/null && echo $(BIN)/uv; }); \
@@ -86,7 +86,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	{ grep -q DBT_PROFILES_DIR $(BIN)/activate || printf '\n# zl-forecast: plain dbt commands find the profile\nexport DBT_PROFILES_DIR="%s"\n' "$(CURDIR)/profiles" >> $(BIN)/activate; } && \
 	touch $@ && echo "Install time: $$((SECONDS - start)) s"
 
-# The markers of both platforms say nothing; the CUDA libraries come with a torch that needs them.
+# Drops platform markers that hold on all supported platforms, and the CUDA libraries, which a CUDA build of torch installs itself.
 lock: $(VENV)/.installed  ## pin the newest versions that pyproject.toml allows
 	uv=$$(command -v uv || echo $(BIN)/uv); { sed -n '/^#/p' requirements.lock; "$$uv" pip compile --quiet pyproject.toml --extra test --extra dev \
 		--universal --python-version 3.11 --upgrade --no-annotate --no-header | grep -vE '^(nvidia|cuda|triton)' \

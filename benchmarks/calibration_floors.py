@@ -1,8 +1,9 @@
-"""Benchmark, not a test: how low the coverage of an honest 80 % band falls by luck, and how soon one that covers 60 % is found.
+"""Benchmark: how low the coverage of an exact 80 % band falls by chance, and how soon a band that covers 60 % is found.
 
-python -m benchmarks.calibration_floors [histories]      histories a world, 4,000 unless told otherwise: a minute on one core
+python -m benchmarks.calibration_floors [histories]      histories per world, default 4,000 (one minute on one core)
 
-It prints seeds/calibration_floors.csv and the tables behind DECISIONS.md. tests/python/test_fallbacks.py repeats them smaller.
+Prints seeds/calibration_floors.csv and the tables behind DECISIONS.md. tests/python/test_fallbacks.py repeats them with
+fewer histories.
 """
 
 import sys
@@ -15,23 +16,25 @@ from benchmarks.health import HORIZONS, JUDGED, WORLDS, YEAR, World
 from zl_forecast import settings
 
 WINDOW = 504  # sessions: two years
-FALSE_ALARMS = 0.10  # honest histories below the floor on some day of the judged years, at most
-MARGIN = 0.05  # by which the reference must be nearer to 80 %; what surprises both alike is no reason to change
+FALSE_ALARMS = 0.10  # maximum fraction of exact bands that fall below the floor on any day of the JUDGED years
+MARGIN = (
+    0.05  # the reference must be nearer to 80 % by this much; if it missed just as badly, falling back does not help
+)
 TRUE_COVERAGE = 0.6  # of the broken band
-WORLDS = {name: world for name, world in WORLDS.items() if not world.strength}  # nobody knows the direction
-CHUNK = 500  # histories at a time, to spare memory
+WORLDS = {name: world for name, world in WORLDS.items() if not world.strength}  # without a driver
+CHUNK = 500  # histories simulated at a time, to limit memory
 
 
 def outcomes(world: World, n: int, horizon: int, seed: int) -> np.ndarray:
-    """Returns over the horizon in units of the volatility known at the start (EWMA, as in the project).
+    """Simulate standardised returns: returns over the horizon divided by the EWMA volatility known at the origin.
 
     Returns
     -------
     array of shape (n, WINDOW + JUDGED * YEAR)
-        A column a forecast. The window is full after the first WINDOW of them; then come the judged years.
+        One column per forecast: the first window, then the JUDGED years.
     """
     rng = np.random.default_rng(seed)
-    warm = 250  # sessions, so that volatility has settled
+    warm = 250  # sessions until volatility has settled
     shape = (n, warm + WINDOW + JUDGED * YEAR + horizon)
     freedom = world.degrees_of_freedom
     noise = (
@@ -48,13 +51,13 @@ def outcomes(world: World, n: int, horizon: int, seed: int) -> np.ndarray:
 
 
 def coverage(inside: np.ndarray) -> np.ndarray:
-    """Coverage of the last WINDOW rows; a column each end of a window."""
+    """Compute the coverage of the last WINDOW rows; one column per end of a window."""
     total = np.cumsum(np.pad(inside, ((0, 0), (1, 0))), axis=1, dtype=float)
     return (total[:, WINDOW:] - total[:, :-WINDOW]) / WINDOW
 
 
 def lowest(world: str, horizon: int, n: int, seed: int, step: int = 1) -> np.ndarray:
-    """The lowest coverage that each history shows in the judged years, looked at every `step` sessions; shape (n,)."""
+    """Compute the lowest coverage of each history in the JUDGED years, checked every `step` sessions; shape (n,)."""
     parts = []
     for number, size in enumerate(np.diff([*range(0, n, CHUNK), n])):
         z = np.abs(outcomes(WORLDS[world], size, horizon, seed + 1000 * number))
@@ -63,9 +66,9 @@ def lowest(world: str, horizon: int, n: int, seed: int, step: int = 1) -> np.nda
 
 
 def delays(world: str, horizon: int, floor: float, n: int, seed: int) -> np.ndarray:
-    """Sessions from the first forecast of the broken band to the fallback, as the model decides; infinite where it does not come.
+    """Compute the sessions from the first forecast of the broken band to the fallback; infinite without a fallback.
 
-    The reference keeps covering 80 %; the forecasts made before the break did as well.
+    The decision is that of int_ensemble__fallbacks. The reference, and forecasts made before the break, cover 80 %.
     """
     parts = []
     for number, size in enumerate(np.diff([*range(0, n, CHUNK), n])):
@@ -82,11 +85,11 @@ def delays(world: str, horizon: int, floor: float, n: int, seed: int) -> np.ndar
 def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
     seed = settings.SEED
-    # three standard errors of the simulation below the stated rate, in the world that falls lowest, rounded down
+    # three standard errors of the simulation below the stated rate, in the world with the lowest coverage, rounded down
     aimed_at = FALSE_ALARMS - 3 * np.sqrt(FALSE_ALARMS * (1 - FALSE_ALARMS) / n)
-    found = {(world, horizon): lowest(world, horizon, n, seed) for world in WORLDS for horizon in HORIZONS}
+    lowest_coverage = {(world, horizon): lowest(world, horizon, n, seed) for world in WORLDS for horizon in HORIZONS}
     floors = {
-        horizon: np.floor(100 * min(np.quantile(found[world, horizon], aimed_at) for world in WORLDS)) / 100
+        horizon: np.floor(100 * min(np.quantile(lowest_coverage[world, horizon], aimed_at) for world in WORLDS)) / 100
         for horizon in HORIZONS
     }
     seed_file = pd.DataFrame({"horizon_days": list(floors), "coverage_floor": list(floors.values())})
@@ -96,21 +99,19 @@ def main() -> None:
             index=False
         )
     )
-    print(f"Share of other honest histories below the floor within {JUDGED} years, looked at every day / every week")
+    print(f"Exact bands on new histories: fraction below the floor within {JUDGED} years, checked daily / weekly")
     for world in WORLDS:
         rates = [
             " / ".join(f"{np.mean(lowest(world, horizon, n, seed + 1, step) < floor):.1%}" for step in (1, 5))
             for horizon, floor in floors.items()
         ]
         print(f"  {world:40}" + "   ".join(f"{horizon}: {rate}" for horizon, rate in zip(floors, rates, strict=True)))
-    print(
-        f"\nA band that covers {TRUE_COVERAGE:.0%}: share found within 1, 2, 5 years of its first forecast; median sessions"
-    )
+    print(f"\nBands that cover {TRUE_COVERAGE:.0%}: fraction found within 1, 2, 5 years; median sessions until then")
     for world in WORLDS:
         for horizon, floor in floors.items():
-            took = delays(world, horizon, floor, n, seed + 2)
-            within = ", ".join(f"{np.mean(took <= years * YEAR):.0%}" for years in (1, 2, 5))
-            print(f"  {world:40} {horizon:4}   {within}   {np.median(took):.0f}")
+            delay = delays(world, horizon, floor, n, seed + 2)
+            within = ", ".join(f"{np.mean(delay <= years * YEAR):.0%}" for years in (1, 2, 5))
+            print(f"  {world:40} {horizon:4}   {within}   {np.median(delay):.0f}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Compare every published number of two builds: python -m benchmarks.compare_builds OLD_WAREHOUSE NEW_WAREHOUSE
 
-For a change of shape that must not change results. Both warehouses are opened read-only, with the state beside each; a table that both have
-is compared row by row, numbers to TOLERANCE of their size, everything else exactly. Left out are columns that say when, where and how fast
-something was computed (NOT_RESULTS). Renamed tables and columns are named in a JSON file: --renamed '{"old.table": "new.table", "old.table.column": "column"}'.
-Ends with 1 if anything differs that the file does not name.
+Use it for refactorings that must not change results. Both warehouses, and the state beside each, are opened read-only.
+Tables that exist in both are compared row by row: numbers up to a relative TOLERANCE, everything else exactly. Columns
+that say when, where or how fast something was computed (NOT_RESULTS) are ignored. Name renamed tables and columns in
+JSON: --renamed '{"old.table": "new.table", "old.table.column": "column"}'. The exit code is 1 if a table
+that both have differs.
 """
 
 import argparse
@@ -23,7 +24,7 @@ SCHEMAS = ("features", "forecasts", "intermediate", "monitoring", "tournament", 
 NOT_RESULTS = re.compile(
     r".*seconds.*|.*_at|fingerprint|.*_fingerprint|artifact_id|table_ids|sha256|model_version|library_versions|snapshot_id|content_hash"
 )
-# they list what lies on a disk, not what was computed
+# these list files and builds, not results
 NOT_COMPARED = {
     "monitoring.published_snapshot",
     "monitoring.finished_build",
@@ -33,14 +34,14 @@ NOT_COMPARED = {
 
 
 def tables(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Names of all tables of SCHEMAS, schema.table, each with the database that holds it: the warehouse or the state."""
+    """Return all tables of SCHEMAS as schema.table, each with its database: the warehouse or the state."""
     listed = con.sql("select table_schema, table_name, table_catalog from information_schema.tables").fetchall()
     found = {f"{schema}.{name}": database for schema, name, database in listed if schema in SCHEMAS}
     return {name: database for name, database in found.items() if name not in NOT_COMPARED}
 
 
 def results(con: duckdb.DuckDBPyConnection, database: str, table: str, renamed: dict[str, str]) -> pd.DataFrame:
-    """The results of a table under their new names: all columns but NOT_RESULTS, text for what is neither number nor date."""
+    """Read a table under its new names, without NOT_RESULTS; columns that are not numeric become text."""
     frame = con.sql(f"select * from {database}.{table}").df()
     frame = frame.rename(columns={name: renamed.get(f"{table}.{name}", name) for name in frame})
     frame = frame[[name for name in frame if not NOT_RESULTS.fullmatch(name)]]
@@ -51,7 +52,7 @@ def results(con: duckdb.DuckDBPyConnection, database: str, table: str, renamed: 
 
 
 def difference(old: pd.DataFrame, new: pd.DataFrame) -> str:
-    """What differs between two tables, in words; empty where nothing does. Rows are matched by their exact columns, then by their order."""
+    """Describe the differences between two tables; empty if there are none. Rows are sorted by all columns first."""
     lost, added = sorted(set(old) - set(new)), sorted(set(new) - set(old))
     differences = [f"without {', '.join(lost)}"] if lost else []
     differences += [f"with {', '.join(added)}"] if added else []
@@ -90,21 +91,21 @@ def main() -> int:
 
 
 def compare(old: duckdb.DuckDBPyConnection, new: duckdb.DuckDBPyConnection, renamed: dict[str, str]) -> int:
-    """Print what differs, table by table; 1 if anything does."""
+    """Print the differences by table; return 1 if there are any."""
     before, after = tables(old), tables(new)
     names = {table: renamed.get(table, table) for table in sorted(before)}
     is_same = True
     for table, now in names.items():
         if now not in after:
-            print(f"{table}: gone")
+            print(f"{table}: missing")
             continue
         first, second = results(old, before[table], table, renamed), results(new, after[now], now, {})
         differences = difference(first, second)
-        print(f"{table}: {differences or f'same, {len(first)} rows, {first.shape[1]} columns'}")
+        print(f"{table}: {differences or f'equal, {len(first)} rows, {first.shape[1]} columns'}")
         is_same &= not differences
     for table in sorted(after.keys() - set(names.values())):
         print(f"{table}: new")
-    print("Everything is the same." if is_same else "Something differs.")
+    print("All tables are equal." if is_same else "Some tables differ.")
     return 0 if is_same else 1
 
 

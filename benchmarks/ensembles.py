@@ -1,6 +1,6 @@
-"""Benchmark, not a test: seconds of the whole ensemble tournament, from nothing, on simulated forecasts.
+"""Benchmark: run time of the ensemble tournament on simulated forecasts, with an empty and with a full store.
 
-python -m benchmarks.ensembles [inputs] [years]      10 inputs and 5 years of daily out-of-fold rows, unless told otherwise
+python -m benchmarks.ensembles [inputs] [years]      default: 10 inputs and 5 years of daily out-of-fold rows
 """
 
 import os
@@ -19,7 +19,7 @@ HORIZONS = (5, 20, 60, 120)
 
 
 def forecasts(n_inputs: int, years: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Inputs that resemble one another, as the bucket winners do, and what came of them."""
+    """Simulate inputs that resemble one another, as bucket champions do, and the targets."""
     rng = np.random.default_rng(settings.SEED)
     days = pd.bdate_range("2015-01-01", f"{2014 + years}-12-31")
     shocks = rng.standard_normal(len(days) + max(HORIZONS))
@@ -53,7 +53,7 @@ def main() -> None:
     registry, thresholds = (pd.read_csv(f"seeds/{name}.csv") for name in ("ensemble_methods", "thresholds"))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZL_DATA_DIR"] = folder
-        for label in ("from nothing", "again, nothing new"):
+        for label in ("empty store", "everything cached"):
             started = time.perf_counter()
             table = run_ensembles(inputs, targets, registry, thresholds)
             print(f"{label}: {time.perf_counter() - started:.1f} s", flush=True)

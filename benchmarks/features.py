@@ -1,4 +1,4 @@
-"""Benchmark, not a test: seconds of staging to marts on real data repeated 1, 4 and 16 times (dates shifted back).
+"""Benchmark: run time from staging to marts on real data repeated 1, 4 and 16 times, with dates shifted back.
 
 python -m benchmarks.features <folder with landing files>
 """
@@ -21,11 +21,11 @@ FEATURES = [
     "+path:models/marts/buckets",
     "+int_targets__daily",
 ]
-YEARS = 12  # the real data span just under twelve
+YEARS = 12  # the real data span just under twelve years
 
 
 def repeat(source: Path, target: Path, times: int) -> int:
-    """Write `times` copies of the landing files, each shifted back by YEARS more; returns the number of bars."""
+    """Write `times` copies of the landing files, each shifted back by a further YEARS; return the number of bars."""
     target.mkdir()
     con = duckdb.connect()
     shifts = f"(select (i * {YEARS})::int as years from range({times}) t(i))"
@@ -47,7 +47,7 @@ def repeat(source: Path, target: Path, times: int) -> int:
 
 
 def dbt(*arguments: str, data: Path) -> subprocess.CompletedProcess:
-    """One dbt command on `data`/landing, with all that it writes below `data`; raises where it fails."""
+    """Run a dbt command on `data`/landing that writes only below `data`; raise if it fails."""
     folders = {"ZL_LANDING_DIR": "landing", "ZL_DATA_DIR": "data", "DBT_TARGET_PATH": "target", "DBT_LOG_PATH": "logs"}
     environment = os.environ | {name: str(data / folder) for name, folder in folders.items()}
     return subprocess.run(["dbt", *arguments], env=environment, check=True, capture_output=True, text=True)
@@ -63,7 +63,9 @@ def main() -> None:
             result = dbt("build", *FEATURES, data=Path(folder))
             wall = time.perf_counter() - started
             inside = next(line for line in result.stdout.splitlines() if "Finished running" in line).split("(")[-1]
-            print(f"{times:2}x {bars:9,} bars: {inside.rstrip(').')} in dbt, {wall:.1f} s with its start", flush=True)
+            print(
+                f"{times:2}x {bars:9,} bars: {inside.rstrip(').')} in dbt, {wall:.1f} s including start-up", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Benchmark, not a test: thresholds of the health test, its false alarms, and how soon it finds a break, on simulated markets.
+"""Benchmark: thresholds of the health test, its false alarms and its delays after a break, on simulated markets.
 
-python -m benchmarks.health [histories]      histories a world, 2,000 unless told otherwise: about ten minutes on one core
+python -m benchmarks.health [histories]      histories per world, default 2,000 (about ten minutes on one core)
 
-It prints seeds/health_thresholds.csv and the two tables behind DECISIONS.md. tests/python/test_health.py repeats them smaller.
+Prints seeds/health_thresholds.csv and the two tables behind DECISIONS.md. tests/python/test_health.py repeats them with
+fewer histories.
 """
 
 import sys
@@ -21,26 +22,30 @@ from zl_forecast.thresholds import threshold
 HORIZONS = (5, 20, 60, 120)
 WEEK, MONTH, YEAR = 5, 20, 260  # sessions
 FIRST_TRAIN = 520  # two years before the first fold
-WARM_UP, JUDGED = 3, 5  # folds, a year each: expected skill rests on at least three, false alarms are counted over five
+# folds of one year: expected skill is measured on at least three, false alarms are counted over the next five
+WARM_UP, JUDGED = 3, 5
 N_FOLDS = WARM_UP + JUDGED
 N_ROWS = FIRST_TRAIN + N_FOLDS * YEAR
 BREAK_AT = FIRST_TRAIN + (WARM_UP + 1) * YEAR + 50  # session: ten weeks into the second judged year
 ALLOWANCE = 0.25
 SPREAD_FLOOR = {5: 0.01, 20: 0.03, 60: 0.04, 120: 0.04}  # of the reference's 80 % band
-SIGNALS = (0.93, 0.93, 0.98, 0.98, 0.99)  # decay of what each family looks at: the driver, and four that tell nothing
-RATES = {"watch_at": 0.30, "degraded_at": 0.10}  # histories with a false alarm within the judged years, at most
+SIGNALS = (0.93, 0.93, 0.98, 0.98, 0.99)  # decay of each family's signal: the driver, and four without information
+RATES = {
+    "watch_at": 0.30,
+    "degraded_at": 0.10,
+}  # maximum fraction of histories with a false alarm within the JUDGED years
 
 
 @dataclass(frozen=True)
 class World:
-    """A market: what drives it and how its noise is distributed.
+    """A market: the strength of its driver and the distribution of its noise.
 
     Attributes
     ----------
     strength : float
-        Drift a session in units of daily volatility, per standard deviation of the driver; 0.25 is `energy` of the sample.
+        Drift per session in units of daily volatility per standard deviation of the driver; the sample's `energy` has 0.25.
     degrees_of_freedom : float
-        Of Student's t; infinite is Gaussian.
+        Of Student's t; infinity for Gaussian noise.
     volatility_shock : float
         Standard deviation of the daily shock to log volatility, whose half-life is two months.
     """
@@ -62,7 +67,7 @@ WITH_DRIVER = [name for name, world in WORLDS.items() if world.strength]
 
 @dataclass(frozen=True)
 class Forecasts:
-    """Out-of-sample forecasts of one horizon, in percent of price; a column a session, losses NaN before the first fold.
+    """Out-of-sample losses of one horizon in percent of price, one column per session; NaN before the first fold.
 
     Attributes
     ----------
@@ -80,18 +85,19 @@ class Forecasts:
 
 @dataclass(frozen=True)
 class Weeks:
-    """What int_health__weeks holds of one horizon.
+    """One horizon of int_health__weeks.
 
     Attributes
     ----------
     x : array of shape (n_histories, n_weeks)
-        Standardised excess loss; NaN where nothing matured or the expected skill rests on too little. Week 0 begins with session 0.
+        Standardised excess loss; NaN if nothing matured or the expected skill has too few weeks. Week 0 starts at session 0.
     fold : array of shape (n_weeks,)
-        Fold of the rows that matured; -1 where none did.
+        Fold of the rows that matured; -1 if none did.
     expected : array of shape (n_histories, N_FOLDS)
-        Skill of the champion, measured before each fold; NaN in the first. Within a fold both may be renewed.
+        Skill of the champion, measured before each fold; NaN in the first. Both may be renewed within a fold.
     champion : array of shape (n_histories, N_FOLDS)
-        Family with the best skill before the fold, the first one in the first fold; -1 is the reference, where no skill was above zero.
+        Family with the highest skill before the fold; the first family in the first fold; -1 (the reference) if no
+        skill is positive.
     """
 
     x: np.ndarray
@@ -101,18 +107,18 @@ class Weeks:
 
     @cached_property
     def statistic(self) -> np.ndarray:
-        """The CUSUM as over a ledger that begins with the judged years: one run from there on, begun anew with each fold before; shape of x."""
+        """CUSUM, shape of x: reset at each fold before the JUDGED years, then continuous, as over a ledger."""
         out = np.zeros_like(self.x)
         for own in [*(self.fold == fold for fold in range(WARM_UP)), self.fold >= WARM_UP]:
             out[:, own] = page_cusum(self.x[:, own], ALLOWANCE)
         return out
 
     def highest(self) -> np.ndarray:
-        """The highest statistic of each history over the judged years; shape (n_histories,)."""
+        """Return the highest statistic of each history over the JUDGED years; shape (n_histories,)."""
         return self.statistic[:, self.fold >= WARM_UP].max(axis=1)
 
     def delays(self, threshold: float) -> np.ndarray:
-        """Weeks from the break to the first alarm, 1 for the week of the break itself; infinite where there is none."""
+        """Return the weeks from the break to the first alarm: 1 in the week of the break, infinity without an alarm."""
         first = BREAK_AT // WEEK
         alarm = (self.statistic >= threshold) & (self.fold >= WARM_UP)
         alarm[:, :first] = False
@@ -120,12 +126,13 @@ class Weeks:
 
 
 def simulated(world: World, n: int, seed: int, break_at: int | None = None) -> dict[int, Forecasts]:
-    """Forecasts of honest families, refitted once a year, beside those of the reference.
+    """Simulate forecasts of correctly specified families, refitted once per year, and of the reference.
 
-    The driver is an AR(1) with the sample's decay. A family regresses the scaled return on its signal (the first on the driver, the
-    others on AR(1)s that tell nothing) over all that had matured before the fold, and states normal quantiles around the fit; the
-    reference states them around the last price. All scale by the same EWMA volatility. Several families, because the expected skill of the
-    best of them is flattered by luck, as in the tournament.
+    The driver is an AR(1) with the sample's decay. Each family regresses the standardised return on its signal, over
+    all rows that matured before the fold, and forecasts normal quantiles around the fit. The first family's signal is
+    the driver; the others' are AR(1)s without information. The reference's quantiles are around the last price. All
+    use the same EWMA volatility. There are several families because selecting the best of them overstates its expected
+    skill, as in the tournament.
 
     Parameters
     ----------
@@ -134,14 +141,14 @@ def simulated(world: World, n: int, seed: int, break_at: int | None = None) -> d
         Histories.
     seed : int
     break_at : int, optional
-        Session from which on the driver's sign is flipped.
+        First session with the driver's sign flipped.
 
     Returns
     -------
     dict of horizon to Forecasts
     """
     rng = np.random.default_rng(seed)
-    warm = 250  # sessions, so that volatility and driver have settled
+    warm = 250  # sessions until volatility and driver have settled
     shape = (n, warm + N_ROWS + max(HORIZONS))
     signals = [lfilter([np.sqrt(1 - phi**2)], [1, -phi], rng.standard_normal(shape)) for phi in SIGNALS]
     freedom = world.degrees_of_freedom
@@ -154,7 +161,7 @@ def simulated(world: World, n: int, seed: int, break_at: int | None = None) -> d
     sign = np.ones(shape[1])
     if break_at is not None:
         sign[warm + break_at :] = -1
-    drift = world.strength * np.pad(signals[0], ((0, 0), (1, 0)))[:, :-1] * sign  # known a session before
+    drift = world.strength * np.pad(signals[0], ((0, 0), (1, 0)))[:, :-1] * sign  # known one session before
     returns = 0.015 * np.exp(log_volatility) * (drift + noise)
     start = np.full((n, 1), 0.97 * 0.015**2)
     sigma = np.sqrt(lfilter([0.03], [1, -0.97], returns**2, zi=start)[0])[:, warm : warm + N_ROWS]
@@ -179,30 +186,30 @@ def _forecasts(price: np.ndarray, sigma: np.ndarray, signals: list[np.ndarray], 
 
 
 def _normal_pinball(z: np.ndarray, centre, spread) -> np.ndarray:
-    """Mean pinball loss of normal P10, P50 and P90, in units of scale."""
+    """Compute the mean pinball loss of normal P10, P50 and P90, standardised."""
     errors = {level: z - (centre + spread * norm.ppf(level)) for level in settings.SCORED_LEVELS}
     return sum(np.maximum(level * e, (level - 1) * e) for level, e in errors.items()) / len(errors)
 
 
 def fold_starts() -> np.ndarray:
-    """First session of each fold; shape (N_FOLDS,)."""
+    """Return the first session of each fold; shape (N_FOLDS,)."""
     return FIRST_TRAIN + YEAR * np.arange(N_FOLDS)
 
 
 def weekly(forecasts: Forecasts, renewed: int = MONTH) -> Weeks:
-    """The second implementation of int_health__expected_skill and int_health__weeks up to the CUSUM.
+    """Compute weekly excess losses: a second implementation of int_health__expected_skill and int_health__weeks.
 
     Parameters
     ----------
     forecasts : Forecasts
     renewed : int
-        Sessions after which champion and expected skill are renewed: a month as in operation, a year as in the tournament's history.
+        Sessions after which champion and expected skill are renewed: a month in operation, a year in the backtest.
     """
     reference_loss = forecasts.reference_loss
     n = len(reference_loss)
     width = 2 * norm.ppf(0.9) * forecasts.scale
     origin = np.arange(N_ROWS)
-    week = (origin + forecasts.horizon) // WEEK  # in which the target is reached
+    week = (origin + forecasts.horizon) // WEEK  # of the target date
     x = np.full((n, (N_ROWS + max(HORIZONS)) // WEEK), np.nan)
     fold = np.full(x.shape[1], -1)
     expected, champion = np.full((n, N_FOLDS), np.nan), np.zeros((n, N_FOLDS), int)
@@ -232,13 +239,13 @@ def weekly(forecasts: Forecasts, renewed: int = MONTH) -> Weeks:
 
 
 def _weekly_mean(values: np.ndarray, week: np.ndarray) -> np.ndarray:
-    """Mean over the columns of each week; shape (n, n_weeks)."""
+    """Average the columns of each week; shape (n, n_weeks)."""
     first = np.flatnonzero(np.diff(week, prepend=week[0] - 1))
     return np.add.reduceat(values, first, axis=1) / np.diff(first, append=values.shape[1])
 
 
 def health(world: str, n: int, seed: int, break_at: int | None = None) -> dict[int, Weeks]:
-    """`weekly` of `simulated`, by horizon; in parts, to spare memory."""
+    """Return `weekly` of `simulated` by horizon, computed in parts to limit memory."""
     parts = [
         {horizon: weekly(f) for horizon, f in simulated(WORLDS[world], size, part_seed, break_at).items()}
         for size, part_seed in zip(
@@ -260,7 +267,7 @@ def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     seed = settings.SEED
     highest = {world: {h: weeks.highest() for h, weeks in health(world, n, seed).items()} for world in WORLDS}
-    # of the worlds the one with most false alarms decides; three standard errors of the simulation below the stated rate, rounded up
+    # three standard errors of the simulation below the stated rate, in the world with most false alarms, rounded up
     aimed_at = {name: rate - 3 * np.sqrt(rate * (1 - rate) / n) for name, rate in RATES.items()}
     thresholds = pd.DataFrame(
         [
@@ -283,7 +290,7 @@ def main() -> None:
         ]
     )
     print("seeds/health_thresholds.csv\n" + thresholds.to_csv(index=False), flush=True)
-    print(f"False alarms within {JUDGED} years, other histories: share with a watch / a degraded")
+    print(f"False alarms within {JUDGED} years on new histories: fraction with state watch / degraded")
     for world in WORLDS:
         fresh = {h: weeks.highest() for h, weeks in health(world, n, seed + 1).items()}
         rates = [
@@ -292,14 +299,16 @@ def main() -> None:
             for row in thresholds.itertuples()
         ]
         print(f"  {world:40}" + "   ".join(rates), flush=True)
-    print("\nWeeks from the driver's flip to the alarm: median, 9 of 10; share found within 26, 52, 104 weeks")
+    print(
+        "\nWeeks from the driver's flip to the alarm: median, 90th percentile; fraction found within 26, 52, 104 weeks"
+    )
     for world in WITH_DRIVER:
         broken = health(world, n, seed + 2, BREAK_AT)
         for row in thresholds.itertuples():
             for name in RATES:
-                found = broken[row.horizon_days].delays(getattr(row, name))
-                median, most = np.sort(found)[[len(found) // 2, 9 * len(found) // 10]]
-                within = ", ".join(f"{np.mean(found <= limit):.0%}" for limit in (26, 52, 104))
+                delays = broken[row.horizon_days].delays(getattr(row, name))
+                median, most = np.sort(delays)[[len(delays) // 2, 9 * len(delays) // 10]]
+                within = ", ".join(f"{np.mean(delays <= limit):.0%}" for limit in (26, 52, 104))
                 print(f"  {world:36} {row.horizon_days:4} {name:12} {median:5.0f} {most:5.0f}   {within}")
 
 

@@ -1,13 +1,13 @@
 {#
-  A pre-hook that says in the build's output where it departs from what this data folder held:
-  another market, or a later day.
+  Pre-hook that logs if this build forecasts another market than before or goes back to an earlier
+  day.
 #}
 {% macro announce_changes() -%}
 {%- set lost = lost_sessions() -%}
 {%- if lost and lost['is_earlier'] -%}
     {{ log(
         "This build goes back to " ~ lost['newest_session'] ~ ", " ~ lost['n_lost'] ~ " session(s)"
-        ~ " before " ~ lost['newest_seen_on'] ~ ", as var allow_earlier_as_of allows: its forecast"
+        ~ " before " ~ lost['newest_seen_on'] ~ " (var allow_earlier_as_of): its forecast"
         ~ " replaces the published one, and its new rows in the ledgers are marked is_hindsight.",
         info=true
     ) }}
@@ -24,8 +24,8 @@
         {%- set kind = 'simulated' if other['data_source'] == 'simulated' else 'real' -%}
         {{ log(
             "Until now this data folder held a " ~ kind ~ " market: its " ~ other['n_forecasts']
-            ~ " forecasts, up to " ~ other['newest_as_of'] ~ ", stay in the ledger, apart, as"
-            ~ " data_source = '" ~ other['data_source'] ~ "'. Plan, accuracy and health begin anew"
+            ~ " forecasts, up to " ~ other['newest_as_of'] ~ ", stay in the ledger as"
+            ~ " data_source = '" ~ other['data_source'] ~ "'. Plan, accuracy and health restart"
             ~ " with data_source = '" ~ lost['data_source'] ~ "'.",
             info=true
         ) }}

@@ -1,4 +1,4 @@
-{# The end of an append-only model over a CTE `final`: of rows with these keys the first that was ever written stays. #}
+{# Last clause of an append-only model over a CTE `final`: the first row written per key is kept. #}
 {% macro append_once(keys) -%}
 {% if is_incremental() -%}
 where not exists (

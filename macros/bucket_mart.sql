@@ -1,6 +1,6 @@
 {#
-  The shared end of every bucket mart: the key and the base block, then the bucket's own features.
-  Expects a CTE `features` with one row per session: as_of_date, the features, latest_input_on.
+  Last CTEs of every bucket mart: the key, the base block, then the bucket's own features. Expects a
+  CTE `features` with one row per session: as_of_date, the features, latest_input_on.
 #}
 {% macro bucket_mart() -%}
 base as (

@@ -1,7 +1,8 @@
 {#
-  The CTE `available_competitors`: who forecasts where a choice is made, over a CTE `forecasts`. A choice for a fold of the history is made
-  before its first session and knows that session's forecasts at most: who fails later was chosen all the same. The live fold's
-  choice is made anew every day, for the newest session. `competitor` and `by` as in scored_forecasts.
+  CTE `available_competitors`: which competitors forecast the session of the choice, over a CTE
+  `forecasts`. In the history a choice is made before the fold's first session, so only that session
+  counts and a later failure does not. In the live fold it is made daily, so the newest session
+  counts. `competitor` and `by` as in scored_forecasts.
 #}
 {% macro competing_at_the_choice(competitor, by=[]) -%}
 {%- set fold = (by + ['fold_id', 'horizon_days']) | join(', ') -%}

@@ -1,6 +1,7 @@
 {#
-  Policy events of one bucket as a fading memory: per session the sum of severities, each halved every `half_life` days since it became known.
-  Added up in a fixed order: a plain sum() takes rows as they come, and its last digit with them.
+  Decaying effect of one bucket's policy events: per session the sum of severities, each halved
+  every `half_life` days since it became known. Summed in a fixed order, because the last digit of a
+  plain sum() depends on the order of rows.
 #}
 {% macro event_memory(bucket, half_lives) -%}
     select

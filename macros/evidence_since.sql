@@ -1,4 +1,7 @@
-{# Since when what matured counts on its own in a bucket's live choice: the newest degradation that these data know. Over a CTE `forecasts`. #}
+{#
+  Start of the evidence window of a bucket's live selection: evidence_from of the latest degradation
+  that these data know. Over a CTE `forecasts`.
+#}
 {% macro evidence_since() -%}
 select
     bucket,

@@ -1,6 +1,6 @@
 {#
-  The raw criteria of a set of scored forecasts, with what they mean said once: pinball and RMSE in percent of price
-  (log return x 100), coverage as a share, seconds. `rows` is the alias of the forecasts.
+  Raw criteria of a set of scored forecasts: pinball and RMSE in percent of price (log return x
+  100), coverage as a fraction, times in seconds. `rows` is the alias of the forecasts.
 #}
 {% macro forecast_criteria(rows) -%}
     count({{ rows }}.pinball_pct) as n_rows,

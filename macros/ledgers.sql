@@ -1,6 +1,5 @@
 {#
-  The ledgers that hold forecasts, as they stand. For pre-hooks, which guard the models that write
-  them; models read a source or a ref.
+  The ledger relations. For pre-hooks of the models that write them; models use a source or a ref.
 #}
 {% macro ledgers() -%}
 {%- set found = [] -%}

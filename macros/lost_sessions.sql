@@ -1,8 +1,8 @@
 {#
-  How far the data of this build lie behind what the data folder has seen of this market: one row of
-  data_source, newest_session, newest_seen_on, is_earlier (null without any session) and n_lost
-  (sessions by the exchange calendar); none before there is a table. For pre-hooks: it begins no
-  transaction, since after them a Python model writes on a connection of its own.
+  How far this build's data lie behind the newest session of this market that the data folder has
+  seen. One row with data_source, newest_session, newest_seen_on, is_earlier (null without any
+  session) and n_lost (sessions by the exchange calendar); none before the tables exist. For
+  pre-hooks: it begins no transaction, because a Python model then writes on its own connection.
 #}
 {% macro lost_sessions() -%}
 {%- if not execute -%}{{ return(none) }}{%- endif -%}

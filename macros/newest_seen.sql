@@ -1,6 +1,6 @@
 {#
-  A query for the newest session of this market that the data folder has ever seen: in the data of
-  this build, or in a ledger, whose rows outlive the landing files. One row, newest_seen_on.
+  Query for newest_seen_on, the newest session of this market that the data folder has seen: in this
+  build's data, or in a ledger, which outlives landing files. One row.
 #}
 {% macro newest_seen(targets, ledgers) -%}
 select max(as_of_date) as newest_seen_on

@@ -1,4 +1,7 @@
-{# Mean pinball loss of the 10, 50 and 90 % quantiles, in the unit of `outcome`. The one definition in SQL. #}
+{#
+  Mean pinball loss of the 10, 50 and 90 % quantiles, in the unit of `outcome`. The only definition
+  in SQL.
+#}
 {% macro pinball(outcome, p10, p50, p90) -%}
     (
     {%- for level, quantile in [(0.1, p10), (0.5, p50), (0.9, p90)] %}

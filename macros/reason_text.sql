@@ -1,6 +1,7 @@
 {#
-  The sentence for reason codes: their templates in seeds/reasons.csv, one after another, filled with named values. `codes` are SQL
-  expressions, of which null says nothing and an unknown one is an error; `numbers` and `texts` map the names in the templates to SQL expressions.
+  Sentence for reason codes: templates of seeds/reasons.csv, joined and filled with named values.
+  `codes` are SQL expressions; null adds nothing and an unknown code is an error. `numbers` and
+  `texts` map names in the templates to SQL expressions.
 #}
 {% macro reason_text(codes, numbers={}, texts={}) -%}
     {%- set templates = "(select map(list(reason_code), list(template)) from " ~ ref('reasons') ~ ")" -%}

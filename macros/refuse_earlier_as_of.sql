@@ -1,6 +1,6 @@
 {#
-  A pre-hook: stops the build where its data end before what this data folder has already forecast.
-  On int_gate__zl it runs ahead of all training; on the ledgers and the snapshot no --select avoids it.
+  Pre-hook that stops a build whose data end before the newest forecast of this data folder. On
+  int_gate__zl it runs before all training; on the ledgers and the snapshot --select cannot bypass it.
 #}
 {% macro refuse_earlier_as_of() -%}
 {%- set is_allowed = var('allow_earlier_as_of') is sameas true -%}

@@ -1,6 +1,7 @@
 {#
-  Scores of one forecast row (q10, q50, q90 ... in scaled units, with `prefix` before them) against its target, in percent of
-  price (log return x 100); null until the target has matured. `bands` are the central bands whose hits are reported.
+  Scores of one forecast row (q10, q50, q90 ... in units of z_return, with `prefix` before them)
+  against its target, in percent of price (log return x 100); null until matured. `bands` are the
+  central bands whose hits are reported.
 #}
 {% macro row_scores(prefix='', bands=[80]) -%}
     {%- set q = prefix ~ 'q' -%}

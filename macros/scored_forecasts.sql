@@ -1,7 +1,8 @@
 {#
-  Each forecast scored once, against its target, and beside it the reference's of the same fold, session and horizon: the CTE
-  `scored_forecasts`, over a CTE `forecasts` in scaled units as a Python model left it. `competitor` is the column that says who forecast,
-  `reference` its value for the reference, `by` what else names a fold.
+  CTE `scored_forecasts` over a CTE `forecasts` from a Python model: joins each forecast to its
+  target and to the reference of the same fold, session and horizon, and scores both. `competitor`
+  is the column with the competitor, `reference` the name of the reference in it, `by` further key
+  columns of a fold.
 #}
 {% macro scored_forecasts(competitor, reference, by=[]) -%}
 {%- set levels = ['05', '10', '25', '50', '75', '90', '95'] -%}

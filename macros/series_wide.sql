@@ -1,4 +1,7 @@
-{# One row per session, one column per macro series, as known at the session's cut-off; null when the newest value is older than its max_age_days. #}
+{#
+  Query with one row per session and one column per macro series, as known at the cut-off; null if
+  the newest value is older than its max_age_days.
+#}
 {% macro series_wide(series_ids) -%}
     select
         as_of_date,

@@ -1,10 +1,13 @@
-{# The instruments the marts know, in exchange units. A missing one (other than ZL) costs its features, never the build. #}
+{#
+  Instruments that marts may read, in exchange units. If one is missing (other than ZL), only its
+  features are lost.
+#}
 {% macro symbols() -%}
     {{ return(['zl', 'zs', 'zm', 'zc', 'zw', 'cl', 'bz', 'ho', 'rb', 'ng', 'hg', 'gc', 'he',
                '6l', '6m', '6c', '6a', '6e', '6b', '6j', 'zn', 'zt', 'zf', 'zq', 'es']) }}
 {%- endmacro %}
 
-{# CBOT grains close at 13:20 Chicago with ZL; the rest trade on. #}
+{# CBOT grains close with ZL at 13:20 Chicago; the other instruments trade on. #}
 {% macro cbot_symbols() -%}
     {{ return(['zl', 'zs', 'zm', 'zc', 'zw']) }}
 {%- endmacro %}

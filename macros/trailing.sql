@@ -1,4 +1,7 @@
-{# The window of the last `sessions` rows up to this one. Every window in this project ends at the current row: nothing looks ahead. #}
+{#
+  Window of the last `sessions` rows up to the current one. All windows end at the current row, so
+  nothing looks ahead.
+#}
 {% macro trailing(sessions) -%}
     over (order by as_of_date rows between {{ sessions - 1 }} preceding and current row)
 {%- endmacro %}

@@ -1,4 +1,7 @@
-{# A query of one score per `key`: the criteria of a CTE times their weights in the CTE `weights`, added up. n_rows comes along. #}
+{#
+  Query with one row per `key`: score (sum of the criteria of a CTE times their weights in the CTE
+  `weights`) and n_rows.
+#}
 {% macro weighted_scores(rows, key, criteria) -%}
     select
         {{ key | join(', ') }},

@@ -1,7 +1,7 @@
-"""Find words that the project does not use: python tests/vocabulary.py. Each rule names the word to use instead.
+"""Report words that the project does not use: python tests/vocabulary.py. Each rule names the word to use instead.
 
-One concept has one word, in names and in text (docs/architecture.md is no exception). A rule's exceptions are
-patterns: what they match in a line, or a line of a file whose path they match after `file:`, is left out.
+One concept has one word, in names and in text. A rule's exceptions are patterns: text of a line that matches one is
+ignored, and after `file:` every line of the files whose path matches.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CHECKED = re.compile(r"\.(py|sql|yml|md|csv|json|toml)$|^Makefile$|^examples/")
-# they quote old names: the list of changes, migrations of older databases and this list
+# these quote old names: the list of changes, migrations of older databases and this list
 NOT_CHECKED = re.compile(r"^CHANGELOG\.md$|migrations\.py$|vocabulary\.py$")
 
 # word, use instead, pattern, exceptions
@@ -50,7 +50,7 @@ RULES = [
         "ewma_volatility",
         r"(?<![A-Za-z])sigma(?![A-Za-z])",
         (
-            r"volatility_zl_\w+|log_sigma",  # features whose names stand in attributions
+            r"volatility_zl_\w+|log_sigma",  # features whose names are in attributions
             r"sigma_obs",
             r"file:^benchmarks/|^src/zl_forecast/sample/|test_sample",
         ),
@@ -128,7 +128,7 @@ def find(path: str, text: str) -> list[str]:
 
 
 def main() -> int:
-    """Check every file that git knows; return 1 if a word is found."""
+    """Check every file under version control; return 1 if a word is found."""
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()

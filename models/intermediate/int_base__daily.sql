@@ -1,5 +1,5 @@
--- The base block that every bucket mart carries: where ZL's volatility stands against the scaling volatility (mean reversion
--- is learnt here), the season, ZL's own momentum, the regime.
+-- The base block of every bucket mart: ZL's volatility relative to the scaling volatility (for mean
+-- reversion), season, ZL's own momentum and regime.
 with
 volatility as (
     select * from {{ ref('int_volatility__zl') }}

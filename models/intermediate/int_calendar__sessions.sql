@@ -1,4 +1,5 @@
--- Every ZL session so far (a date with a ZL bar), then the next sessions by the exchange calendar, numbered in one line.
+-- ZL sessions (dates with a ZL bar), then the next sessions of the exchange calendar, numbered
+-- consecutively.
 with
 bars as (
     select as_of_date from {{ ref('stg_landing__bars') }}

@@ -1,5 +1,6 @@
--- Bars with returns that a holder would have earned: on a roll the step between two contracts is nobody's return,
--- so the session counts from its own open. A price at or below zero (WTI, 2020-04-20) has no log return.
+-- Bars with the returns that a holder earned: nobody earns the step between two contracts, so on a
+-- roll the return starts at the session's open. A price at or below zero (WTI, 2020-04-20) has no
+-- log return.
 with
 bars as (
     select * from {{ ref('stg_landing__bars') }}
@@ -9,7 +10,8 @@ previous as (
     select
         *,
         lag(close) over by_symbol as previous_close,
-        -- unknown is not changed: a roll is a known contract other than the last one that was known
+        -- a roll is a known contract that differs from the last known one; an unknown contract is
+        -- not a roll
         coalesce(contract_id <> last_value(contract_id ignore nulls) over before, false) as is_roll
     from bars
     window
@@ -39,8 +41,9 @@ final as (
         contract_id,
         is_roll,
         log_return,
-        -- in whole units of 2^-60: such sums are exact in any order, while a sum of doubles has last digits that depend on
-        -- which rows the engine adds first, and those on how many rows there are of other symbols, or will be
+        -- Sum in whole units of 2^-60, which is exact in any order. The last digits of a sum of
+        -- doubles depend on the order in which the engine adds rows, and so on the rows of other
+        -- symbols.
         sum((coalesce(log_return, 0) * pow(2, 60))::hugeint) over (
             partition by symbol order by as_of_date rows unbounded preceding
         ) / pow(2, 60) as log_index,

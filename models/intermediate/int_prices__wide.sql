@@ -1,5 +1,6 @@
--- One row per ZL session with every instrument's last close and roll-adjusted log index as known at the cut-off.
--- With var non_cbot_lag_sessions = 1 the instruments that trade after ZL's close enter a session late.
+-- One row per ZL session with every instrument's last close and roll-adjusted log index as known at
+-- the cut-off. With var non_cbot_lag_sessions = 1 the instruments that trade after ZL's close are
+-- used one session later.
 {%- set lag_sessions = var('non_cbot_lag_sessions') %}
 with
 sessions as (

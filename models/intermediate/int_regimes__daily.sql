@@ -1,7 +1,8 @@
--- CALM, STRESSED or CRISIS: the gravest regime of which either threshold (VIX level, or z-score of ZL's realised volatility
--- over two years) is reached. Thresholds in seeds/regimes.csv; trailing data only: at the session's close it is known.
--- A break: the regime leaves CALM after a long calm, or reaches CRISIS after a long time without one. The second, since unrest may
--- come before the storm: March 2020 was STRESSED now and then from December on.
+-- CALM, STRESSED or CRISIS: the most severe regime with either threshold reached (VIX level, or
+-- z-score of ZL's realised volatility over two years). Thresholds are in seeds/regimes.csv; all
+-- data are known at the session's close. A break is the first session that is not CALM after a long
+-- calm, or the first CRISIS after a long time without one. The second rule catches a crisis that
+-- builds up: before March 2020 the regime was STRESSED now and then from December on.
 with
 vix as (
     {{ series_wide(['VIXCLS']) }}

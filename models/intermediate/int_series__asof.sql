@@ -1,5 +1,6 @@
 -- One row per session and macro series: the newest observation that was public at the cut-off.
--- A late revision of an older observation changes nothing here: features read the newest observation, as first known or as revised since.
+-- Features read the newest observation, as revised by the cut-off; a late revision of an older one
+-- changes nothing.
 {%- set lag_sessions = var('non_cbot_lag_sessions') %}
 with
 series as (

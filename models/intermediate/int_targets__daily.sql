@@ -1,5 +1,6 @@
--- What is forecast: per session and horizon the log return of the ZL front price to target_date, also in units of the
--- volatility known at the session (z_return). Rows whose target lies ahead are kept: they are the live forecasts' rows.
+-- Targets: per session and horizon, the log return of the ZL front price to target_date, also in
+-- units of the volatility known at the session (z_return). Unmatured rows are kept for the live
+-- forecasts.
 with
 sessions as (
     select * from {{ ref('int_calendar__sessions') }}

@@ -1,5 +1,6 @@
--- Volatilities of ZL per session, in log return per session, from roll-adjusted returns and from the day's range.
--- ewma_volatility is the scaling volatility: exponentially weighted, decay ewma_decay in seeds/thresholds.csv (RiskMetrics 1996, ch. 5), over at most 252 sessions.
+-- Volatilities of ZL per session, in log return per session, from roll-adjusted returns and from
+-- the day's range. ewma_volatility is the scaling volatility: exponentially weighted (RiskMetrics
+-- 1996, ch. 5) over at most 252 sessions, with ewma_decay of seeds/thresholds.csv.
 with
 prices as (
     select * from {{ ref('int_prices__daily') }}

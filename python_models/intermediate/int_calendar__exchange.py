@@ -1,4 +1,4 @@
-"""Sessions of the CBOT grain and oilseed market, past and to come. The work is in zl_forecast.calendar."""
+"""Past and future sessions of the CBOT grain and oilseed market. The work is in zl_forecast.calendar."""
 
 from zl_forecast.calendar import kept_sessions
 

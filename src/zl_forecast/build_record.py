@@ -1,9 +1,9 @@
 """The record of the last successful build, and whether anything has changed since.
 
-`make build` asks before a build and gets the state of all inputs. Once the build has succeeded it hands
-that state back, and only then is the record written. So a failed or refused build leaves the record as
-it is, and two builds at the same time cannot mix up their states. Unreadable paths count as changed.
-Only the standard library is imported, so the answer takes a tenth of a second.
+`make build` reads the state of all inputs before a build, and writes it to the record after a successful
+one. A failed or refused build therefore leaves the record unchanged, and two builds at the same time
+cannot mix up their states. Unreadable paths count as changed. Only the standard library is imported, so
+the check takes a tenth of a second.
 
     python -m zl_forecast.build_record          # exit code 0 if nothing has changed; else 1, and the inputs' state
     python -m zl_forecast.build_record --keep   # reads that state from standard input and writes the record
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     """
     if arguments == ["--keep"]:
         inputs = sys.stdin.read().strip()
-        if inputs:  # empty if `make build` did not ask before
+        if inputs:  # empty if `make build` did not read the state before
             _keep_record(json.loads(inputs))
         return 0
     inputs = _read_inputs()
@@ -70,10 +70,10 @@ def _compare_with_record(inputs: State) -> tuple[str, str | None]:
     """Return when the last successful build ended, and the first change since, or None if there is none."""
     try:
         record = json.loads((data_dir() / RECORD).read_text())
-        ended_at, before, left = record["ended_at"], record["inputs"], record["outputs"]
+        ended_at, old_inputs, old_outputs = record["ended_at"], record["inputs"], record["outputs"]
     except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
         return "", "there is no record of a successful build"
-    return ended_at, _find_change(before, inputs) or _find_change(left, _read_outputs())
+    return ended_at, _find_change(old_inputs, inputs) or _find_change(old_outputs, _read_outputs())
 
 
 def _keep_record(inputs: State) -> None:
@@ -81,14 +81,14 @@ def _keep_record(inputs: State) -> None:
     fresh = data_dir() / f"{RECORD}-{os.getpid()}"
     try:
         with warehouse().open("rb") as file:
-            # the same lock as DuckDB's: no build can begin while it is held
+            # DuckDB's own lock: no build can start while this process holds it
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             record = {"ended_at": datetime.now().isoformat(), "inputs": inputs, "outputs": _read_outputs()}
         fresh.write_text(json.dumps(record))
         os.replace(fresh, data_dir() / RECORD)
     except OSError as error:  # the build itself has succeeded
         reason = f"another process has opened {warehouse()}" if isinstance(error, BlockingIOError) else error
-        print(f"No record of this build, so the next `make build` builds again: {reason}", file=sys.stderr)
+        print(f"This build was not recorded, so the next `make build` builds again: {reason}", file=sys.stderr)
         fresh.unlink(missing_ok=True)
 
 
@@ -151,7 +151,7 @@ def _find_change(before: State, now: State) -> str | None:
     """Describe the first difference, or return None if there is none."""
     for name in sorted(before.keys() | now.keys()):
         if name not in now:
-            return f"{name} is gone"
+            return f"{name} was removed"
         if now[name] is None:
             return f"{name} cannot be read"
         if name not in before:

@@ -14,7 +14,7 @@ from zl_forecast.store import stored
 # nominal percent to column of int_ensemble__outcomes
 BANDS = {50: "is_inside_50", 80: "is_inside_80", 90: "is_inside_90"}
 DEGREES_OF_FREEDOM = {"coverage": 1, "independence": 1, "conditional_coverage": 2}
-# kept out of settings.py: every fit's fingerprint depends on that file, and these two do not affect fits
+# not in settings.py, because every fit's fingerprint hashes that file
 LEVEL = 0.05
 MIN_SAMPLES = 10  # in the smallest subsample; with fewer rows the chi-squared approximation is poor
 COLUMNS = {
@@ -60,13 +60,12 @@ def coverage_backtests(outcomes: pd.DataFrame) -> pd.DataFrame:
             inside = own[column].to_numpy(bool)
             size = {"n_rows": len(inside), "n_subsamples": horizon, "n_samples": len(inside) // horizon}
             for test, p_values in subsample_p_values(inside, band / 100, horizon).items():
-                rows.append(
-                    {**key, "band": band, "test": test, **size, "coverage": inside.mean(), **_judged(p_values, size)}
-                )
+                result = {"coverage": inside.mean(), **_test_result(p_values, size)}
+                rows.append({**key, "band": band, "test": test, **size, **result})
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _judged(p_values: np.ndarray, size: dict) -> dict:
+def _test_result(p_values: np.ndarray, size: dict) -> dict:
     if size["n_samples"] < MIN_SAMPLES:
         return {"p_value": np.nan, "share_rejecting": np.nan, "verdict": "too_few"}
     p_value = combined(p_values)
@@ -234,4 +233,4 @@ def _share(hits, samples) -> np.ndarray:
 
 
 def _ratio(free, bound) -> np.ndarray:
-    return np.maximum(2 * (free - bound), 0.0)  # rounding may give a value just below 0
+    return np.maximum(2 * (free - bound), 0.0)  # rounding can give a value just below 0

@@ -13,13 +13,13 @@ from zl_forecast import settings
 from zl_forecast.errors import CheckError
 from zl_forecast.workers import run_aside
 
-AGAIN = {"loads": "the saved model", "repeats": "a second fit"}
+FRESH_PROCESS_CHECKS = {"loads": "the saved model", "repeats": "a second fit"}
 ROUNDING = 1e-6  # sums in a network may depend on the number of rows per batch
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The object under test. `title` names it in messages, for example "family 'toy'"."""
+    """A family or method under test. `title` names it in messages, for example "family 'toy'"."""
 
     title: str
 
@@ -118,8 +118,8 @@ class Subject:
         CheckError
             If the largest absolute difference exceeds `gap`.
         """
-        if (found := np.abs(quantiles - other).max()) > gap:
-            self.fail(check, f"{problem}, by up to {found:.2g}")
+        if (difference := np.abs(quantiles - other).max()) > gap:
+            self.fail(check, f"{problem}, by up to {difference:.2g}")
 
     def check_fresh_process(self, work: Callable[[Any, bool], np.ndarray], task: Any, quantiles: np.ndarray) -> None:
         """Fail unless a fresh process reproduces the forecasts, from the saved model and from a second fit.
@@ -139,10 +139,10 @@ class Subject:
             'loads' if the saved model fails or differs, 'repeats' if the second fit does.
         """
         results = run_aside(_twice, (work, task))
-        for (check, what), result in zip(AGAIN.items(), results, strict=True):
+        for (check, what), result in zip(FRESH_PROCESS_CHECKS.items(), results, strict=True):
             if isinstance(result, str):
                 self.fail(check, f"cannot forecast with {what} in a fresh process: {result}")
-            self.check_same(check, result, quantiles, f"forecasts otherwise with {what} in a fresh process")
+            self.check_same(check, result, quantiles, f"forecasts differently with {what} in a fresh process")
 
     @contextmanager
     def check_random_state(self) -> Iterator[None]:
@@ -162,7 +162,7 @@ class Subject:
         before = np.random.get_state()
         yield
         if any(not np.array_equal(a, b) for a, b in zip(before, np.random.get_state(), strict=True)):
-            self.fail("random_state", "changes NumPy's global random state. Draw from a seeded generator of its own.")
+            self.fail("random_state", "changes NumPy's global random state. Draw from a local seeded generator.")
 
 
 def _twice(task: tuple[Callable[[Any, bool], np.ndarray], Any]) -> list[np.ndarray | str]:

@@ -1,7 +1,7 @@
-"""The `zl` command: what a person wants to see or do outside dbt.
+"""The `zl` command line.
 
-The commands that read (summary, check, leaderboard, plan, health) never write and never search for a
-landing folder, since that search may simulate one. Text from tables is printed through `printable`.
+The reading commands (summary, check, leaderboard, plan, health) write nothing. They never call
+`find_landing`, which may simulate a market. Text from tables is printed through `printable`.
 """
 
 import argparse
@@ -43,66 +43,65 @@ def main(arguments: list[str] | None = None) -> int:
         The command line is not valid, or `--help` was asked for.
     """
     parser = argparse.ArgumentParser(
-        prog="zl", description="Soybean-oil forecasts: look at what the last build published."
+        prog="zl", description="Soybean-oil forecasts: show results, check landing files, replay the past."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("summary", help="print the newest forecasts, where they are and what to do next")
+    commands.add_parser("summary", help="print the newest forecasts and where to find more")
     check = commands.add_parser(
-        "check", help="hold landing files against the contract, without a build; exit code 1 where a build would stop"
+        "check", help="check landing files against the contract, without a build; exit code 1 if a build would stop"
     )
-    check.add_argument("folder", nargs="?", help="a folder; the one that a build would read unless given")
+    check.add_argument("folder", nargs="?", help="folder of landing files; default: the folder that a build would read")
     sample = commands.add_parser("sample", help="simulate a market and print the folder of its landing files")
     sample.add_argument(
         "--world",
         default="planted",
-        help="planted, random_walk or broken (planted until October 2021, when a driver turns)",
+        help="planted, random_walk or broken (as planted, but the effect of crude oil reverses in October 2021)",
     )
     board = commands.add_parser(
-        "leaderboard", help="print a bucket's leaderboards, or the ensemble's: methods by horizon with the reasons"
+        "leaderboard", help="print the leaderboards of a bucket or of the ensemble, by horizon, with reasons"
     )
     board.add_argument(
         "bucket",
-        help="a bucket of seeds/buckets.csv: ours by horizon, AutoGluon's; or `ensemble`, which is no bucket: how the inputs were "
-        "combined in the last published snapshot, and the published forecast's own record",
+        help="bucket of seeds/buckets.csv, or `ensemble` for the ensemble methods and the record of the published forecast",
     )
     board.add_argument(
-        "--tournament", action="store_true", help="of the last `make tournament`; of the last build unless given"
+        "--tournament", action="store_true", help="read the last `make tournament` instead of the last build"
     )
     commands.add_parser(
         "plan",
-        help="print what the last build did with each bucket or, after `make plan`, what a build would do, and why",
+        help="print what the last build did with each bucket or, after `make plan`, what the next build would do, and why",
     )
     commands.add_parser("health", help="show the health of each bucket and of the published forecast")
     past = commands.add_parser(
         "replay",
-        help="walk through past data as if live, in a folder of its own, and report what was done and how good it was",
+        help="rebuild past sessions with the data available then, in a separate folder; report reselections and accuracy",
     )
     past.add_argument("--from", dest="start", required=True, metavar="DATE", help="first day, YYYY-MM-DD")
     past.add_argument("--to", dest="end", required=True, metavar="DATE", help="last day")
-    past.add_argument("--step", default="week", help="day, week or month: the last session of each is a step")
-    past.add_argument("--buckets", default="", help="names in seeds/buckets.csv, separated by commas; all unless given")
+    past.add_argument("--step", default="week", help="day, week or month; a step is the last session of each")
+    past.add_argument("--buckets", default="", help="names in seeds/buckets.csv, separated by commas; default: all")
     past.add_argument("--preset", choices=("quick", "standard", "full"), help="which families compete")
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        if chosen.command == "check":
-            return 0 if print_check(Path(chosen.folder) if chosen.folder else landing_path()) else 1
-        if chosen.command == "sample":
-            print(sample_landing(chosen.world).path)
-        elif chosen.command == "replay":
+        if options.command == "check":
+            return 0 if print_check(Path(options.folder) if options.folder else landing_path()) else 1
+        if options.command == "sample":
+            print(sample_landing(options.world).path)
+        elif options.command == "replay":
             from zl_forecast.replay import replay  # only this command needs it
 
-            buckets = tuple(bucket.strip() for bucket in chosen.buckets.split(",") if bucket.strip())
-            replay(chosen.start, chosen.end, chosen.step, buckets, chosen.preset)
-        elif chosen.command == "plan":
+            buckets = tuple(bucket.strip() for bucket in options.buckets.split(",") if bucket.strip())
+            replay(options.start, options.end, options.step, buckets, options.preset)
+        elif options.command == "plan":
             with open_warehouse("Run `make plan`.") as con:
                 print_plan(con)
-        elif chosen.command == "health":
+        elif options.command == "health":
             with open_snapshot() as con:
                 print_health(con)
-        elif chosen.command == "leaderboard" and chosen.bucket == "ensemble":
+        elif options.command == "leaderboard" and options.bucket == "ensemble":
             _ensemble_leaderboard()
-        elif chosen.command == "leaderboard":
-            _leaderboard(chosen.bucket, chosen.tournament)
+        elif options.command == "leaderboard":
+            _leaderboard(options.bucket, options.tournament)
         else:
             _summary()
         sys.stdout.flush()
@@ -117,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _printable_lines(text: str) -> str:
-    """Escape text like `printable`, but keep the line breaks of our own text."""
+    """Escape text like `printable`, but keep line breaks."""
     return "\n".join(map(printable, text.split("\n")))
 
 
@@ -160,7 +159,7 @@ def _summary() -> None:
         print(f"\n{printable(fallback)}")
     for buckets, trigger in renewed:
         print(
-            f"\nChosen and fitted anew for {as_of} ({printable(trigger)}): {printable(buckets)}. "
+            f"\nReselected on {as_of} ({printable(trigger)}): {printable(buckets)}. "
             "See monitoring.run_history, monitoring.promotions."
         )
     if too_few:
@@ -183,14 +182,14 @@ def _summary() -> None:
 
 
 def _notices(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """List what a reader must know of the forecast's date, and of another market in the same data folder."""
+    """List notices on an outdated forecast date and on forecasts of another market in the data folder."""
     notices = []
     with suppress(duckdb.BinderException):  # published by an earlier version
-        as_of, seen = read_row(con, "select max(as_of_date), max(newest_seen_on) from forecasts.zl_forecast")
-        if seen and seen > as_of:
+        as_of, newest_seen_on = read_row(con, "select max(as_of_date), max(newest_seen_on) from forecasts.zl_forecast")
+        if newest_seen_on and newest_seen_on > as_of:
             notices.append(
-                f"This forecast is of an earlier day than this data folder has seen ({seen}): the build was allowed to go back (var "
-                "allow_earlier_as_of). Its rows in the ledgers are marked is_hindsight."
+                f"This forecast is older than the newest session in this data folder ({newest_seen_on}), because the var "
+                "allow_earlier_as_of is set. Its rows in the ledgers are marked is_hindsight."
             )
     others = con.execute(
         """
@@ -200,25 +199,25 @@ def _notices(con: duckdb.DuckDBPyConnection) -> list[str]:
         """
     ).fetchall()
     notices += [
-        f"This data folder also holds {n_forecasts} forecasts with data_source = '{other}', of another market; plan, accuracy and health "
-        "leave them out."
+        f"This data folder also holds {n_forecasts} forecasts of another market (data_source = '{other}'); plan, accuracy "
+        "and health exclude them."
         for other, n_forecasts in others
     ]
     return notices
 
 
 def _landing(con: duckdb.DuckDBPyConnection) -> str:
-    """Name the files behind the snapshot, and count the findings on them."""
+    """Name the landing files behind the snapshot, and count their findings."""
     try:
         folder, files = read_row(
             con,
             "select any_value(folder), string_agg(file_name, ', ' order by file_name) from monitoring.landing_files where status = 'read'",
         )
-        n_said = read_value(con, "select count(*) from monitoring.landing_findings where severity <> 'info'")
+        n_findings = read_value(con, "select count(*) from monitoring.landing_findings where severity <> 'info'")
     except duckdb.CatalogException:  # published by an earlier version
-        return "Landing: unknown; the next build says."
-    said = f"; {n_said} findings in monitoring.landing_findings (`zl check` prints them)" if n_said else ""
-    return f"Landing: {folder} ({files}){said}"
+        return "Landing: unknown; the next build records it."
+    counted = f"; {n_findings} findings in monitoring.landing_findings (`zl check` prints them)" if n_findings else ""
+    return f"Landing: {folder} ({files}){counted}"
 
 
 def _ensemble_leaderboard() -> None:
@@ -228,7 +227,7 @@ def _ensemble_leaderboard() -> None:
             board = con.sql("from monitoring.ensemble_leaderboard order by horizon_days, rank").df()
         except duckdb.CatalogException as error:
             raise ZlForecastError(
-                f"{database} was published before there was an ensemble leaderboard. Run `make build` (or `dbt build`)."
+                f"{database} is from an older version without an ensemble leaderboard. Run `make build` (or `dbt build`)."
             ) from error
         if board.empty:
             raise ZlForecastError(
@@ -238,22 +237,22 @@ def _ensemble_leaderboard() -> None:
         # the published forecast's own record, out of sample
         records = con.sql(
             """
-            with covered as (
+            with coverage as (
                 select horizon_days, avg(is_inside_90::int) as coverage_90
                 from forecasts.zl_backtest group by horizon_days
             )
             select horizon_days, n_rows, pinball_skill, coverage_80, coverage_90, p_value, verdict
-            from monitoring.verdicts left join covered using (horizon_days)
+            from monitoring.verdicts left join coverage using (horizon_days)
             where subject = 'published'
             """
         ).df()
-    print(f"\nHow the inputs are combined, as of {as_of}, {printable(source)} data")
+    print(f"\nEnsemble leaderboard as of {as_of}, {printable(source)} data")
     board[["ensemble_method", "reason"]] = board[["ensemble_method", "reason"]].map(printable)
     width = board["ensemble_method"].str.len().max()
     for (days, code), own in board.groupby(["horizon_days", "horizon_code"]):
         print(
-            f"\nensemble, {printable(code)}: pinball relative to the reference, coverage of the 50, 80 and 90 % bands, width of the 80 % band "
-            f"relative to the reference's, mean seconds a fold\nrank   {'method':{width}}    score  pinball  coverage 50/80/90  "
+            f"\nensemble, {printable(code)}: pinball skill, coverage of the 50, 80 and 90 % bands, width of the 80 % band "
+            f"relative to the reference's, mean seconds per fold\nrank   {'method':{width}}    score    skill  coverage 50/80/90  "
             "width    fit s  score s  p (MCS)  p (DM)  weight  reason"
         )
         for row in own.itertuples():
@@ -268,18 +267,19 @@ def _ensemble_leaderboard() -> None:
             )
         print(f"{'':7}Published forecast, out of sample: {_record(records[records['horizon_days'] == days])}")
     print(
-        "\nMethods are compared on rows on which they are chosen; the published forecast's own record is what a user would have got."
-        "\np (MCS): of the model confidence set, 1 for the best. p (DM): better than the reference, not adjusted for the number of methods."
-        "\nweight: of the combination in today's forecast, the rest is the reference."
+        "\nMethod scores are in-sample for the selection; only the published forecast's record is out of sample."
+        "\np (MCS): model confidence set, 1 for the best method."
+        "\np (DM): Diebold-Mariano test against the reference, not adjusted for the number of methods."
+        "\nweight: shrinkage weight of the combination in today's forecast; the reference has the rest."
         f"\n\nRead on: monitoring.ensemble_leaderboard, ensemble_weights, ensemble_results, verdicts in {database};"
         f"\n         {serving_dir() / 'report.html'} shows them as a map with the weights."
     )
 
 
 def _record(records: pd.DataFrame) -> str:
-    """Describe the published forecast's record at a horizon; there is no row if nothing has matured."""
+    """Describe the published forecast's record at a horizon; without a row nothing has matured."""
     if records.empty:
-        return "nothing has matured yet, so no skill has been shown"
+        return "nothing has matured yet"
     line = records.iloc[0]
     return (
         f"{line['n_rows']} forecasts, pinball skill {format_or_dash(line['pinball_skill'], '+z.1%')}, coverage of the 80 % band "
@@ -316,11 +316,9 @@ def _leaderboard(bucket: str, of_tournament: bool) -> None:
     for code, rank, family, score, skill, rmse, coverage, fit, scoring, p_value, verdict, reason in rows:
         if code != horizon:
             horizon = code
+            print(f"\n{bucket}, {printable(code)}: pinball skill, coverage of the 80 % band, seconds to fit all folds")
             print(
-                f"\n{bucket}, {printable(code)}: pinball relative to the reference, 80 % coverage, seconds to fit all folds"
-            )
-            print(
-                "rank  family         score   pinball   RMSE %  coverage    fit s  score ms  p (Holm)  verdict   reason"
+                "rank  family         score     skill   RMSE %  coverage    fit s  score ms  p (Holm)  verdict   reason"
             )
         numbers = ("-",) * 3 if skill is None else (f"{skill:+.1%}", f"{rmse:.2f}", f"{coverage:.0%}")
         print(
@@ -331,7 +329,7 @@ def _leaderboard(bucket: str, of_tournament: bool) -> None:
         for _, number, explanation in (r for r in reasons if rank == 1 and r[0] == code):
             print(f"{'':7}{number}. {printable(explanation)}")
     print(
-        f"\nAutoGluon's own leaderboard on the newest year's fold, all horizons (minus pinball, scaled units):\n\n"
+        f"\nAutoGluon's own leaderboard on the newest year's fold, all horizons (minus pinball loss of standardised returns):\n\n"
         f"{_printable_lines(board)}"
         f"\n\nRead on: monitoring.leaderboard, feature_attributions, forecast_explanations in {file}."
     )

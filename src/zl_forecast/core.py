@@ -1,6 +1,6 @@
 """The core forecaster: AutoGluon's time-series models on ZL itself, and the reference.
 
-Horizons are read off the forecast path. Every session of a fold is an origin with its own history. One predictor
+Forecasts at all horizons come from one path. Every session of a fold is an origin with its own history. One predictor
 per fold is fitted on prices before the fold and forecasts from all origins. This matches
 `TimeSeriesPredictor.backtest_predictions`, but does not need a full 120-session path after each origin, so
 out-of-fold and live forecasts are made in the same way.
@@ -92,30 +92,30 @@ class CoreContest(Contest):
     @cached_property
     def _competitors(self) -> tuple[Competitor, ...]:
         contexts = {origin: fingerprint.combine(self.context(origin).tobytes()) for origin in np.unique(self.origins)}
-        seen = pd.DataFrame(
+        row_inputs = pd.DataFrame(
             {
                 "context": [contexts[origin] for origin in self.origins],
                 "horizon_volatility": self.test["horizon_volatility"].to_numpy(),
             }
         )
         own = self.rows.reset_index(drop=True)
-        learnt = fingerprint.of_frame(self.train_part[["horizon_days", "target_date", "z_return"]])
+        training_inputs = fingerprint.of_frame(self.train_part[["horizon_days", "target_date", "z_return"]])
         return (
             self._competitor(
                 "autogluon_timeseries",
                 (MODELS, self.log_prices[: self.origins[0]].tobytes(), self.steps),
-                own.join(seen),
+                own.join(row_inputs),
             ),
-            self._competitor("reference", (learnt,), own),
+            self._competitor("reference", (training_inputs,), own),
         )
 
-    def _competitor(self, name: str, learnt: tuple, seen: pd.DataFrame) -> Competitor:
+    def _competitor(self, name: str, training_inputs: tuple, row_inputs: pd.DataFrame) -> Competitor:
         key = fingerprint.combine(
             SUBJECT,
             self.fold.fold_type,  # in January the live fold and the year's fold start on the same date
             self.fold.start,
             name,
-            *learnt,
+            *training_inputs,
             fingerprint.of_code(__name__),
             fingerprint.library_versions(),
         )
@@ -126,7 +126,7 @@ class CoreContest(Contest):
             "fold_start": self.fold.start.date(),
             "trained_until": self.fold.start.date(),
         }
-        return Competitor(name, key, fingerprint.with_row_hash(seen)["row_hash"].to_numpy(), described=described)
+        return Competitor(name, key, fingerprint.with_row_hash(row_inputs)["row_hash"].to_numpy(), described=described)
 
     def train(self, name: str, folder: Path) -> dict:
         """Fit one competitor and write it to `folder`."""
@@ -137,7 +137,7 @@ class CoreContest(Contest):
         for name, model in models.items():
             try:
                 table = FORECAST[name](self, model.folder)
-            except Exception as error:  # the core is one input of the ensemble; its rows record the reason
+            except Exception as error:  # one failed input must not stop the ensemble; its rows record the reason
                 yield Forecasts(name, Failure.of(error))
             else:
                 yield Forecasts(name, table.assign(fit_seconds=model.facts["fit_seconds"]))

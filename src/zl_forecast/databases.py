@@ -17,7 +17,7 @@ from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
 from zl_forecast.migrations import STATE_TABLES
 from zl_forecast.paths import serving_dir, state_beside, warehouse
 
-BUILDING = {"build", "run", "replay"}  # subcommands of dbt and zl
+BUILD_COMMANDS = {"build", "run", "replay"}  # subcommands of dbt and zl
 MAX_COMMAND_CHARACTERS = 80
 
 
@@ -82,11 +82,11 @@ def attach_state(con: duckdb.DuckDBPyConnection, file: Path, read_only: bool = F
     try:
         con.execute(f"attach if not exists '{path}' as state (read_{'only' if read_only else 'write'})")
     except duckdb.Error as error:
-        raise _explained(file, error) from error
+        raise _explain_error(file, error) from error
 
 
 def _attach_older_state(con: duckdb.DuckDBPyConnection) -> None:
-    """Show the state of an older version, which kept it in the warehouse, under its new name."""
+    """Create views `state.*` on the state of an older version, which kept it in the warehouse."""
     con.execute("attach if not exists ':memory:' as state (read_write)")
     con.execute("create schema if not exists state.forecasts; create schema if not exists state.monitoring")
     tables = con.execute(
@@ -157,25 +157,23 @@ def open_database(file: Path, read_only: bool = True) -> Iterator[duckdb.DuckDBP
     try:
         con = duckdb.connect(str(file), read_only=read_only)
     except duckdb.Error as error:
-        raise _explained(file, error) from error
+        raise _explain_error(file, error) from error
     with con:
         yield con
 
 
-def _explained(file: Path, error: duckdb.Error) -> ZlForecastError:
+def _explain_error(file: Path, error: duckdb.Error) -> ZlForecastError:
     holder = re.search(r"Conflicting lock is held in (.*?) \(PID (\d+)\)", str(error))
     if holder:
         return DatabaseInUse(f"{file} is in use: {_who_holds(holder[1], int(holder[2]))}. Try again when it has ended.")
     if "Could not set lock" in str(error):  # held by another machine, or the system does not report the holder
         return DatabaseInUse(f"{file} is in use by another process. Try again when it has ended.")
     reason = printable(str(error).split("\n")[0])
-    return ZlForecastError(
-        f"{file} cannot be opened: {reason}. Check who may read it, and that it is the file that a build has written."
-    )
+    return ZlForecastError(f"{file} cannot be opened: {reason}. Check its permissions, and that a build wrote it.")
 
 
 def _who_holds(program: str, pid: int) -> str:
-    """Describe the process that holds a file, without what the system does not report."""
+    """Describe the process that holds a file, as far as the system reports it."""
     try:
         process = psutil.Process(pid)
         began, command = datetime.fromtimestamp(process.create_time()), process.cmdline()
@@ -184,16 +182,16 @@ def _who_holds(program: str, pid: int) -> str:
     form = "%H:%M" if began.date() == datetime.now().date() else "%Y-%m-%d %H:%M"
     since = f"since {began:{form}}, process {pid}"
     if _is_build(command):
-        return f"a build is running {since}"
+        return f"a build has been running {since}"
     named = printable(" ".join(command) or program)
     if len(named) > MAX_COMMAND_CHARACTERS:
         named = f"{named[:MAX_COMMAND_CHARACTERS]} ..."
-    return f"another program has it open {since}: {named}"
+    return f"another program has had it open {since}: {named}"
 
 
 def _is_build(command: list[str]) -> bool:
     """Return whether a command line is dbt's or zl's with a subcommand that builds."""
-    for place, word in enumerate(command):
+    for position, word in enumerate(command):
         if Path(word).name in ("dbt", "zl") or word == "dbt.cli.main":
-            return not BUILDING.isdisjoint(command[place + 1 :])
+            return not BUILD_COMMANDS.isdisjoint(command[position + 1 :])
     return False

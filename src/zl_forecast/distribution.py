@@ -13,11 +13,10 @@ from scipy.special import ndtr, ndtri
 from zl_forecast import settings
 
 SCORES = ndtri(np.array(settings.QUANTILE_LEVELS))
-KNOTS = np.maximum(
-    np.arange(len(SCORES) + 1) - 1, 0
-)  # level at which each segment starts; the first level for the segment below it
+# index of the level at which each segment starts; the segment below the first level also uses that level
+KNOTS = np.maximum(np.arange(len(SCORES) + 1) - 1, 0)
 TAILS = ((0, settings.QUANTILE_LEVELS.index(0.25)), (-1, settings.QUANTILE_LEVELS.index(0.75)))
-LEAST_SLOPE = 1e-6  # lower bound, so that a forecast with equal quantiles still has a density
+MIN_SLOPE = 1e-6  # lower bound, so that a forecast with equal quantiles still has a density
 BISECTIONS = 34  # the bracket of a mixture's quantile shrinks below 1e-10 of its width
 
 
@@ -171,5 +170,5 @@ def _slopes(quantiles: np.ndarray) -> np.ndarray:
 def _segments(quantiles: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the segment of each x, from 0 below the first level to n_levels above the last, and its slope."""
     segment = (x[..., None] >= quantiles[..., None, :]).sum(axis=-1)
-    slope = np.maximum(_slopes(quantiles), LEAST_SLOPE)
+    slope = np.maximum(_slopes(quantiles), MIN_SLOPE)
     return segment, np.take_along_axis(slope, segment, axis=-1)

@@ -34,7 +34,7 @@ class DatabaseInUse(ZlForecastError):
 
 
 class LandingError(ZlForecastError):
-    """A landing file breaks the contract, so nothing may be built on it.
+    """A landing file breaks the contract, so no build may use it.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class GateError(ZlForecastError):
         listed = "; ".join(failures)
         super().__init__(
             f"{table} failed {len(failures)} critical expectation(s): {listed}. Correct the landing files and run "
-            f"dbt build again; the last published snapshot stays as it is. Details: expectations/{table}.json and Data Docs."
+            f"dbt build again; the last published snapshot is unchanged. Details: expectations/{table}.json and Data Docs."
         )
 
 
@@ -101,7 +101,7 @@ class CheckError(ZlForecastError):
     check : str
         Name of the failed check.
     problem : str
-        What it does wrong; the message continues after "it".
+        What is wrong; completes the sentence "it ...".
     """
 
     def __init__(self, subject: str, check: str, problem: str):

@@ -1,7 +1,7 @@
 """Model health: the sequential test in NumPy, and the output of `zl health`.
 
 SQL computes model health (models/intermediate/health, models/marts/monitoring/model_health.sql). This second
-implementation of the test serves to simulate thousands of histories for the thresholds, and to check the SQL.
+implementation of the test simulates thousands of histories to set the thresholds, and checks the SQL.
 """
 
 import duckdb
@@ -60,7 +60,7 @@ def print_health(con: duckdb.DuckDBPyConnection) -> None:
         ).df()
     except duckdb.CatalogException as error:
         raise ZlForecastError(
-            "the snapshot was published before there was a health table. Run `make build` (or `dbt build`)."
+            "the snapshot is from an older version without a health table. Run `make build` (or `dbt build`)."
         ) from error
     if rows.empty:
         raise ZlForecastError("monitoring.model_health is empty: nothing was forecast. Run `make build`.")
@@ -79,9 +79,10 @@ def print_health(con: duckdb.DuckDBPyConnection) -> None:
             f"{format_or_dash(row.coverage_80, '.0%'):>12}  {statistic:>27}  {format_or_dash(row.share_beyond, '.0%'):>5}  {printable(row.reason)}"
         )
     print(
-        "\nskill: fraction by which the pinball loss of the last 26 weeks lies below the reference's; expected: the same, as measured before "
-        "the fold.\nstatistic: evidence that losses exceed the expected ones. drift: share of features whose mean of 63 sessions has moved by "
-        "more than two standard deviations.\nAt 3m and 6m the test finds few breaks within a year: `healthy` says little there.\n"
+        "\nskill: 1 - pinball loss / reference loss over the last 26 weeks; expected: the same, measured before the fold."
+        "\nstatistic: CUSUM of losses above the expected ones. drift: share of features whose mean of 63 sessions has moved "
+        "by more than two standard deviations.\nAt 3m and 6m the test detects few breaks within a year, so `healthy` is "
+        "weak evidence there.\n"
     )
     print(printable(_next_step(rows)))
 
@@ -90,13 +91,13 @@ def _next_step(rows: pd.DataFrame) -> str:
     bad = {state: rows[rows["state"] == state] for state in ("expired", "degraded", "watch")}
     if len(bad["expired"]):
         return (
-            f"Next: {_names(bad['expired'])} without a fresh model. Run `make build`; if it stays, monitoring.gx_results and "
-            "monitoring.tournament_results say why there is no forecast."
+            f"Next: run `make build`, because {_names(bad['expired'])} expired. If this stays, monitoring.gx_results and "
+            "monitoring.tournament_results have the reason."
         )
     if len(bad["degraded"]):
         subject = bad["degraded"]["subject"].iloc[0]
         look = "zl leaderboard ensemble" if subject == "published" else f"zl leaderboard {subject}"
-        return f"Next: look at {_names(bad['degraded'])} (`{look}`) and use its forecasts with care until it is chosen or fitted anew."
+        return f"Next: look at {_names(bad['degraded'])} (`{look}`) and treat its forecasts with caution until reselection."
     if len(bad["watch"]):
         return f"Next: look again next week at {_names(bad['watch'])}."
     return "Next: nothing to do. The history is in monitoring.model_health."

@@ -2,7 +2,7 @@
 
 dbt runs several Python models at once in threads. Two threads that import packages at the same moment can
 block each other if the packages import one another in circles. Python then raises a _DeadlockError, and
-the build fails. What the models import at their top is imported once before, see `landing.plugin`.
+the build fails. dbt's main thread imports the packages at the top of the models first, see `landing.plugin`.
 """
 
 import threading

@@ -5,7 +5,7 @@ not handle SIGTERM. Ending at once loses nothing: a build may be killed at any m
 reuses finished results.
 
 A separate process ends the build. It halts the build first, since its threads would otherwise start a new
-worker for each killed one. It also does not have to wait for the interpreter, which a computing model holds.
+worker for each killed one. It does not wait for the interpreter lock, which a training model may hold.
 """
 
 import os
@@ -18,7 +18,7 @@ from contextlib import suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-MESSAGE = b"\nInterrupted. The same command goes on from what is finished.\n"
+MESSAGE = b"\nInterrupted. Run the same command to continue from the finished results.\n"
 
 
 def end_on_interrupt() -> None:
@@ -34,13 +34,12 @@ def end_on_interrupt() -> None:
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
-    signal.signal(
-        signum, signal.SIG_DFL
-    )  # end by the signal, not by an exit code, so that a calling shell stops as well
+    # end by the signal, not by an exit code, so that a calling shell stops as well
+    signal.signal(signum, signal.SIG_DFL)
     command = [sys.executable, "-m", __name__, str(os.getpid()), str(int(signum))]
     try:
         subprocess.Popen(command, process_group=0)  # in its own group, so that a second Ctrl-C does not end it
-    except OSError:  # no memory for another process: workers end when they notice
+    except OSError:  # no memory for another process: workers end when this process does
         os.kill(os.getpid(), signum)
     while True:
         time.sleep(1)  # until the new process halts this one

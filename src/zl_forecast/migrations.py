@@ -1,9 +1,9 @@
-"""Migrations of a data folder: databases of older versions get the tables that this version works with.
+"""Migrations: bring the databases of an older data folder to this version.
 
-The state (`STATE_TABLES`) holds what cannot be computed again. It has a database of its own, which is
-created here as well. The warehouse is rebuilt by every build; its migrations move the state that older
+The tables of the state (`STATE_TABLES`) cannot be computed again. They have a database of their own, which
+is created here as well. Every build rebuilds the warehouse; its migrations move the state that older
 versions kept in it. Version 0 is a database without a table `migrations.applied`. To change a table of the
-state, append to `STATE_MIGRATIONS`. A released migration is never changed.
+state, append to `STATE_MIGRATIONS`. Never change a released migration.
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -135,7 +135,7 @@ def drop_renamed(con: duckdb.DuckDBPyConnection) -> None:
 def move_state(con: duckdb.DuckDBPyConnection) -> None:
     """Move the append-only tables of the warehouse to the attached database `state`, with the newest health.
 
-    DuckDB writes to one database per transaction. The rows are written and committed on a cursor of its own,
+    DuckDB writes to one database per transaction. The rows are written and committed on a separate cursor,
     then the tables are dropped. If a build is killed in between, the next one repeats both steps and leaves
     out rows whose key the state already has.
 
@@ -255,7 +255,7 @@ HEALTH_COLUMNS = (
 )
 MIGRATIONS = (
     Migration(1, "is_hindsight in both ledgers", mark_hindsight),
-    Migration(2, "what cannot be made again moves to state.duckdb", move_state),
+    Migration(2, "state tables move to state.duckdb", move_state),
     Migration(3, "tables of renamed Python models are dropped", drop_renamed),
 )
 STATE_MIGRATIONS = (
@@ -295,7 +295,7 @@ def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = 
     version = _version(con)
     if version > newest:
         raise MigrationError(
-            f"{path} is a database of version {version}, made by a newer zl-forecast; this one knows versions up to {newest}. "
+            f"{path} has database version {version}, written by a newer zl-forecast; this one supports up to {newest}. "
             "Update zl-forecast, or point ZL_DATA_DIR to another folder. Nothing was changed."
         )
     for migration in migrations:
@@ -306,8 +306,9 @@ def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = 
                     _record(con, migration)
             except duckdb.Error as error:
                 raise MigrationError(
-                    f"{path}: migration {migration.version} ({migration.name}) failed and was undone: {error}. The database is as it was. "
-                    "If the disk is full, free some space and build again; else go back to the version of zl-forecast that made it."
+                    f"{path}: migration {migration.version} ({migration.name}) failed and was rolled back: {error}. The database "
+                    "is unchanged. If the disk is full, free some space and build again; otherwise use the version of "
+                    "zl-forecast that wrote it."
                 ) from error
             if not is_fresh:
                 print(f"{Path(path).name} migrated to version {migration.version}: {migration.name}", flush=True)

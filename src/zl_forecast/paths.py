@@ -40,7 +40,7 @@ def tournament_warehouse() -> Path:
 
 
 def state_beside(warehouse: Path) -> Path:
-    """Return the DuckDB file of the state, which holds what cannot be computed again.
+    """Return the DuckDB file of the state, whose tables cannot be computed again.
 
     Parameters
     ----------

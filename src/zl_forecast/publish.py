@@ -4,8 +4,8 @@ A snapshot is a folder serving/snapshots/<id> with serving.duckdb, one Parquet f
 and manifest.json, which has the SHA-256 of each. Tables and columns carry their descriptions: as comments in
 DuckDB, as metadata of schema and fields (`description`) in Parquet. It is written under a temporary name, checked by reading
 it back, and renamed. Then the link serving/current is switched to it in one atomic step. A reader sees the
-old snapshot or the new one, never a mixture, and keeps the old file if it has that open. A build that fails
-does not publish.
+old snapshot or the new one, never a mixture; a reader with an open file keeps the old one. A build that
+fails does not publish.
 
 A snapshot never changes. Its files are read-only, and before an existing snapshot is published again, every
 file is compared with the manifest. If any differs, the snapshot is written again beside the damaged one, as
@@ -40,7 +40,7 @@ from zl_forecast.store.inventory import difference, inventory, is_digest, kind_o
 
 SNAPSHOTS_KEPT = 3  # readers open Parquet files one by one, so the folder must outlive the switch
 HASHED_DECIMALS = 9
-OF_THE_BUILD = {"monitoring.run_plan"}  # describes the build; a change in it alone does not make a new snapshot
+BUILD_TABLES = {"monitoring.run_plan"}  # describe the build; a change in them alone does not make a new snapshot
 LINKS = ("serving.duckdb", "parquet", "report.html")  # links beside `current` that keep paths in BI tools short
 MANIFEST = "manifest.json"
 WRITING = ".writing-"
@@ -76,7 +76,7 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptio
     """
     facts = pd.DataFrame([_facts(name, relation) for name, relation in sorted(tables.items())])
     named = facts["table_schema"] + "." + facts["table_name"]
-    identity = "".join((named + facts["content_hash"])[~named.isin(OF_THE_BUILD)])
+    identity = "".join((named + facts["content_hash"])[~named.isin(BUILD_TABLES)])
     # a better text or new code of the page makes a new snapshot of the same data
     described = {name: (descriptions or {}).get(name, {}) for name in sorted(tables)}
     identity += json.dumps(described, sort_keys=True) + fingerprint.of_code(report.__name__)
@@ -95,7 +95,7 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptio
             _prune(snapshots, keep=final)
     except (OSError, duckdb.OperationalError, duckdb.FatalException) as error:
         raise ZlForecastError(
-            f"snapshot {snapshot_id} could not be published in {root}: {error}. Free some disk space, or let this user write there, "
+            f"snapshot {snapshot_id} could not be published in {root}: {error}. Free some disk space, or give this user write access, "
             "and run dbt build again. The last published snapshot is untouched."
         ) from error
     return facts
@@ -132,7 +132,7 @@ def _one_at_a_time(root: Path) -> Iterator[None]:
     """Wait until no other process publishes here. The system releases the lock when its holder ends."""
     with (root / ".lock").open("a+") as lock:
         ends = None
-        while not _is_taken(lock):
+        while not _try_lock(lock):
             if ends is None:
                 ends = time.monotonic() + MAX_WAIT_SECONDS
                 lock.seek(0)
@@ -150,7 +150,7 @@ def _one_at_a_time(root: Path) -> Iterator[None]:
         yield
 
 
-def _is_taken(lock: TextIO) -> bool:
+def _try_lock(lock: TextIO) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -179,14 +179,14 @@ def _find(snapshots: Path, snapshot_id: str) -> Path | None:
         fault = _fault(folder)
         if not fault:
             return folder
-        print(f"Snapshot {folder.name}: {fault}; it is written again", flush=True)
+        print(f"Snapshot {folder.name}: {fault}; writing it again", flush=True)
     return None
 
 
 def _fault(folder: Path) -> str:
-    """Describe how a snapshot differs from what was written, or return an empty text. Reads every file once."""
+    """Describe how a snapshot differs from its manifest; empty if it does not. Reads every file once."""
     if (kind := kind_of(folder)) != "a folder":
-        return f"where its folder should be is {kind}"
+        return f"it is {kind}, not a folder"
     found = inventory(folder)
     if not is_digest(found.pop(MANIFEST, "")):
         return f"it has no {MANIFEST}"
@@ -196,11 +196,11 @@ def _fault(folder: Path) -> str:
         is_whole = text == _manifest(manifest["tables"], manifest["files"])
     except (ValueError, TypeError, KeyError, RecursionError):
         is_whole = False
-    return difference(manifest["files"], found) if is_whole else f"{MANIFEST} is not as it was written"
+    return difference(manifest["files"], found) if is_whole else f"{MANIFEST} was changed since it was written"
 
 
 def _manifest(tables: list[dict], files: dict[str, str]) -> str:
-    """Return the text of a manifest, with a digest of its own so that changes to it are detected."""
+    """Return the text of a manifest, with its own digest, so that changes to it are detected."""
     content = {"tables": tables, "files": files}
     return json.dumps({**content, "sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest()}, indent=1)
 
@@ -232,7 +232,7 @@ def _write(
                     rows = read_value(check, f"select count(*) from {source}")
                     if rows != fact.n_rows:
                         raise ZlForecastError(
-                            f"snapshot: {source} reads back {rows} rows of {fact.n_rows}. The disk may be full: free some "
+                            f"snapshot: {source} has {rows} rows instead of {fact.n_rows}. The disk may be full: free some "
                             "space and run dbt build again. The last published snapshot is untouched."
                         )
             (temporary / "report.html").write_text(report.render(check), encoding="utf-8")
@@ -246,9 +246,7 @@ def _write(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     if not os.stat(serving_dir().parent).st_mode & 0o001:
-        print(
-            f"{serving_dir().parent} is closed to other users: `chmod o+x` lets BI tools reach the snapshot", flush=True
-        )
+        print(f"Other users cannot enter {serving_dir().parent}: run `chmod o+x` on it to let BI tools in", flush=True)
     return final
 
 
@@ -295,7 +293,7 @@ def _link(link: Path, target: Path) -> None:
         return
     if link.is_dir() and not link.is_symlink():
         raise ZlForecastError(
-            f"{link} is a folder and must be a link (was it copied with links followed?). Remove it and run dbt build again."
+            f"{link} is a folder, expected a link (a copy may have followed links). Remove it and run dbt build again."
         )
     fresh = link.with_name(f".{link.name}-new")
     fresh.unlink(missing_ok=True)

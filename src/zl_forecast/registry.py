@@ -1,4 +1,4 @@
-"""Load what a seed registers by the name of a module: a family or an ensemble method."""
+"""Load the families and ensemble methods that seeds register by the name of a module."""
 
 import traceback
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def load_constant(row: str, module: str, constant: str, form: str, is_valid: Cal
     form : str
         What the constant should be, for messages: 'Family(...)'.
     is_valid : callable
-        Takes the constant and returns whether it is what it should be.
+        Takes the constant and returns whether it is valid.
 
     Returns
     -------
@@ -36,16 +36,16 @@ def load_constant(row: str, module: str, constant: str, form: str, is_valid: Cal
         The module cannot be found or fails to import for any reason, or its constant is missing or not valid.
     """
     if not isinstance(module, str) or not module:
-        raise TournamentError(f"{row} names no module. Fill in its column module, or take the row out of the seed.")
+        raise TournamentError(f"{row} names no module. Fill in its column module, or remove the row from the seed.")
     try:
-        found = import_module(module)
+        loaded = import_module(module)
     except (Exception, SystemExit) as error:
         raise TournamentError(
             f"{row}: {type(error).__name__}: {str(error).rstrip('.')}. {_way_out(module, error)}"
         ) from error
-    if not hasattr(found, constant):
+    if not hasattr(loaded, constant):
         raise TournamentError(f"{row}: module {module} has no constant {constant}. Add {constant} = {form}.")
-    value = getattr(found, constant)
+    value = getattr(loaded, constant)
     if not is_valid(value):
         raise TournamentError(f"{row}: {constant} of module {module} is {value!r:.80}. Write {constant} = {form}.")
     return value
@@ -54,9 +54,10 @@ def load_constant(row: str, module: str, constant: str, form: str, is_valid: Cal
 def _way_out(module: object, error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
         return (
-            f"Write the module {module}, or correct its name in the seed; a module outside of zl_forecast must be on PYTHONPATH or "
-            "installed."
+            f"Create {module}, or correct the column module of the seed; a module outside of zl_forecast must be on "
+            "PYTHONPATH or installed."
         )
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
-    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own[2:] else ""  # two frames of importing
-    return f"Mend the module {module}{where}, or take the row out of the seed."
+    # the first two frames are the import itself
+    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own[2:] else ""
+    return f"Fix {module}{where}, or remove its row from the seed."

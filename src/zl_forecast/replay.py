@@ -1,11 +1,11 @@
-"""Replay of the past: build at each step of the landing data with what was public by then.
+"""Replay: rebuild the project at each past step using only data available at that time.
 
 Everything is below `<ZL_DATA_DIR>/replay/<from>_<to>_<step>…`: a landing folder that ends with the current
 step, a warehouse, and a state whose ledger, plan history and health grow as in live operation. The user's own
 warehouse and state are not touched. Finished steps are recorded, so a stopped replay continues. An
 interrupted step is repeated, which is safe because builds can be repeated.
 
-Limit: a source file has each bar as it is today, so a bar that was corrected later is seen corrected.
+Limit: landing files hold each bar as it is today, so a replay sees later corrections.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from zl_forecast.landing.folder import SIMULATED_MARKER
 from zl_forecast.paths import data_dir, project_dir, seed, state_beside
 from zl_forecast.queries import read_value
 
-# tables of live operation with all their inputs, but without report page, paths and published snapshot
+# the tables of live operation with their inputs; no report page, paths or published snapshot
 SELECT = (
     "+zl_forecast_ledger",
     "+zl_forecast_accuracy",
@@ -49,7 +49,7 @@ SELECT = (
     "+bucket_forecast_ledger",
     "+promotions",
 )
-PERIODS = {"day": "D", "week": "W-SUN", "month": "M"}  # a step is the last session of each
+PERIODS = {"day": "D", "week": "W-SUN", "month": "M"}  # each step is the last session of its period
 KNOWN_FROM = {
     "bars_daily": "as_of_date",
     "series": "available_on",
@@ -58,12 +58,12 @@ KNOWN_FROM = {
 }
 WARM_UP_SESSIONS = 60  # of ZL, before the first row of a mart
 WAY_OUT = "Run `make replay`."
-HISTORY_SESSIONS = WARM_UP_SESSIONS + settings.FIRST_TRAIN_SESSIONS + 252  # minimum of walk_forward
+HISTORY_SESSIONS = WARM_UP_SESSIONS + settings.FIRST_TRAIN_SESSIONS + 252  # walk_forward needs as many
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What is replayed, and where its files are.
+    """Settings and files of one replay.
 
     Attributes
     ----------
@@ -74,9 +74,9 @@ class Replay:
     buckets : tuple of str
         Buckets that take part; empty for all.
     preset : {"quick", "standard", "full"} or None
-        None for the project's own.
+        None for the project's setting.
     folder : Path
-        Folder of all files below.
+        Folder of the replay's files.
     """
 
     start: date
@@ -153,29 +153,29 @@ def replay(
     sessions = (
         pd.DatetimeIndex(bars.filter(pc.field("symbol") == "ZL")["as_of_date"].to_pandas()).unique().sort_values()
     )
-    begins, ends = _day("FROM", start), _day("TO", end)
-    days = chosen_days(sessions, begins, ends, step)
+    first_day, last_day = _day("FROM", start), _day("TO", end)
+    days = chosen_days(sessions, first_day, last_day, step)
     _check_buckets(buckets)
-    parts = (f"{begins}_{ends}_{step}", "-".join(buckets), preset)
-    work = Replay(begins, ends, step, buckets, preset, data_dir() / "replay" / "_".join(filter(None, parts)))
+    parts = (f"{first_day}_{last_day}_{step}", "-".join(buckets), preset)
+    work = Replay(first_day, last_day, step, buckets, preset, data_dir() / "replay" / "_".join(filter(None, parts)))
     marker = source.path / SIMULATED_MARKER if source.data_source == "simulated" else None
 
     progress = _progress(work)
     _check_same_data(tables, progress["days"], work, source.path, marker)
-    left = [day for day in days if str(day) not in progress["days"]]
+    todo = [day for day in days if str(day) not in progress["days"]]
     print(
         f"Replaying {len(days)} steps, {days[0]} to {days[-1]}, of {source.path} ({source.data_source}) in {work.folder}"
-        + (f"; {len(days) - len(left)} are done" if len(left) < len(days) else ""),
+        + (f"; {len(days) - len(todo)} already done" if len(todo) < len(days) else ""),
         flush=True,
     )
-    with tqdm(total=len(days), initial=len(days) - len(left), unit="step", dynamic_ncols=True, disable=not left) as bar:
-        for day in left:
-            bar.set_description(f"{day}, before: {_actions(work.warehouse)}")
-            began = time.monotonic()
+    with tqdm(total=len(days), initial=len(days) - len(todo), unit="step", dynamic_ncols=True, disable=not todo) as bar:
+        for day in todo:
+            bar.set_description(f"{day}, previous step: {_actions(work.warehouse)}")
+            started_at = time.monotonic()
             digest = write_known(tables, day, work.landing, marker)
             with _naming(day, work):
                 dbt("build", work)
-            progress["days"][str(day)] = {"seconds": round(time.monotonic() - began, 1), "landing": digest}
+            progress["days"][str(day)] = {"seconds": round(time.monotonic() - started_at, 1), "landing": digest}
             progress["is_tested"] = False
             _save(progress, work)
             bar.update()
@@ -223,29 +223,31 @@ def chosen_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -
         raise ZlForecastError(f"STEP '{step}' does not exist. Use {', '.join(PERIODS)}.")
     first, newest = sessions[0].date(), sessions[-1].date()
     if end > newest:
-        print(f"TO {end} lies after the newest ZL bar: the replay ends with {newest}.", flush=True)
-    within = sessions[(sessions >= pd.Timestamp(start)) & (sessions <= pd.Timestamp(end))]
-    if within.empty:
+        print(f"TO {end} is after the newest ZL bar: the replay ends on {newest}.", flush=True)
+    in_range = sessions[(sessions >= pd.Timestamp(start)) & (sessions <= pd.Timestamp(end))]
+    if in_range.empty:
         raise ZlForecastError(
-            f"no session of ZL lies in FROM {start} TO {end}; the landing data reach from {first} to {newest}. Choose a range therein."
+            f"no ZL session between FROM {start} and TO {end}; the landing data cover {first} to {newest}. "
+            "Choose dates within that range."
         )
-    days = [day.date() for day in within.to_series().groupby(within.to_period(PERIODS[step])).max()]
+    days = [day.date() for day in in_range.to_series().groupby(in_range.to_period(PERIODS[step])).max()]
     known = int((sessions <= pd.Timestamp(days[0])).sum())
     if known < HISTORY_SESSIONS:
         way_out = (
-            f"Choose FROM={sessions[HISTORY_SESSIONS - 1].date()} or later, or land a longer history of ZL."
+            f"Choose FROM={sessions[HISTORY_SESSIONS - 1].date()} or later, or add earlier ZL bars."
             if len(sessions) >= HISTORY_SESSIONS
-            else f"There are {len(sessions)} in all: land a longer history of ZL."
+            else f"There are only {len(sessions)} in all: add earlier ZL bars."
         )
         raise ZlForecastError(
-            f"the first step, {days[0]}, has {known} sessions of ZL up to it (the data begin on {first}); a forecast needs {HISTORY_SESSIONS}: "
-            f"{WARM_UP_SESSIONS} for features, {settings.FIRST_TRAIN_SESSIONS} to train on, 252 to test on. {way_out}"
+            f"only {known} ZL sessions up to the first step, {days[0]} (the data begin on {first}); a forecast needs "
+            f"{HISTORY_SESSIONS}: {WARM_UP_SESSIONS} to warm up features, {settings.FIRST_TRAIN_SESSIONS} to train, "
+            f"252 to test. {way_out}"
         )
     return days
 
 
 def write_known(tables: dict[str, pa.Table], day: date, folder: Path, marker: Path | None) -> str:
-    """Write the landing files with what was public at the cut-off of `day`, each completely or not at all.
+    """Write landing files with the rows that were public at the cut-off of `day`, each file atomically.
 
     Parameters
     ----------
@@ -271,7 +273,7 @@ def write_known(tables: dict[str, pa.Table], day: date, folder: Path, marker: Pa
         if known.num_rows == 0:
             file.unlink(missing_ok=True)
             continue
-        # sorted so that dates do not go back within a group, and that the same rows give the same bytes
+        # the contract needs ascending dates within a group; the digest needs the same bytes for the same rows
         order = dict.fromkeys((*(TABLES[name].order or ()), *TABLES[name].key))
         rows = known.sort_by([(column, "ascending") for column in order]).combine_chunks().replace_schema_metadata()
         temporary = file.with_suffix(".writing")
@@ -289,7 +291,7 @@ def write_known(tables: dict[str, pa.Table], day: date, folder: Path, marker: Pa
 def run_dbt(command: str, work: Replay) -> None:
     """Run dbt in this process, on the landing files and into the warehouse of the replay.
 
-    One process for all steps loads models, libraries and worker processes only once. Output goes to `work.log`.
+    All steps share this process, so libraries and workers are loaded only once. Output goes to `work.log`.
 
     Parameters
     ----------
@@ -307,10 +309,10 @@ def run_dbt(command: str, work: Replay) -> None:
     KeyboardInterrupt
         Ctrl-C.
     """
-    chosen = {"buckets": list(work.buckets), "preset": work.preset}
+    dbt_vars = {"buckets": list(work.buckets), "preset": work.preset}
     arguments = [command, "--project-dir", str(project_dir()), "--exclude-resource-type", "unit_test"]
     arguments += ["--exclude-resource-type", "test"] if command == "build" else ["--indirect-selection", "buildable"]
-    arguments += ["--select", *SELECT, "--vars", json.dumps({name: value for name, value in chosen.items() if value})]
+    arguments += ["--select", *SELECT, "--vars", json.dumps({name: value for name, value in dbt_vars.items() if value})]
     environment = {
         "ZL_DATA_DIR": str(work.folder),
         "ZL_LANDING_DIR": str(work.landing),
@@ -326,7 +328,7 @@ def run_dbt(command: str, work: Replay) -> None:
 
         ended = dbtRunner().invoke(arguments)
         if DuckDBConnectionManager._ENV is not None:
-            DuckDBConnectionManager.env().close()  # dbt-duckdb keeps it open, but the report must read it
+            DuckDBConnectionManager.env().close()  # dbt-duckdb keeps the file open, which would lock out the report
     if isinstance(ended.exception, KeyboardInterrupt):
         raise ended.exception
     if ended.exception:
@@ -369,19 +371,19 @@ def report(warehouse: Path, seconds: dict[date, float]) -> str:
         [
             f"# Replay {days[0]} to {days[-1]}: {len(days)} steps, {printable(source)} data",
             "",
-            "## What was done, and why",
+            "## Reselections and their triggers",
             "",
             *_action_lines(history),
-            "## How good the forecasts were",
+            "## Accuracy",
             "",
-            "Of the ledger, against the reference of the same day. Targets of neighbouring steps overlap wherever the horizon is longer than "
-            "the step, so these are fewer independent outcomes than rows.",
+            "Forecasts of the ledger against the reference of the same day. Targets of neighbouring steps overlap if the "
+            "horizon is longer than the step, so there are fewer independent outcomes than rows.",
             "",
             _table(_accuracy(ledger, due)),
             "",
             "## Coverage of the 80 % band by quarter",
             "",
-            "By the quarter in which a forecast was made; number of outcomes in brackets.",
+            "By quarter of the forecast date; number of outcomes in brackets.",
             "",
             _table(_coverage_by_quarter(due)),
             "",
@@ -429,9 +431,9 @@ def draw(warehouse: Path, to: Path) -> bool:
         saved = (own["reference_pinball_cents"] - own["pinball_cents"]).cumsum()
         axes.step(own["target_date"], saved, where="post", label=code)
     for number, day in enumerate(_degraded(history)["as_of_date"].unique() if len(history) else ()):
-        axes.axvline(day, color="grey", linestyle=":", label=None if number else "degraded re-run")
+        axes.axvline(day, color="grey", linestyle=":", label=None if number else "reselection of a degraded bucket")
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_title(f"Pinball loss saved against the reference, {due['data_source'].iloc[0]} data")
+    axes.set_title(f"Cumulative pinball loss saved against the reference, {due['data_source'].iloc[0]} data")
     axes.set_ylabel("cents/lb, summed over forecasts; up is better")
     axes.set_xlabel("target date")
     axes.legend()
@@ -450,8 +452,8 @@ def _check_same_data(
     newest = max(done)
     if write_known(tables, date.fromisoformat(newest), work.landing, marker) != done[newest]["landing"]:
         raise ZlForecastError(
-            f"{source} is not what this replay was begun with: up to {newest} the files say something else than when that step was built. "
-            f"Bring them back, or remove {work.folder} to begin anew."
+            f"the landing data in {source} up to {newest} changed since this replay started. "
+            f"Restore them, or remove {work.folder} to start again."
         )
 
 
@@ -459,7 +461,7 @@ def _data_tests(dbt: Dbt, progress: dict, day: date, work: Replay) -> BuildFaile
     """Run the data tests once after the last step, and return a failure so that the report comes first."""
     if progress["is_tested"]:
         return None
-    print("Running the data tests on what the last step left ...", flush=True)
+    print("Running the data tests on the tables of the last step ...", flush=True)
     try:
         with _naming(day, work):
             dbt("test", work)
@@ -471,7 +473,7 @@ def _data_tests(dbt: Dbt, progress: dict, day: date, work: Replay) -> BuildFaile
 
 def _action_lines(history: pd.DataFrame) -> list[str]:
     if history.empty:
-        return ["No reselection is on record in monitoring.run_history.", ""]
+        return ["monitoring.run_history has no reselection.", ""]
     counted = history.groupby(["trigger", "action"], dropna=False, sort=True)
     counts = counted.agg(
         count=("bucket", "size"), buckets=("bucket", "nunique"), steps=("as_of_date", "nunique")
@@ -479,10 +481,10 @@ def _action_lines(history: pd.DataFrame) -> list[str]:
     degraded = _degraded(history)
     lines = [_table(counts), ""]
     if degraded.empty:
-        return [*lines, "No re-run for a degraded bucket.", ""]
+        return [*lines, "No reselection of a degraded bucket.", ""]
     listed = degraded[["as_of_date", "bucket", "live_from", "reason"]]
     listed = listed.assign(**{name: pd.to_datetime(listed[name]).dt.date for name in ("as_of_date", "live_from")})
-    return [*lines, "Re-runs for degraded buckets:", "", _table(listed), ""]
+    return [*lines, "Reselections of degraded buckets:", "", _table(listed), ""]
 
 
 def _degraded(history: pd.DataFrame) -> pd.DataFrame:
@@ -505,7 +507,7 @@ def _accuracy(ledger: pd.DataFrame, due: pd.DataFrame) -> pd.DataFrame:
             "horizon": both["horizon_code"],
             "made": both["made"],
             "matured": both["matured"].fillna(0).astype(int),
-            "pinball relative to the reference": [format_or_dash(value, "+z.1%") for value in both["skill"]],
+            "pinball skill": [format_or_dash(value, "+z.1%") for value in both["skill"]],
             "80 % coverage": [format_or_dash(value, ".0%") for value in both["inside_80"]],
             "90 % coverage": [format_or_dash(value, ".0%") for value in both["inside_90"]],
         }
@@ -524,7 +526,7 @@ def _coverage_by_quarter(due: pd.DataFrame) -> pd.DataFrame:
 
 def _fallback_lines(ledger: pd.DataFrame) -> list[str]:
     if "fallback_reason" not in ledger:
-        return ["The ledger of this version does not say when it fell back to the reference.", ""]
+        return ["The ledger of this version does not record fallbacks.", ""]
     fallen = ledger[ledger["fallback_reason"].notna()]
     if fallen.empty:
         return [f"Fallback to the reference: never in {len(ledger)} forecasts.", ""]
@@ -537,26 +539,26 @@ def _fallback_lines(ledger: pd.DataFrame) -> list[str]:
 
 def _health_lines(health: pd.DataFrame) -> list[str]:
     if health.empty:
-        return ["There is no health on record.", ""]
+        return ["No health has been recorded.", ""]
     counts = ", ".join(f"{count} {state}" for state, count in health["state"].value_counts().items())
     unwell = health.loc[health["state"] != "healthy", ["subject", "horizon_code", "state", "reason"]]
-    lines = [f"Health at the end, of {len(health)} bucket or published horizons: {counts}.", ""]
+    lines = [f"Health at the end, over {len(health)} subjects and horizons: {counts}.", ""]
     return [*lines, _table(unwell), ""] if len(unwell) else lines
 
 
 def _time_lines(seconds: dict[date, float], reselections: set[date]) -> list[str]:
     first, *later = sorted(seconds)
-    held = [seconds[day] for day in later if day in reselections]
-    other = [seconds[day] for day in later if day not in reselections]
+    with_reselection = [seconds[day] for day in later if day in reselections]
+    without = [seconds[day] for day in later if day not in reselections]
     lines = [
-        f"- {len(seconds)} steps in {sum(seconds.values()) / 60:.1f} minutes, steps that were cut short not counted",
-        f"- the first step, with all of the history to fit: {seconds[first]:.0f} s",
+        f"- {len(seconds)} steps in {sum(seconds.values()) / 60:.1f} minutes, without interrupted attempts",
+        f"- the first step, which fits the whole history: {seconds[first]:.0f} s",
     ]
     if later:
         lines.append(
             f"- median of the {len(later)} later steps: {statistics.median(seconds[day] for day in later):.0f} s"
         )
-    for name, own in (("with", held), ("without", other)):
+    for name, own in (("with", with_reselection), ("without", without)):
         if own:
             lines.append(f"- median of the {len(own)} of them {name} a reselection: {statistics.median(own):.0f} s")
     return lines
@@ -581,7 +583,7 @@ def _source(con: duckdb.DuckDBPyConnection) -> str:
 
 
 def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str, *values: str) -> pd.DataFrame:
-    """Read rows of a table; return an empty table without columns if this version has no such table."""
+    """Read rows of a table; return an empty frame if this version has no such table."""
     try:
         return con.execute(f"from {table} {rest}", values).df()
     except duckdb.CatalogException:
@@ -645,15 +647,15 @@ def _essence(message: str) -> str:
 
 @contextmanager
 def _naming(day: date, work: Replay) -> Iterator[None]:
-    """Add to errors the day, the log, and that the same command continues."""
+    """Add the day, the log and how to continue to errors."""
     try:
         yield
     except BuildFailed as error:
         raise BuildFailed(
-            f"the step {day} failed: {error}\n    All of dbt's output: {work.log}. Once the cause is gone, the same command goes on from there."
+            f"step {day} failed: {error}\n    dbt output: {work.log}. Fix the cause, then run the same command to continue."
         ) from error
     except KeyboardInterrupt:
-        raise ZlForecastError(f"stopped at {day}; the same command goes on from there.") from None
+        raise ZlForecastError(f"stopped at {day}; run the same command to continue.") from None
 
 
 @contextmanager
@@ -669,7 +671,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _output_to(log: Path) -> Iterator[None]:
-    """Redirect the output of this process and its workers to a file, by descriptor, since workers inherit those."""
+    """Redirect output to a file by descriptor, because workers inherit descriptors."""
     streams = {1: sys.stdout, 2: sys.stderr}
     for stream in streams.values():
         stream.flush()

@@ -13,7 +13,7 @@ from zl_forecast.report_parts import escape, number, shade, verdict
 WIDTH, HEIGHT, MARGIN = 900, 360, 48
 BANDS = (("p05", "p95", "#dbe9f6"), ("p10", "p90", "#b5d2ec"), ("p25", "p75", "#7fb0dc"))
 FULL_COLOUR = 0.05  # skill at which the map has its full colour
-STATUS_MARKS = {"failed": "F", "timed_out": "T"}  # in some folds
+STATUS_MARKS = {"failed": "F", "timed_out": "T"}  # of families that failed in some folds only
 
 
 def render(con: duckdb.DuckDBPyConnection) -> str:
@@ -88,17 +88,19 @@ details::details-content {{ content-visibility: visible; block-size: auto; }}
 </style></head><body>
 <h1>Soybean oil (CBOT ZL)</h1>
 <p>As of <b>{first["as_of_date"]:%A %d %B %Y}</b>, last price <b>{first["last_price"]:.2f} cents/lb</b>, regime
-{escape(str(first["regime"]))}. Made {first["made_at"]:%Y-%m-%d %H:%M} UTC by model {escape(first["model_version"][:8])}.</p>
+{escape(str(first["regime"]))}. Computed {first["made_at"]:%Y-%m-%d %H:%M} UTC, model version
+{escape(first["model_version"][:8])}.</p>
 {banner}
 {_fan(history, forecast)}
 <h2>Forecast, cents/lb</h2>
 <table><tr><th>Horizon</th><th>Target date</th><th>P10</th><th>P50</th><th>P90</th><th>Up</th><th>Reference P10 to P90</th>
-<th>Method</th><th>Skill?</th></tr>{forecast_rows}</table>
+<th>Method</th><th>Verdict</th></tr>{forecast_rows}</table>
 <h2>Is there skill?</h2>
-<p>Out-of-sample history against the volatility-scaled random walk: the share by which the pinball loss is lower, and how
-often the price came inside P10 to P90 (nominal 80 %). <i>no_skill</i> means: use the width, do not bet on the direction.</p>
+<p>Out-of-sample record of the published forecast. Pinball skill is the percentage by which its pinball loss is below
+that of the reference, the volatility-scaled random walk. Coverage is how often the price was within P10 to P90 (nominal
+80 %). <i>no_skill</i> means: use the width, do not bet on the direction.</p>
 {_skill(con)}
-<h2>Do the bands hold?</h2>
+<h2>Are the bands calibrated?</h2>
 {report_calibration.calibration_section(con)}
 <h2>Risk</h2>
 {report_risk.risk_section(con)}
@@ -106,7 +108,7 @@ often the price came inside P10 to P90 (nominal 80 %). <i>no_skill</i> means: us
 {report_ensemble.ensemble_section(con)}
 <h2>Tournament</h2>
 {_maps(con)}
-<h2>Who stands for each bucket, and why</h2>
+<h2>Champion per bucket, with reasons</h2>
 {_reasons(con)}
 </body></html>
 """
@@ -116,7 +118,7 @@ def _skill(con: duckdb.DuckDBPyConnection) -> str:
     """Render the published forecast against the reference, one row per horizon."""
     skill = con.sql("from monitoring.verdicts where subject = 'published' order by horizon_days").df()
     if skill.empty:
-        return "<p>No published forecast of the history has matured yet: no skill has been shown.</p>"
+        return "<p>No published forecast has matured yet, so no skill has been shown.</p>"
     rows = "".join(
         f"<tr><td>{r.horizon_days}</td><td>{r.n_rows}</td><td>{number(r.pinball_skill, '+z.1%')}</td>"
         f"<td>{number(r.coverage_80, '.0%')}</td><td>{number(r.p_value, '.2f')}</td><td>{verdict(r.verdict)}</td></tr>"
@@ -143,7 +145,7 @@ def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
     """
     rows = con.sql("select buckets_offered from forecasts.zl_forecast order by horizon_days").fetchall()
     fewest = min(((row[0] or "").split() for row in rows), key=len)
-    once = read_value(
+    most_before = read_value(
         con,
         """
         select max(len(string_split(buckets_offered, ' ')))
@@ -151,7 +153,7 @@ def missing_buckets(con: duckdb.DuckDBPyConnection) -> str:
         where data_source in (select data_source from forecasts.zl_forecast)
         """,
     )
-    all_ = max(len(pd.read_csv(seed("buckets"))), once or 0)  # earlier builds may have had more buckets
+    all_ = max(len(pd.read_csv(seed("buckets"))), most_before or 0)  # earlier builds may have had more buckets
     if len(fewest) >= all_:
         return ""
     return (
@@ -185,7 +187,7 @@ def _maps(con: duckdb.DuckDBPyConnection) -> str:
     """Render one heat map per horizon: families in rows, buckets in columns, pinball skill in percent."""
     board = con.sql("from monitoring.leaderboard order by horizon_days, bucket, rank").df()
     if board.empty:
-        return "<p>No bucket held a tournament in this build.</p>"
+        return "<p>No bucket ran a tournament in this build.</p>"
     buckets = sorted(board["bucket"].unique())
     # one order for all maps; families above the reference have positive average skill
     skills = board.groupby("family")["pinball_skill"].mean().sort_values(ascending=False, kind="stable")
@@ -202,12 +204,12 @@ def _maps(con: duckdb.DuckDBPyConnection) -> str:
         )
         tables.append(f"<table><caption>{escape(code)}</caption><tr><th></th>{head}</tr>{body}</table>")
     return (
-        "<p>The percentage by which a family's pinball loss lies below the reference's, on all matured out-of-sample rows; blue is "
-        f"better, orange worse, in full colour from {FULL_COLOUR:.0%} on. A <b>frame</b> marks the winner, the best score, most of "
-        "which is pinball, with its verdict. "
-        "<b>*</b> is skill in a Diebold-Mariano test adjusted for all families of the bucket and horizon; without it, "
-        "<i>no_skill</i>. <b>F</b> failed and <b>T</b> timed out in some folds. <b>?</b> nothing has matured; empty: did not "
-        "compete. Hover over a cell for the reason.</p>"
+        "<p>A cell shows pinball skill: the percentage by which a family's pinball loss is below the reference's, on "
+        f"all matured out-of-sample rows. Blue is better, orange is worse; the colour is full from {FULL_COLOUR:.0%}. A "
+        "<b>frame</b> marks the champion, selected by a score that is mostly pinball skill, and shows its verdict. "
+        "<b>*</b> is the verdict <i>skill</i> of a Diebold-Mariano test adjusted for all families of the bucket and "
+        "horizon; without it the verdict is <i>no_skill</i>. <b>F</b> failed and <b>T</b> timed out in some folds. "
+        "<b>?</b> nothing has matured; empty: did not compete. Hover over a cell for the reason.</p>"
         f'<div class="maps">{"".join(tables)}</div>'
     )
 
@@ -244,7 +246,7 @@ def _reasons(con: duckdb.DuckDBPyConnection) -> str:
         """
     ).df()
     if winners.empty:
-        return "<p>No bucket held a tournament in this build.</p>"
+        return "<p>No bucket ran a tournament in this build.</p>"
     explained = con.sql("from monitoring.forecast_explanations order by bucket, horizon_days, rank").df()
     effects = dict(list(explained.groupby(["bucket", "horizon_days"])))
     parts = []
@@ -258,21 +260,21 @@ def _reasons(con: duckdb.DuckDBPyConnection) -> str:
         )
         short = ", ".join(f"{escape(r.horizon_code)} {escape(r.winner)}" for r in own.itertuples())
         parts.append(
-            f'<details><summary><b>{escape(bucket)}</b>: {short}</summary><table class="reasons"><tr><th>Horizon</th><th>Winner</th>'
+            f'<details><summary><b>{escape(bucket)}</b>: {short}</summary><table class="reasons"><tr><th>Horizon</th><th>Champion</th>'
             f"<th>Pinball skill</th><th>Coverage</th><th>Verdict</th><th>Reason</th></tr>{rows}</table></details>"
         )
     return (
-        "<p>Skill, coverage and verdict are the bucket's own record, with the family that stood for it at the time; the sentence "
-        "is about the winner of today over the whole history, on which it was chosen. Below it, the five features that move its "
-        "newest forecast most. Open a bucket to read on.</p>" + "".join(parts)
+        "<p>Skill, coverage and verdict are the bucket's out-of-sample record, with the champion of each fold. The "
+        "reason describes today's champion over the whole history, on which it was selected. It is followed by the "
+        "five features that move the champion's newest forecast most. Open a bucket for details.</p>" + "".join(parts)
     )
 
 
 def _effects(winner: str, effects: pd.DataFrame | None) -> str:
     """Render the attributions of the champion's newest forecast, a list by size."""
     if effects is None:
-        nothing = "The reference reads no features" if winner == "reference" else "No feature moves its newest forecast"
-        return f"<br>{nothing}: there is nothing to attribute."
+        reason = "The reference reads no features" if winner == "reference" else "No feature moves its newest forecast"
+        return f"<br>{reason}."
     items = "".join(f"<li>{escape(text)}</li>" for text in effects["explanation"])
     return f"<br>By {escape(effects['method'].iloc[0])}:<ol>{items}</ol>"
 

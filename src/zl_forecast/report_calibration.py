@@ -1,4 +1,4 @@
-"""The calibration section of the report page: do the published forecast's bands cover as often as nominal?"""
+"""The calibration section of the report page: coverage of the published forecast's bands, with tests."""
 
 import duckdb
 import pandas as pd
@@ -6,13 +6,13 @@ import pandas as pd
 from zl_forecast.report_parts import BAND, GREY, LINE, OUTSIDE, escape
 
 WIDTH, HEIGHT = 300, 200
-LEFT, RIGHT, TOP, BOTTOM = 38, 16, 24, 26  # margins of a plot, with the numbers of the axes
+LEFT, RIGHT, TOP, BOTTOM = 38, 16, 24, 26  # margins of a plot, which hold the axis labels
 SLICES = (
     ("all", "all", "Whole history"),
     ("regime", "CALM", "Calm regime"),
     ("regime", "STRESSED", "Stressed regime"),
     ("regime", "CRISIS", "Crisis regime"),
-    ("break", "after_break", "Within 60 sessions from a break on"),
+    ("break", "after_break", "First 60 sessions from a break"),
     ("break", "otherwise", "At other times"),
 )
 BANDS = {50: "P25 to P75", 80: "P10 to P90", 90: "P05 to P95"}
@@ -21,7 +21,7 @@ STYLE = """
 @media (max-width: 550px) { .calibration figure { grid-template-columns: 1fr; } }
 .calibration figcaption { grid-column: 1 / -1; } .calibration svg { width: 100%; } .calibration svg text { font-size: 11px; }
 """
-NOTHING = "<p>No published forecast of the history has matured yet: there is nothing to compare the bands with.</p>"
+NOTHING = "<p>No published forecast has matured yet, so calibration cannot be measured.</p>"
 
 
 def calibration_section(con: duckdb.DuckDBPyConnection) -> str:
@@ -60,18 +60,19 @@ def calibration_section(con: duckdb.DuckDBPyConnection) -> str:
             f"{_count(levels['n_independent'].iloc[0])} of them independent</figcaption>"
             f"{_reliability(code, levels)}{_histogram(code, bins)}{_over_time(code, quarters)}</figure>"
         )
-    return f"""<p>Of the published forecast, all out-of-sample forecasts whose target date has come. Left, the share of outcomes at or below each
-quantile beside its level: on the diagonal is right, in the shaded band is what chance leaves with so many independent forecasts
-(95 %, each level by itself), an orange square lies outside of it. Middle, the share of outcomes between neighbouring quantiles,
-beside the nominal share (dark line): high ends are bands too narrow, a high middle bands too wide. Right, how often outcomes came
-inside P10 to P90, by the quarter the forecast was made in; the dashed line is 80 %.</p>
+    return f"""<p>All out-of-sample published forecasts whose target date has passed. Left: the share of outcomes at or
+below each quantile against its level. Perfect calibration is the diagonal. The shaded band is the range that chance
+allows for this many independent forecasts (95 %, per level); an orange square is outside it. Middle: the share of
+outcomes between neighbouring quantiles; the dark line is nominal. High ends mean that the bands are too narrow, a high
+middle that they are too wide. Right: how often outcomes were within P10 to P90, per quarter in which the forecast was
+made; the dashed line is 80 %.</p>
 <div class="calibration">{"".join(plots)}</div>
-<p>Coverage of P10 to P90 (nominal 80 %), in brackets the number of independent forecasts. A break is the first session
-that is not calm after at least 20 calm ones, or the first in crisis after at least 20 without one.</p>
+<p>Coverage of P10 to P90 (nominal 80 %), with the number of independent forecasts in brackets. A break is the first
+session that is not calm after at least 20 calm ones, or the first in crisis after at least 20 that are not.</p>
 {_slices(slices)}
-<p>Do the tests object? Kupiec's of coverage and Christoffersen's of independence, at 5 %, on forecasts that do not overlap.
-<i>Not rejected</i> is not <i>proven</i>: in seven years of history a P10 to P90 that covers 60 % is as good as always rejected at
-1w and 1m, but at 3m in 3 of 10 cases and at 6m in 1 of 20.</p>
+<p>Kupiec's test of coverage and Christoffersen's test of independence, at 5 %, on forecasts that do not overlap. <i>Not
+rejected</i> is no proof: with seven years of history, a P10 to P90 that covers only 60 % is rejected nearly always at
+1w and 1m, but in only 3 of 10 cases at 3m and in 1 of 20 at 6m.</p>
 {_tests(tests)}"""
 
 
@@ -91,7 +92,7 @@ def _reliability(code: str, levels: pd.DataFrame) -> str:
             if row.is_within_band
             else f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{OUTSIDE}"/>'
         )
-        outside = "" if row.is_within_band else " (outside of the band)"
+        outside = "" if row.is_within_band else " (outside the band)"
         texts.append(f"P{100 * row.nominal:02.0f} {row.observed:.0%}{outside}")
     ticks = [(share, f"{share:.0%}") for share in (0, 0.5, 1)]
     return _plot(
@@ -103,14 +104,14 @@ def _histogram(code: str, bins: pd.DataFrame) -> str:
     """Plot the observed fraction of each of the eight bins as a bar, and the nominal fraction as a line across it."""
     top = max(bins["observed_share"].max(), bins["nominal_share"].max()) * 1.1
     parts, texts = [], []
-    for place, row in enumerate(bins.itertuples()):
-        left, right = _x((place + 0.1) / len(bins)), _x((place + 0.9) / len(bins))
+    for position, row in enumerate(bins.itertuples()):
+        left, right = _x((position + 0.1) / len(bins)), _x((position + 0.9) / len(bins))
         y = _y(row.observed_share / top)
         parts.append(
             f'<rect x="{left:.1f}" y="{y:.1f}" width="{right - left:.1f}" height="{_y(0) - y:.1f}" fill="{BAND}"/>'
         )
         nominal = row.nominal_share / top
-        parts.append(_line([(place / len(bins), nominal), ((place + 1) / len(bins), nominal)], LINE))
+        parts.append(_line([(position / len(bins), nominal), ((position + 1) / len(bins), nominal)], LINE))
         texts.append(
             f"{row.lower_level:.0%} to {row.upper_level:.0%}: {row.observed_share:.1%} of {row.nominal_share:.0%}"
         )
@@ -160,12 +161,12 @@ def _plot(title: str, label: str, parts: list[str], x_ticks: list, y_ticks: list
     axes = _line([(0, 1), (0, 0), (1, 0)], GREY)
     texts = [f'<text x="{LEFT}" y="14">{escape(title)}</text>']
     texts += [
-        f'<text x="{_x(place):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(text)}</text>'
-        for place, text in x_ticks
+        f'<text x="{_x(position):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(text)}</text>'
+        for position, text in x_ticks
     ]
     texts += [
-        f'<text x="{LEFT - 4}" y="{_y(place) + 4:.1f}" text-anchor="end">{escape(text)}</text>'
-        for place, text in y_ticks
+        f'<text x="{LEFT - 4}" y="{_y(position) + 4:.1f}" text-anchor="end">{escape(text)}</text>'
+        for position, text in y_ticks
     ]
     inner = "".join([*parts, axes, *texts])
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{inner}</svg>'

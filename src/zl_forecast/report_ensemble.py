@@ -56,16 +56,18 @@ def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
         _weights(row, weights[weights["horizon_days"] == row.horizon_days])
         for row in board[board["is_published"]].itertuples()
     )
-    return f"""<p>At each horizon the least complex method, the one with the least to learn, is published of those in the model confidence set
-whose score stands above the reference's (by ensemble_min_score); where there is none, the reference alone, and as a fallback while
-the calibration of the published forecast has failed. In the set are the methods whose losses cannot be distinguished from the best one's.</p>
-<p>The percentage by which a method's pinball loss lies below the reference's, on all matured out-of-sample rows; blue is better,
-orange worse, in full colour from {FULL_COLOUR:.0%} on. Below it, the coverage of P10 to P90 (nominal 80 %) and the width of that
-band relative to the reference's (below 1 is narrower). A <b>frame</b> marks the published method; <i>ruled out</i> is not in the set,
-<i>too slow</i> and <i>no forecast</i> cannot be published; <b>?</b> nothing has matured. Hover over a cell for the reason. Methods are
-chosen on these same rows, so judge the published forecast by <i>Is there skill?</i> above.</p>
+    return f"""<p>At each horizon the project publishes the least complex method of the model confidence set whose score
+exceeds the reference's by more than ensemble_min_score. The set contains the methods whose losses cannot be
+distinguished from the best one's. The reference is published if no method qualifies, and as a fallback while the
+calibration of the published forecast has failed.</p>
+<p>A cell shows pinball skill: the percentage by which a method's pinball loss is below the reference's, on all matured
+out-of-sample rows. Blue is better, orange is worse; the colour is full from {FULL_COLOUR:.0%}. Below it are the
+coverage of P10 to P90 (nominal 80 %) and the width of that band relative to the reference's (below 1 is narrower). A
+<b>frame</b> marks the published method; <i>ruled out</i> is not in the set; <i>too slow</i> and <i>no forecast</i>
+cannot be published; <b>?</b> nothing has matured. Hover over a cell for the reason. Methods are selected on these same
+rows, so see <i>Is there skill?</i> above for the out-of-sample record.</p>
 <div class="methods">{_map(board)}</div>
-<p>What the published methods rest on today: the weight of each input in the forecast.</p>
+<p>Weight of each input in today's published forecasts.</p>
 <div class="weights">{figures}</div>"""
 
 
@@ -107,7 +109,7 @@ def _weights(row, weights: pd.DataFrame) -> str:
         f'style="width: {100 * min(abs(own.effective_weight), 1):.1f}%"></div></td><td>{own.effective_weight:.1%}</td></tr>'
         for own in weights.itertuples()
     )
-    table = f"<table>{table}</table>" if table else "<p>This method gives its inputs no weights.</p>"
+    table = f"<table>{table}</table>" if table else "<p>This method has no weights per input.</p>"
     return (
         f"<figure><figcaption><b>{escape(row.horizon_code)}</b>: {escape(row.label)}<small>{escape(row.reason)}</small></figcaption>"
         f"{table}</figure>"

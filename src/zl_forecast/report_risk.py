@@ -1,4 +1,4 @@
-"""The risk section of the report page: a buyer's and a holder's losses, and the probabilities of price levels."""
+"""The risk section of the report page: losses of a buyer and of a holder, and probabilities of price levels."""
 
 import duckdb
 
@@ -7,7 +7,7 @@ from zl_forecast.report_parts import escape, number
 
 SIDES = {"buyer": "buyer, if the price rises", "holder": "holder, if the price falls"}
 LOSSES = {"var_95": "VaR 95", "cvar_95": "CVaR 95", "var_99": "VaR 99", "cvar_99": "CVaR 99"}
-NOTHING = "<p>There is no risk table in this build.</p>"
+NOTHING = "<p>This build has no risk table.</p>"
 STYLE = """
 .levels th, .levels td { padding: .25em .5em; } .levels td:first-child { white-space: nowrap; }
 .levels td:nth-child(even) { padding-left: 1.5em; } .levels [colspan] { text-align: center; }
@@ -36,14 +36,14 @@ def risk_section(con: duckdb.DuckDBPyConnection) -> str:
     has_level = risk["level_cents"].notna()
     facts = {(row.horizon_days, row.side, row.measure): row.value for row in risk[~has_level].itertuples()}
     crossings = {(row.horizon_days, row.measure, row.level_cents): row.value for row in risk[has_level].itertuples()}
-    return f"""<p>The loss against today's price on the target date, in cents/lb, that is not exceeded with 95 and with 99 % probability
-(VaR), and the mean loss beyond it (CVaR); a negative loss is a gain. Beyond P05 and P95, which the forecast states, its tails are
-taken to be normal: VaR 99 and CVaR rest on that.</p>
+    return f"""<p>VaR is the loss on the target date against today's price, in cents/lb, that is not exceeded with 95 or
+99 % probability; CVaR is the mean loss beyond it. A negative loss is a gain. The forecast states P05 to P95; tails
+beyond are assumed to be normal, and VaR 99 and CVaR depend on this assumption.</p>
 {_losses(codes, facts)}
-<p>Where the price may go, from high to low: the probability that it <b>ends</b> beyond a level on the target date, and that some
-daily close until then <b>touches</b> it, which a margin call or a stop does not forget. Expected are the highest and the lowest
-close until the target date. Levels above today's {last:.2f} hurt a buyer, levels below a holder; choose your own in
-seeds/price_levels.csv.</p>
+<p>Price levels from high to low: the probability that the price <b>ends</b> beyond a level on the target date, and that
+some daily close until then <b>touches</b> it, which matters for margin calls and stops. The first and last rows are the
+expected highest and lowest close until the target date. Levels above today's {last:.2f} are losses for a buyer, levels
+below for a holder; set your own in seeds/price_levels.csv.</p>
 {_prices(codes, facts, crossings, last)}"""
 
 
@@ -54,7 +54,7 @@ def _losses(codes: dict[int, str], facts: dict) -> str:
         for side, label in SIDES.items():
             cells = "".join(f"<td>{number(facts.get((days, side, name), float('nan')), '.2f')}</td>" for name in LOSSES)
             body += f"<tr><td>{escape(code)}</td><td>{label}</td>{cells}</tr>"
-    return f"<table><tr><th>Horizon</th><th>Who loses</th>{head}</tr>{body}</table>"
+    return f"<table><tr><th>Horizon</th><th>Side</th>{head}</tr>{body}</table>"
 
 
 def _prices(codes: dict[int, str], facts: dict, crossings: dict, last: float) -> str:
@@ -72,8 +72,8 @@ def _prices(codes: dict[int, str], facts: dict, crossings: dict, last: float) ->
         body += f"<tr><td>{escape(side)} {price:.2f} ({price / last - 1:+z.0%})</td>{cells}</tr>"
     body += _expected("Expected lowest close", codes, facts, ("holder", "expected_low"))
     head = "".join(f'<th colspan="2" scope="colgroup">{escape(code)}</th>' for code in codes.values())
-    kinds = "<th>ends</th><th>touches</th>" * len(codes)
-    return f'<table class="levels"><tr><th>Price, cents/lb</th>{head}</tr><tr><th></th>{kinds}</tr>{body}</table>'
+    events = "<th>ends</th><th>touches</th>" * len(codes)
+    return f'<table class="levels"><tr><th>Price, cents/lb</th>{head}</tr><tr><th></th>{events}</tr>{body}</table>'
 
 
 def _expected(label: str, codes: dict[int, str], facts: dict, fact: tuple[str, str]) -> str:
@@ -82,7 +82,7 @@ def _expected(label: str, codes: dict[int, str], facts: dict, fact: tuple[str, s
 
 
 def _chance(share: float | None) -> str:
-    """Format a probability in percent, but never as 0 or 100, which no simulation can establish."""
+    """Format a probability in percent; never as 0 or 100, which a simulation cannot establish."""
     if share is None:
         return ""
     if share < 0.005:

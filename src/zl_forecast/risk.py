@@ -169,7 +169,7 @@ def _level_prices(levels: pd.DataFrame, last: float) -> list[float]:
     unknown = set(levels["unit"]) - {"percent_of_last", "cents_per_lb"}
     if unknown:
         raise ZlForecastError(
-            f"seeds/price_levels.csv has the unit {', '.join(sorted(map(str, unknown)))}. Use percent_of_last or cents_per_lb."
+            f"seeds/price_levels.csv has the unknown unit {', '.join(sorted(map(str, unknown)))}. Use percent_of_last or cents_per_lb."
         )
     prices = []
     for level in levels.itertuples():
@@ -189,7 +189,7 @@ def _check(forecast: pd.DataFrame) -> None:
     if len(origins) != 1 or forecast["horizon_days"].duplicated().any():
         raise ZlForecastError(
             f"int_ensemble__published has {len(forecast)} rows with {len(origins)} origins (as_of_date, last_price) and "
-            f"{forecast['horizon_days'].nunique()} horizons. Paths need one origin and one row a horizon: build it again (dbt build -s int_ensemble__published)."
+            f"{forecast['horizon_days'].nunique()} horizons. Paths need one origin and one row per horizon: build it again (dbt build -s int_ensemble__published)."
         )
     for row in forecast.itertuples():
         known = np.array([row.last_price, *(getattr(row, column) for column in PRICE_COLUMNS)])
@@ -197,6 +197,6 @@ def _check(forecast: pd.DataFrame) -> None:
         if not ((known > 0).all() and np.isfinite(known).all() and (np.diff(known[1:]) >= 0).all()):
             raise ZlForecastError(
                 f"int_ensemble__published has at horizon_days {row.horizon_days} the last price {known[0]:g} and the quantiles "
-                f"{', '.join(f'{price:g}' for price in known[1:])}. They must be positive and ascend: correct the method that its "
-                "column ensemble_method names, or take its row out of seeds/ensemble_methods.csv."
+                f"{', '.join(f'{price:g}' for price in known[1:])}. They must be positive and ascend: fix the method in its "
+                "column ensemble_method, or remove that method from seeds/ensemble_methods.csv."
             )

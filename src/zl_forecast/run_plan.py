@@ -13,7 +13,7 @@ WAY_OUT = "Run `make plan`."
 
 @dataclass(frozen=True)
 class _State:
-    """The plan, with what warehouse and store say about it.
+    """The plan, and which of its fits the store has.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class _State:
     fits : DataFrame
         bucket, is_fitted (when it was planned) and is_stored (now) of each fit that the plan needs.
     degraded : str
-        Buckets that the next session reselects and fits again, with the horizons; empty if there are none.
+        Buckets that the next session reselects, with the horizons; empty if there are none.
     """
 
     plan: pd.DataFrame
@@ -46,7 +46,7 @@ def print_plan(con: duckdb.DuckDBPyConnection) -> None:
     Raises
     ------
     ZlForecastError
-        There is no plan yet, or one of an older version.
+        There is no plan yet, or only one from an older version.
     """
     state = _read(con)
     plan, fits = state.plan, state.fits
@@ -58,7 +58,7 @@ def print_plan(con: duckdb.DuckDBPyConnection) -> None:
         trained = fits[~fits["is_fitted"] & fits["is_stored"]].groupby("bucket").size()
         counts, header = plan["bucket"].map(trained).fillna(0).astype(int), "trained"
         print(f"\nDone by the build that ended {state.finished_at:%Y-%m-%d %H:%M} UTC, as of {as_of:%Y-%m-%d}\n")
-    print(f"bucket      action        trigger           {header:>8}  reason, when it was planned")
+    print(f"bucket      action        trigger           {header:>8}  reason at planning time")
     for row, count in zip(plan.itertuples(), counts, strict=True):
         trigger = "" if pd.isna(row.trigger) else printable(row.trigger)
         print(
@@ -74,10 +74,10 @@ def _read(con: duckdb.DuckDBPyConnection) -> _State:
     except duckdb.CatalogException as error:
         raise ZlForecastError(f"the warehouse has no plan yet. {WAY_OUT}") from error
     if plan.empty or "planned_at" not in plan:
-        raise ZlForecastError(f"the plan in the warehouse is empty, or of an older version. {WAY_OUT}")
+        raise ZlForecastError(f"the plan in the warehouse is empty, or from an older version. {WAY_OUT}")
     written_at = fits["artifact_id"].map(_written_at())
-    # a fit that the store had, but refused when it was planned, counts as trained only if it was written since then;
-    # the store keeps whole seconds
+    # a fit that the store refused at planning counts as trained only if it was written since then;
+    # the store records whole seconds
     is_new = written_at >= plan["planned_at"].max().floor("s")
     fits["is_stored"] = written_at.notna() & (fits["is_fitted"] | is_new)
     return _State(plan, _finished_at(con, plan["planned_at"].max()), fits, _degraded(con))
@@ -103,7 +103,7 @@ def _finished_at(con: duckdb.DuckDBPyConnection, planned_at: pd.Timestamp) -> pd
 
 
 def _degraded(con: duckdb.DuckDBPyConnection) -> str:
-    """List the degraded buckets as int_plan__degraded will find them."""
+    """List the degraded buckets by the rule of int_plan__degraded."""
     try:
         rows = con.sql(
             """
@@ -141,18 +141,19 @@ def _next_build(state: _State) -> str:
 
 
 def _after_a_build(state: _State) -> str:
-    """Describe what is known of the next build before its data are."""
+    """Describe the next build, as far as it does not depend on new data."""
     missing = state.fits.loc[~state.fits["is_stored"], "bucket"].value_counts().sort_index()
     listed = ", ".join(f"{printable(bucket)} {count}" for bucket, count in missing.items())
     as_of = state.plan["as_of_date"].max()
     new_month = (as_of + pd.offsets.MonthBegin()).strftime("%B %Y")
-    at_once = f"chooses and fits anew what is degraded ({printable(state.degraded)}) and " if state.degraded else ""
+    at_once = f"reselects what is degraded ({printable(state.degraded)}) and " if state.degraded else ""
     return "\n".join(
         [
-            f"Next: on the same data a build trains the fits that are not in the store: {listed}."
+            f"Next: on the same data a build trains the fits missing from the store: {listed}."
             if listed
             else "Next: on the same data a build trains nothing.",
-            f"      A new session in the same month {at_once}scores; the first one from {new_month} on chooses and fits all buckets anew.",
-            "      `make plan` says what a build would do with the landing files of now, and trains nothing.",
+            f"      A new session in the same month {at_once}is forecast with the stored models."
+            f" The first session from {new_month} on reselects all buckets.",
+            "      `make plan` shows what a build would do with the current landing files, without training.",
         ]
     )

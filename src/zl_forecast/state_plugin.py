@@ -1,4 +1,4 @@
-"""dbt-duckdb plugin: attaches the state, which holds what cannot be computed again, as database `state`."""
+"""dbt-duckdb plugin: attaches the state, whose tables cannot be computed again, as database `state`."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ class Plugin(BasePlugin):
     """Named `state` in profiles/profiles.yml, before all other plugins, so that databases are migrated first.
 
     `file` in its config is the DuckDB file, which is created if missing. With `copied_from`, the state of another
-    data folder, each run starts with a copy of that state: it sees the records there and does not change them.
+    data folder, each run starts with a copy of that state and leaves the original unchanged.
     """
 
     def initialize(self, plugin_config: dict) -> None:
@@ -34,7 +34,7 @@ class Plugin(BasePlugin):
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict) -> None:
         """Check that the databases can be opened, then copy or create the state."""
-        # dbt-duckdb connects next; its own error would be a traceback that does not name the process holding the file
+        # dbt-duckdb connects next; its own error would be a traceback without the process that holds the file
         with _as_message():
             if Path(creds.path).exists():
                 with open_database(Path(creds.path), read_only=False):
@@ -56,7 +56,7 @@ class Plugin(BasePlugin):
             with open_database(warehouse, read_only=False) as con:
                 attach_state(con, original)
                 migrate(con)
-        self._file.with_name(f"{self._file.name}.wal").unlink(missing_ok=True)  # of a run that was killed
+        self._file.with_name(f"{self._file.name}.wal").unlink(missing_ok=True)  # left by a killed run
         shutil.copyfile(original, self._file)
 
 
@@ -70,4 +70,4 @@ def _as_message() -> Iterator[None]:
     try:
         yield
     except ZlForecastError as error:
-        raise DbtRuntimeError(str(error)) from error  # the only error that dbt prints as a message here
+        raise DbtRuntimeError(str(error)) from error  # the only error that dbt prints without a traceback here

@@ -29,5 +29,5 @@ def threshold(name: str) -> float:
     """
     values = pd.read_csv(seed("thresholds"), index_col="name")["value"]
     if name not in values:
-        raise ZlForecastError(f"seeds/thresholds.csv has no {name}. Known are {', '.join(values.index)}.")
+        raise ZlForecastError(f"seeds/thresholds.csv has no row {name}. Its rows are {', '.join(values.index)}.")
     return float(values[name])

@@ -44,7 +44,7 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
         degrees_of_freedom, verdict. See `scoring.diebold_mariano`.
     """
     own = inputs[(inputs["fold_type"] == "oof") & inputs["is_matured"]]
-    by_input = _beside_reference(own, by="input", on=KEY)
+    by_input = _with_reference_loss(own, by="input", on=KEY)
     published = published[(published["fold_type"] == "oof") & published["is_matured"]]
     published = published.rename(columns={"reference_pinball_pct": "pinball_pct_reference"}).assign(input=PUBLISHED)
     columns = ["input", *KEY, "pinball_pct", "pinball_pct_reference", "is_inside_80"]
@@ -52,7 +52,7 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     for (subject, horizon), part in pd.concat([by_input[columns], published[columns]]).groupby(
         ["input", "horizon_days"]
     ):
-        test, facts = _tested(part, horizon)
+        test, facts = _test_against_reference(part, horizon)
         rows.append(
             {
                 "subject": subject,
@@ -91,10 +91,10 @@ def family_verdicts(forecasts: pd.DataFrame) -> pd.DataFrame:
         Columns `FAMILY_COLUMNS`, one row per bucket, family (without the reference) and horizon_days. If a family
         cannot be tested, both p-values are NaN, its verdict is 'no_skill', and it does not count in the adjustment.
     """
-    own = _beside_reference(forecasts, by="family", on=["bucket", *KEY])
+    own = _with_reference_loss(forecasts, by="family", on=["bucket", *KEY])
     rows = []
     for (bucket, family, horizon), part in own.groupby(["bucket", "family", "horizon_days"]):
-        test, facts = _tested(part, horizon)
+        test, facts = _test_against_reference(part, horizon)
         rows.append({"bucket": bucket, "family": family, "horizon_days": horizon, **facts, "p_value": test.p_value})
     table = pd.DataFrame(rows, columns=["bucket", "family", "horizon_days", "n_rows", "pinball_skill", "p_value"])
     table["p_value_holm"] = table.groupby(["bucket", "horizon_days"])["p_value"].transform(_holm)
@@ -104,21 +104,20 @@ def family_verdicts(forecasts: pd.DataFrame) -> pd.DataFrame:
 
 def _holm(p_values: pd.Series) -> pd.Series:
     """Holm step-down adjustment of p-values; NaN values are ignored."""
-    ordered = (
-        p_values.dropna().sort_values()
-    )  # not statsmodels' multipletests, which runs a full garbage collection on every call
+    # not statsmodels' multipletests, which runs a full garbage collection on every call
+    ordered = p_values.dropna().sort_values()
     adjusted = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
     return adjusted.reindex(p_values.index)
 
 
-def _beside_reference(rows: pd.DataFrame, by: str, on: list[str]) -> pd.DataFrame:
-    """Return all rows without the reference's, with its loss on the same row as pinball_pct_reference."""
+def _with_reference_loss(rows: pd.DataFrame, by: str, on: list[str]) -> pd.DataFrame:
+    """Return the rows of all but the reference, with its loss on the same row as pinball_pct_reference."""
     is_reference = rows[by] == REFERENCE
     return rows[~is_reference].merge(rows.loc[is_reference, [*on, "pinball_pct"]], on=on, suffixes=("", "_reference"))
 
 
-def _tested(part: pd.DataFrame, horizon: int):
-    """Test the rows of one subject and horizon; return the verdict with the number of rows and the skill."""
+def _test_against_reference(part: pd.DataFrame, horizon: int):
+    """Test the rows of one subject and horizon; return the verdict, and n_rows with pinball_skill."""
     part = part.sort_values("as_of_date")
     loss, reference_loss = part["pinball_pct"], part["pinball_pct_reference"]
     facts = {"n_rows": len(part), "pinball_skill": 1 - loss.mean() / reference_loss.mean()}

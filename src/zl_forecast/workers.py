@@ -29,8 +29,8 @@ from zl_forecast.errors import TournamentError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 POLL_SECONDS = 0.5
-IDLE_SECONDS = 60  # an idle process then ends: Great Expectations takes 370 MB, and its checks come before the fits
-OOM_SCORE_OF_WORKERS = 500  # of 1,000: counts as if a fit used an additional half of the memory
+IDLE_SECONDS = 60  # then an idle process ends: Great Expectations holds 370 MB and runs before the fits
+OOM_SCORE_OF_WORKERS = 500  # of 1,000: a fit counts as if it used half of the machine's memory in addition
 ENVIRONMENT = {name: str(settings.THREADS_PER_FIT) for name in THREAD_VARIABLES} | {"CUDA_VISIBLE_DEVICES": ""}
 
 
@@ -174,13 +174,13 @@ class _Job:
     work: Callable[..., Any]
     task: Any
     seconds: float | None
-    environment: dict[str, str] = field(default_factory=lambda: _our_settings())  # current: the process may be older
+    environment: dict[str, str] = field(default_factory=lambda: _our_settings())  # read now: the process may be older
     result: Future = field(default_factory=Future)
     is_abandoned: bool = False  # the caller no longer waits for it
 
 
 class _Pool:
-    """A pool with one thread per slot, each with a process of its own.
+    """A pool with one thread and one process per slot.
 
     Processes share no pipe or lock, so one that dies, working or idle, affects only its own task.
     """
@@ -214,7 +214,7 @@ class _Pool:
             if job.is_abandoned:
                 continue
             try:
-                worker, result = _done(worker, job)
+                worker, result = _do_job(worker, job)
             except Exception as error:  # no process could be started
                 worker, result = None, error
             job.result.set_result(result)
@@ -279,8 +279,8 @@ def _import(packages: tuple[str, ...]) -> None:
         import_module(package)
 
 
-def _done(worker: "_Worker | None", job: _Job) -> tuple["_Worker | None", Any]:
-    """Let a worker do a job; return the worker for the next job, None if it did not survive, and the result."""
+def _do_job(worker: "_Worker | None", job: _Job) -> tuple["_Worker | None", Any]:
+    """Let a worker do a job; return the worker (None if it did not survive) and the result."""
     for is_last in (False, True):
         worker = worker or _Worker()
         try:
@@ -336,7 +336,7 @@ class _Worker:
             if ends is not None and time.monotonic() > ends:
                 raise TimeoutError
             if job.is_abandoned:
-                raise _Stopped(Lost("failed", "the build gave it up"), had_begun=True)
+                raise _Stopped(Lost("failed", "the build no longer waits for it"), had_begun=True)
         return self._pipe.recv()
 
     def stop(self) -> None:
@@ -351,9 +351,8 @@ def _work(pipe: Connection) -> None:
     with suppress(OSError):  # if memory runs out, Linux kills a fit instead of the larger build
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_OF_WORKERS))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    tqdm.set_lock(
-        threading.RLock()
-    )  # the default is a semaphore between processes, which is reported as leaked when this process is killed
+    # tqdm's default lock is a semaphore between processes, reported as leaked when this process is killed
+    tqdm.set_lock(threading.RLock())
     prepare_process()
     while True:
         pipe.send(None)  # ready
@@ -365,7 +364,7 @@ def _work(pipe: Connection) -> None:
         try:
             work, task = pickle.loads(pickled)
         except Exception as error:  # a module that the parent can import is missing here
-            pipe.send(Lost("failed", f"its process could not load it. {type(error).__name__}: {error}"))
+            pipe.send(Lost("failed", f"the worker process could not load the task. {type(error).__name__}: {error}"))
             continue
         try:
             result = work(task)
@@ -417,14 +416,14 @@ def died(how: str) -> Lost:
     Parameters
     ----------
     how : str
-        What is known of its end, such as the exit code.
+        How it ended, such as the exit code.
 
     Returns
     -------
     Lost
         Status `failed`.
     """
-    return Lost("failed", f"its process died: {how} (killed, or out of memory?)")
+    return Lost("failed", f"process died ({how}), possibly out of memory")
 
 
 def timed_out(seconds: float) -> Lost:
@@ -441,7 +440,7 @@ def timed_out(seconds: float) -> Lost:
         Status `timed_out`.
     """
     return Lost(
-        "timed_out", f"not finished after {seconds:.0f} s, its limit in seeds/families.csv; a longer one tries again"
+        "timed_out", f"timed out after {seconds:.0f} s; raise time_limit_seconds in seeds/families.csv to retry"
     )
 
 
@@ -453,7 +452,7 @@ def _on_ray(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple
     import ray
 
     slots = _ray_slots()
-    remote = ray.remote(num_cpus=settings.THREADS_PER_FIT, max_retries=0)(_prepared)
+    remote = ray.remote(num_cpus=settings.THREADS_PER_FIT, max_retries=0)(_run_prepared)
     expected = given = 0
     running: dict[Any, tuple[Any, float]] = {}
     try:
@@ -504,7 +503,7 @@ def _ray_slots() -> threading.Semaphore:
                 num_cpus=None if os.environ.get("RAY_ADDRESS") else settings.CORES,
                 include_dashboard=False,
                 log_to_driver=False,
-                runtime_env={"env_vars": ENVIRONMENT | _handed_on()},
+                runtime_env={"env_vars": ENVIRONMENT | _ray_environment()},
             )
         cluster = ray.get_runtime_context().get_job_id()
         if cluster not in _RAY_SLOTS:
@@ -513,8 +512,8 @@ def _ray_slots() -> threading.Semaphore:
         return _RAY_SLOTS[cluster]
 
 
-def _handed_on() -> dict[str, str]:
-    """Return what a Ray worker must know of this process: module paths, and where the project keeps its files."""
+def _ray_environment() -> dict[str, str]:
+    """Return the environment that a Ray worker needs from this process: module paths and ZL_ variables."""
     return _our_settings() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
@@ -522,6 +521,6 @@ def _our_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("ZL_")}
 
 
-def _prepared(work: Callable, task: Any) -> Any:
+def _run_prepared(work: Callable, task: Any) -> Any:
     prepare_process()
     return work(task)

@@ -1,5 +1,5 @@
--- One coverage, three tables: the whole history's in calibration is that of the published forecast in verdicts and that of every
--- subject in coverage_tests, over as many rows. Fails with the others.
+-- Over the whole history, coverage and row counts agree between calibration, verdicts (published
+-- forecast) and coverage_tests (every subject). Fails with rows that differ.
 with
 whole_history as (
     select * from {{ ref('calibration') }}

@@ -1,4 +1,5 @@
--- No session with a scaling volatility lacks a horizon, the newest included: its rows are what the live forecasts are made for.
+-- Every session with a scaling volatility has all horizons, including the newest, which live
+-- forecasts need.
 select
     volatility.as_of_date,
     horizons.horizon_code

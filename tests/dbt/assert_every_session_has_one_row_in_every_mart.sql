@@ -1,6 +1,7 @@
--- severity warn: the gate decides whether such a bucket is quarantined, and the other buckets go on
+-- severity warn: the gate decides whether the bucket is quarantined; the other buckets continue
 {{ config(severity='warn') }}
--- From the first session with a scaling volatility on, each bucket mart has exactly one row per session. Fails with the others.
+-- From the first session with a scaling volatility on, each bucket mart has exactly one row per
+-- session. Fails with sessions that do not.
 with
 sessions as (
     select as_of_date from {{ ref('int_volatility__zl') }}

@@ -18,7 +18,7 @@ expected_rows as (
     select 'int_regimes__daily' as model, as_of_date from returns
 ),
 
-found_rows as (
+observed_rows as (
     select 'int_prices__wide' as model, as_of_date from {{ ref('int_prices__wide') }}
     union all
     select 'int_volatility__zl' as model, as_of_date from {{ ref('int_volatility__zl') }}
@@ -27,11 +27,11 @@ found_rows as (
 )
 
 select
-    coalesce(expected_rows.model, found_rows.model) as model,
-    coalesce(expected_rows.as_of_date, found_rows.as_of_date) as as_of_date,
-    count(found_rows.as_of_date) as n_rows
+    coalesce(expected_rows.model, observed_rows.model) as model,
+    coalesce(expected_rows.as_of_date, observed_rows.as_of_date) as as_of_date,
+    count(observed_rows.as_of_date) as n_rows
 from expected_rows
-full join found_rows
-    on found_rows.model = expected_rows.model and found_rows.as_of_date = expected_rows.as_of_date
+full join observed_rows
+    on observed_rows.model = expected_rows.model and observed_rows.as_of_date = expected_rows.as_of_date
 group by all
-having count(found_rows.as_of_date) <> 1 or count(expected_rows.as_of_date) <> 1
+having count(observed_rows.as_of_date) <> 1 or count(expected_rows.as_of_date) <> 1

@@ -1,5 +1,6 @@
--- At each horizon the share of paths up to a published quantile is that quantile's level. Fails with the quantiles that are missed.
--- Exact but for a path at the quantile itself; where quantiles coincide their levels lie between the shares below and up to the price.
+-- At each horizon the fraction of paths up to a published quantile is that quantile's level, up to
+-- a path at the quantile itself. If quantiles coincide, their levels lie between the fractions
+-- below and up to the price. Fails with the quantiles that are missed.
 with
 quantiles as (
     unpivot (select horizon_days, p05, p10, p25, p50, p75, p90, p95 from {{ ref('zl_forecast') }})

@@ -1,5 +1,5 @@
--- Both count the same outcomes: the shares of a histogram add up to 1, and those of the bins up to a level to the share at or below
--- its quantile. Fails with the others.
+-- Both count the same outcomes: the fractions of a histogram add up to 1, and those of the bins up
+-- to a level add up to the fraction at or below its quantile. Fails with rows that differ.
 with
 running_sums as (
     select
@@ -16,7 +16,7 @@ running_sums as (
 reliability as (
     select subject, horizon_days, nominal, observed, n_rows from {{ ref('reliability') }}
     union all
-    -- every outcome lies at or below the end
+    -- all outcomes lie at or below the last bin's end
     select distinct subject, horizon_days, 1, 1, n_rows from {{ ref('reliability') }}
 )
 

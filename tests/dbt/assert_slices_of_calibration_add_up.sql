@@ -1,4 +1,5 @@
--- Every row is in one slice of each slice_type: rows, hits and loss of a slice_type add up to those of the whole history. Fails with the others.
+-- Every row is in one slice of each slice_type: rows, hits and loss of a slice_type add up to those
+-- of the whole history. Fails with slice types that do not.
 with
 totals as (
     select

@@ -1,4 +1,5 @@
--- Counted, not looked up by number: between as_of_date (left out) and target_date (counted) lie horizon_days sessions.
+-- Counts sessions instead of using session_number: horizon_days sessions lie after as_of_date up to
+-- and including target_date.
 select
     targets.as_of_date,
     targets.horizon_days,

@@ -1,5 +1,5 @@
--- The method published at each horizon is first on the ensemble leaderboard and the only one marked; in a fallback
--- the reference is, and both say so. Fails with the horizons.
+-- The method published at each horizon is first on the ensemble leaderboard and the only one
+-- marked; in a fallback the reference is, and both tables show it. Fails with the horizons.
 select
     forecast.horizon_days,
     forecast.ensemble_method,

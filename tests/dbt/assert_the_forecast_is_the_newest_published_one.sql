@@ -1,5 +1,5 @@
--- What users read is what the newest models say, number for number, not an older row of the ledger, and its chance of a rise is that of the
--- paths drawn from it. Fails with the horizons.
+-- The forecast equals the newest models' output, not an older row of the ledger, and prob_up agrees
+-- with the paths drawn from it. Fails with the horizons.
 with
 newest as (
     select * from {{ ref('int_ensemble__published') }}

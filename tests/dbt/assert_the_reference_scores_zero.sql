@@ -1,4 +1,5 @@
--- All scores are relative to the reference, so its own are zero, over all rows, over the regime's and blended. Fails with the others.
+-- Scores are relative to the reference, so its own are zero: over all rows, over the regime's and
+-- blended. Fails with rows that are not zero.
 select bucket, fold_type, fold_start, horizon_days, score_all, score_regime, score
 from {{ ref('int_tournament__criteria') }}
 where family = 'reference'

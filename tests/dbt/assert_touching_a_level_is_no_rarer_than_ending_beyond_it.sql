@@ -1,4 +1,5 @@
--- A price that ends beyond a level has touched it, and the expected range holds the last price. Fails with the rows that contradict.
+-- A price that ends beyond a level has touched it, and the expected range contains the last price.
+-- Fails with rows that contradict.
 with
 probabilities as (
     select

@@ -1,5 +1,6 @@
--- Over three rows: -1, 0, 1 has mean 0 and deviation 1, so 1 stands at 1; 0, 1, 5 has mean 2 and deviation sqrt(7), so 5 stands
--- at 3 / sqrt(7). The first row fills a third of the window, too little; equal values have no deviation to be measured in.
+-- Over three rows: -1, 0, 1 has mean 0 and deviation 1, so the z-score of 1 is 1; 0, 1, 5 has mean
+-- 2 and deviation sqrt(7), so that of 5 is 3 / sqrt(7). The first row fills only a third of the
+-- window; equal values have no deviation, so no z-score.
 with
 observations as (
     select * from (values

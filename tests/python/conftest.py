@@ -1,4 +1,4 @@
-"""What all tests share: real data where there are any, a small simulated market, and dbt."""
+"""Shared fixtures: real data if present, a small simulated market, and dbt."""
 
 import hashlib
 import json
@@ -33,33 +33,33 @@ FEATURES += (
     "--select",
     "+path:models/marts/buckets",
     "+int_targets__daily",
-)  # what needs no training: about 10 s
+)  # models without training, about 10 s
 
 
 PARSED = "TEST_PARSED_PROJECTS"
 WHOLE = "whole build"
-WHOLE_BUILD = ("test_build", "test_publish", "test_operation", "test_crash")  # the modules that read or copy `built`
+WHOLE_BUILD = ("test_build", "test_publish", "test_operation", "test_crash")  # modules that read or copy `built`
 START, END = "2018-01-02", "2023-05-30"  # of the small market: three test years and a live month
 
 
 @dataclass(frozen=True)
 class DbtResult:
-    """One dbt command that has ended.
+    """Result of a finished dbt command.
 
     Attributes
     ----------
     returncode : int
-        0 where everything passed.
+        0 if everything passed.
     stdout : str
-        What dbt printed, without colours, errors included.
+        dbt's output including errors, without colours.
     data_dir : Path
-        The ZL_DATA_DIR it ran with; the warehouse is in it.
+        Its ZL_DATA_DIR, which contains the warehouse.
     status : dict[str, str]
-        Status by node name (`success`, `error`, `skipped` ...); empty where dbt got to no node.
+        Status by node name (`success`, `error`, `skipped` ...); empty if dbt ran no node.
     manifest : dict
-        dbt's manifest.json; empty where it was not written.
+        dbt's manifest.json; empty if it was not written.
     compiled : list of (str, str, str)
-        Name, relation and compiled code of each model that was built, in the order in which they ended.
+        Name, relation and compiled code of each model that was built, in order of completion.
     """
 
     returncode: int
@@ -88,7 +88,7 @@ class DbtResult:
 def dbt_command(
     args, *, landing: Path | None, data_dir: Path, project: Path = PROJECT, **env: str
 ) -> tuple[list[str], dict]:
-    """The command line of dbt, and its folder and environment as `subprocess` takes them. Parameters as in `dbt`."""
+    """Return dbt's command line, and folder and environment for `subprocess`. Parameters as in `dbt`."""
     data_dir.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ZL_", "DBT_"))}
     environment |= {
@@ -116,22 +116,22 @@ def dbt(
     expect_failure: bool = False,
     **env: str,
 ) -> DbtResult:
-    """Run dbt in a process of its own, with all that it writes below `data_dir`.
+    """Run dbt in its own process; it writes only below `data_dir`.
 
     Parameters
     ----------
     args : sequence of str
-        dbt's own arguments, e.g. ("build", "--select", "stg_landing__bars").
+        dbt's arguments, for example ("build", "--select", "stg_landing__bars").
     landing : Path or None
         ZL_LANDING_DIR; None leaves it unset.
     data_dir : Path
-        ZL_DATA_DIR; created. Target and logs go below it, too.
+        ZL_DATA_DIR, created here; target and logs go below it too.
     project : Path
-        Where dbt_project.yml is.
+        Folder of dbt_project.yml.
     expect_failure : bool
-        Whether the command must fail; it is an assertion either way.
+        Whether the command must fail; otherwise it must succeed.
     **env : str
-        More environment variables.
+        Further environment variables.
     """
     command, settings = dbt_command(args, landing=landing, data_dir=data_dir, project=project, **env)
     parsed = _parse_of(args, project)
@@ -159,9 +159,9 @@ def dbt(
 
 
 def repeated(build: DbtResult, landing: Path, to: Path) -> Path:
-    """The same SQL, as dbt compiled it for `build`, on other landing files: a second instead of ten.
+    """Run the SQL that dbt compiled for `build` on other landing files: one second instead of ten.
 
-    `test_sql_repeated_without_dbt_is_what_dbt_builds` is why this may stand for dbt. Returns the warehouse.
+    `test_sql_run_without_dbt_equals_the_dbt_build` checks that this equals dbt. Returns the path of the warehouse.
     """
     to.mkdir(parents=True)
     folder = LandingFolder(landing, "simulated" if (landing / "SIMULATED.json").exists() else "market")
@@ -185,13 +185,13 @@ def repeated(build: DbtResult, landing: Path, to: Path) -> Path:
 
 
 def read(warehouse: Path, query: str) -> pa.Table:
-    """Rows of a query on a warehouse that nobody writes to; the state beside it is the database `state`."""
+    """Query a warehouse that no process is writing to; the state beside it is the database `state`."""
     with open_warehouse("", warehouse) as con:
         return con.sql(query).to_arrow_table()
 
 
 def listing(folder: Path) -> dict[str, tuple]:
-    """Everything below a folder with what a write would change."""
+    """List everything below a folder with the attributes that a write would change."""
     return {
         str(path.relative_to(folder)): (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         for path in [folder, *folder.rglob("*")]
@@ -211,7 +211,7 @@ def _json(path: Path) -> dict:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `pytest -n 2` a module is one process's, and those that need a whole build are one process's together, which begins with them."""
+    """With `pytest -n 2`, run each module in one process; those with a whole build run first, in the same one."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(WHOLE if item.path.stem in WHOLE_BUILD else item.path.stem))
     items.sort(key=lambda item: item.path.stem not in WHOLE_BUILD)
@@ -228,13 +228,13 @@ def _parsed(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run_dbt():
-    """The function `dbt` above."""
+    """Return the function `dbt`."""
     return dbt
 
 
 @pytest.fixture(scope="session")
 def features(run_dbt):
-    """A function (landing, data_dir, project=…) that builds staging to marts and targets; a `DbtResult`."""
+    """Return a function (landing, data_dir, project=…) -> DbtResult that builds staging to marts and targets."""
     return partial(run_dbt, FEATURES)
 
 
@@ -252,7 +252,7 @@ def real_landing() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_landing(tmp_path_factory) -> Path:
-    """Landing files of the world `planted`, four years of it: simulated, about 1,000 sessions."""
+    """Landing files of four years of the simulated world `planted`, about 1,000 sessions."""
     folder = tmp_path_factory.mktemp("sample") / "planted"
     write_landing(simulate("planted", start="2018-01-02", end="2021-12-31"), folder)
     return folder
@@ -260,13 +260,13 @@ def sample_landing(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def sample_features(features, sample_landing, tmp_path_factory) -> DbtResult:
-    """Staging to marts of `sample_landing`, built once. Read only."""
+    """Build staging to marts of `sample_landing` once; read only."""
     return features(landing=sample_landing, data_dir=tmp_path_factory.mktemp("sample_features"))
 
 
 @pytest.fixture(scope="session")
 def landing(tmp_path_factory) -> Path:
-    """Files of the small market in a folder of landing files like any other, so that tests can add to it."""
+    """Landing files of the small market in their own folder, so that tests can copy and extend them."""
     folder = tmp_path_factory.mktemp("landing") / "planted"
     write_landing(simulate("planted", start=START, end=END), folder)
     return folder
@@ -274,7 +274,7 @@ def landing(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def built(run_dbt, landing, tmp_path_factory) -> DbtResult:
-    """One whole `dbt build` with all data tests and unit tests: the slowest fixture, about three minutes. Later tests build into it."""
+    """Run one whole `dbt build` with all tests: the slowest fixture, about three minutes. Later tests build into it."""
     return run_dbt(("build",), landing=landing, data_dir=tmp_path_factory.mktemp("built"))
 
 
@@ -285,19 +285,19 @@ def serving(built) -> Path:
 
 
 def heed_interrupts() -> None:
-    """For a child process: Ctrl-C is not ignored there, as it is in what a shell has started in the background."""
+    """Enable Ctrl-C in a child process; processes that a shell starts in the background ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def query(serving: Path, sql: str) -> pd.DataFrame:
-    """Rows of a query on a published snapshot."""
+    """Query a published snapshot."""
     with duckdb.connect(str(serving / "serving.duckdb"), read_only=True) as con:
         return con.sql(sql).df()
 
 
 @pytest.fixture(scope="session")
 def project_copy(tmp_path_factory) -> Path:
-    """The dbt project without its tests, to be changed at will."""
+    """Copy of the dbt project without its tests, which tests may change."""
     copy = tmp_path_factory.mktemp("project") / "zl_forecast"
     copy.mkdir()
     for name in ("profiles", "seeds", "models", "macros", "python_models", "expectations", "tests/dbt"):
@@ -309,7 +309,7 @@ def project_copy(tmp_path_factory) -> Path:
 def rows_from_returns(
     returns: np.ndarray, features: pd.DataFrame | None = None, channels=(), horizons=(5, 20, 60, 120)
 ) -> pd.DataFrame:
-    """Tournament rows of a simulated ZL, look-back columns included.
+    """Build tournament rows of a simulated ZL, with look-back columns.
 
     Parameters
     ----------
@@ -318,13 +318,13 @@ def rows_from_returns(
     features : DataFrame of shape (n_sessions, n_features), optional
         Features of the mart, known at each session; without it the only feature is `idle`, a constant zero.
     channels : sequence of str
-        Features whose look-back is carried.
+        Features with a look-back.
 
     Returns
     -------
     DataFrame
         as_of_date, horizon_days, target_date, z_return, is_matured, the features and the look-back; ordered by date and horizon, from
-        the 60th session on. z_return is NaN where the target lies beyond the last session.
+        the 60th session on. z_return is NaN if the target is after the last session.
     """
     n = len(returns)
     days = pd.bdate_range("2000-01-03", periods=n + max(horizons))
@@ -351,5 +351,5 @@ def rows_from_returns(
 
 @pytest.fixture(scope="session")
 def market_rows():
-    """The function `rows_from_returns` above."""
+    """Return the function `rows_from_returns`."""
     return rows_from_returns

@@ -1,4 +1,4 @@
-"""A bucket's tournament on a few simulated sessions, run in this process."""
+"""Run a bucket's tournament on a few simulated sessions in this process."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,7 +48,7 @@ def targets_of(days: pd.DatetimeIndex, z_return: np.ndarray, horizons: tuple[int
 
 
 def families_seed(modules: dict[str, str], limits: dict[str, int] | None = None) -> pd.DataFrame:
-    """seeds/families.csv with these families."""
+    """Build seeds/families.csv with these families."""
     limits = limits or {}
     return pd.DataFrame(
         {
@@ -61,7 +61,7 @@ def families_seed(modules: dict[str, str], limits: dict[str, int] | None = None)
 
 
 def own_modules(names: Iterable[str]) -> dict[str, str]:
-    """The modules of families of the package."""
+    """Return the modules of families of the package."""
     return {name: f"zl_forecast.families.{name}" for name in names}
 
 
@@ -72,7 +72,7 @@ def inputs(
     zl: pd.DataFrame | None = None,
     channels: str = "driver",
 ) -> Inputs:
-    """What the tournament of the bucket crush reads."""
+    """Build the inputs of the tournament of bucket crush."""
     if zl is None:
         zl = pd.DataFrame({"as_of_date": mart["as_of_date"], "log_return": 0.01, "ewma_volatility": 0.01})
     buckets = pd.DataFrame({"bucket": ["crush"], "candidates": [""], "channels": [channels]})
@@ -81,13 +81,13 @@ def inputs(
 
 
 def in_this_process(work, tasks, limit, executor):
-    """`workers.run` without processes."""
+    """Run tasks as `workers.run`, without processes."""
     for task in tasks:
         yield task, work(task)
 
 
 def run_here(own: Inputs, folder: Path, plan: Plan = TRAIN) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """Forecasts of a tournament whose store is in a folder; and what was trained and what has forecast, by job."""
+    """Run a tournament with its store in a folder; return its forecasts and the jobs that trained and forecast."""
     seen = {"trained": [], "forecast": []}
 
     def noting(work, tasks, limit, executor):

@@ -1,4 +1,4 @@
-"""Finished work on disk: found again when it is whole, refused when anything about it changed."""
+"""The artifact store finds complete results and refuses changed ones."""
 
 import errno
 import json
@@ -34,7 +34,7 @@ def _index(sql: str, *values):
         return index.execute(sql, values).fetchall()
 
 
-def test_what_was_written_is_found():
+def test_a_written_artifact_is_found():
     assert artifacts.find("abc") is None
     written = artifacts.write("abc", _fill, bucket="crush", family="ridge")
     assert artifacts.find("abc") == written
@@ -48,7 +48,7 @@ def test_what_was_written_is_found():
     )
 
 
-def test_a_use_puts_off_the_removal_and_a_look_does_not():
+def test_a_look_up_postpones_removal_unless_renew_is_false():
     written = artifacts.write("abc", _fill)
     os.utime(written, (0, 0))
     assert artifacts.look_up("abc", renew=False).folder == written
@@ -72,7 +72,7 @@ def test_a_missing_file_is_refused_and_named(capsys):
     assert "missing or added: forecasts.txt" in capsys.readouterr().out
 
 
-def test_a_file_that_the_index_does_not_know_is_refused_and_named(capsys):
+def test_a_file_missing_from_the_index_is_refused_and_named(capsys):
     folder = artifacts.write("abc", _fill)
     (folder / "models" / "sitecustomize.py").write_text("print('loaded')")
     assert artifacts.find("abc") is None
@@ -80,7 +80,7 @@ def test_a_file_that_the_index_does_not_know_is_refused_and_named(capsys):
 
 
 class _Executed:
-    """A pickle that leaves a trace when it is loaded."""
+    """Creates a file when it is unpickled."""
 
     def __reduce__(self):
         return os.mkdir, ("executed",)
@@ -125,22 +125,22 @@ def _socket(place):
         ),
     ],
 )
-def test_whatever_else_lies_in_an_artifact_is_refused_and_named_and_never_opened(
+def test_other_entries_in_an_artifact_are_refused_and_named_and_never_opened(
     monkeypatch, tmp_path, capsys, plant, text
 ):
-    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     folder = artifacts.write("abc", _fill)
     plant(folder / "models" / "planted")
     assert artifacts.find("abc") is None
     shown = capsys.readouterr().out
-    assert re.search(f"^Artifact abc: {text}.*; it is made again$", shown)
+    assert re.search(f"^Artifact abc: {text}.*; recomputing$", shown)
     artifacts.write("abc", _fill)
     assert artifacts.find("abc") == folder
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("part", ["forecasts.txt", "models", "."])
-def test_what_cannot_be_read_is_refused_and_named(part):
+def test_an_unreadable_artifact_is_refused_and_named(part):
     folder = artifacts.write("abc", _fill)
     (folder / part).chmod(0)
     assert artifacts.look_up("abc").refused == f"{part} is not readable: Permission denied"
@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_refused_and_named(part):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_store_that_may_only_be_read_is_read_and_says_what_it_needs_where_it_must_write():
+def test_a_read_only_store_is_readable_and_a_write_names_the_missing_permission():
     written = artifacts.write("abc", _fill)
     root = artifacts.artifacts_dir()
     for path in (root, root / artifacts.INDEX):
@@ -157,20 +157,20 @@ def test_a_store_that_may_only_be_read_is_read_and_says_what_it_needs_where_it_m
     os.utime(written, (0, 0))
     assert artifacts.find("abc") == written
     with pytest.raises(
-        ZlForecastError, match=r"def could not be written .*Permission denied.* let this user write there"
+        ZlForecastError, match=r"def could not be written .*Permission denied.* give this user write access"
     ):
         artifacts.write("def", _fill)
     os.utime(written, (0, 0))
-    with pytest.raises(ZlForecastError, match=r"readonly database\. Let this user write it and its folder"):
+    with pytest.raises(ZlForecastError, match=r"readonly database\. Give this user write access to it and its folder"):
         artifacts.prune()
     root.chmod(0o755)
     (root / artifacts.INDEX).chmod(0)
-    with pytest.raises(ZlForecastError, match=r"unable to open database file\. Let this user read and write it"):
+    with pytest.raises(ZlForecastError, match=r"unable to open database file\. Give this user read and write access"):
         artifacts.find("abc")
 
 
 @pytest.mark.parametrize("move", ["inside", "outside", "nowhere", "pipe", "file"])
-def test_what_lies_where_the_folder_should_be_is_refused_and_replaced_and_what_it_points_to_stays(tmp_path, move):
+def test_a_link_or_file_in_place_of_the_folder_is_replaced_and_its_target_is_kept(tmp_path, move):
     folder = artifacts.write("abc", _fill)
     copy = {"inside": folder.with_name("copy"), "outside": tmp_path / "copy"}.get(move)
     if copy is None:
@@ -183,14 +183,14 @@ def test_what_lies_where_the_folder_should_be_is_refused_and_replaced_and_what_i
         folder.write_text("43.7")
     else:
         folder.symlink_to(copy or "nowhere")
-    assert re.match("where its folder should be is a (link|named pipe|file)", artifacts.look_up("abc").refused)
+    assert re.match("its path is a (link .*|named pipe|file), not a folder", artifacts.look_up("abc").refused)
     artifacts.write("abc", _fill)
     assert artifacts.find("abc") == folder
     assert not folder.is_symlink()
     assert copy is None or (copy / "forecasts.txt").exists()
 
 
-def test_a_link_that_nobody_uses_is_removed_and_what_it_points_to_stays(tmp_path):
+def test_an_unused_link_is_removed_and_its_target_is_kept(tmp_path):
     artifacts.write("abc", _fill)
     (tmp_path / "outside").mkdir()
     link = artifacts.artifacts_dir() / "link"
@@ -203,8 +203,8 @@ def test_a_link_that_nobody_uses_is_removed_and_what_it_points_to_stays(tmp_path
 
 
 @pytest.mark.parametrize("make", [lambda place: place.symlink_to("forecasts.txt"), os.mkfifo])
-def test_what_could_not_be_vouched_for_is_not_written(make):
-    with pytest.raises(ZlForecastError, match=r"abc: odd is a .*only plain files can be kept"):
+def test_an_artifact_with_special_files_is_not_written(make):
+    with pytest.raises(ZlForecastError, match=r"abc: odd is a .*only plain files can be stored"):
         artifacts.write("abc", lambda folder: (_fill(folder), make(folder / "odd")))
     assert not any(f.is_dir() for f in artifacts.artifacts_dir().iterdir())
 
@@ -231,13 +231,13 @@ def test_another_version_of_a_library_is_refused_and_named(capsys):
     )
 
 
-def test_a_folder_that_nobody_entered_is_refused(capsys):
-    """Copied from elsewhere, or left by a build that was killed between renaming and entering it."""
+def test_a_folder_without_an_index_entry_is_refused(capsys):
+    """For example copied, or left by a build that was killed between renaming and writing the index entry."""
     folder = artifacts.write("abc", _fill)
     folder.rename(folder.with_name("def"))
     assert artifacts.find("def") is None
-    assert "does not vouch" in capsys.readouterr().out
-    assert artifacts.look_up("abc").refused == "its folder is gone"
+    assert "not in the index" in capsys.readouterr().out
+    assert artifacts.look_up("abc").refused == "its folder is missing"
 
 
 def test_a_broken_index_is_an_error_that_names_it():
@@ -249,7 +249,7 @@ def test_a_broken_index_is_an_error_that_names_it():
 
 @pytest.mark.parametrize("column", ["described", "versions", "files", "sha256", "written_at", "artifact_id"])
 @pytest.mark.parametrize("value", [None, "{", '{"a": null}', b"\xff\xfe", "[" * 100_000])
-def test_a_damaged_row_is_refused_and_left_out_and_made_again(capsys, column, value):
+def test_a_damaged_index_row_is_refused_and_recomputed(capsys, column, value):
     artifacts.write("sound", _fill, bucket="crush")
     artifacts.write("abc", _fill, bucket="crush")
     _index(f"update artifacts set {column} = ? where artifact_id = 'abc'", value)
@@ -297,7 +297,7 @@ def _a_view(index):
 @pytest.mark.parametrize(
     "use", [lambda: artifacts.look_up("abc"), artifacts.entries, artifacts.prune, lambda: artifacts.write("abc", _fill)]
 )
-def test_what_is_no_index_is_an_error_with_the_way_out_that_works(put, text, use):
+def test_an_invalid_index_is_an_error_with_a_fix_that_works(put, text, use):
     root = artifacts.artifacts_dir()
     root.mkdir()
     put(root / artifacts.INDEX)
@@ -307,7 +307,7 @@ def test_what_is_no_index_is_an_error_with_the_way_out_that_works(put, text, use
     use()
 
 
-def test_an_index_that_another_build_writes_is_said_to_be_in_use(monkeypatch):
+def test_an_index_locked_by_another_build_is_reported_as_in_use(monkeypatch):
     artifacts.write("abc", _fill)
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, **{**kwargs, "timeout": 0.1}))
@@ -319,13 +319,13 @@ def test_an_index_that_another_build_writes_is_said_to_be_in_use(monkeypatch):
     assert artifacts.find("abc")
 
 
-def test_an_index_for_which_the_disk_is_too_small_is_not_said_to_be_damaged(monkeypatch):
+def test_a_full_disk_is_not_reported_as_a_damaged_index(monkeypatch):
     artifacts.write("small", _fill)
     connect = sqlite3.connect
 
     def connect_to_a_full_disk(*args, **kwargs):
         index = connect(*args, **kwargs)
-        index.execute("pragma max_page_count = 1")  # of what is there already
+        index.execute("pragma max_page_count = 1")  # no more than the current size
         return index
 
     def fill(folder):
@@ -348,7 +348,7 @@ def test_a_store_that_is_a_file_is_an_error_that_names_it():
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "No space left on device"), shutil.Error([("a", "b", "No space left on device")])]
 )
-def test_a_full_disk_is_an_error_with_the_way_out_and_leaves_nothing(error):
+def test_a_full_disk_is_an_error_with_a_fix_and_leaves_no_files(error):
     def fill(folder):
         _fill(folder)
         raise error
@@ -360,7 +360,7 @@ def test_a_full_disk_is_an_error_with_the_way_out_and_leaves_nothing(error):
     assert not any(f.is_dir() for f in artifacts.artifacts_dir().iterdir())
 
 
-def test_an_error_of_the_work_itself_is_not_taken_for_one_of_the_disk():
+def test_an_error_of_the_work_itself_is_not_reported_as_a_disk_error():
     def fill(folder):
         raise TimeoutError("a lock was not released")
 
@@ -368,7 +368,7 @@ def test_an_error_of_the_work_itself_is_not_taken_for_one_of_the_disk():
         artifacts.write("abc", fill)
 
 
-def test_many_writers_at_once_leave_every_artifact_sound():
+def test_concurrent_writers_leave_every_artifact_valid():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: artifacts.write(f"a{number % 5}", _fill), range(40)))
     assert all(artifacts.find(f"a{number}") for number in range(5))
@@ -380,7 +380,7 @@ def _aged(folder, days: float) -> None:
     os.utime(folder, (then, then))
 
 
-def test_what_nobody_used_is_removed_with_its_entry_and_what_is_used_stays():
+def test_unused_artifacts_are_removed_with_their_entries_and_used_ones_stay():
     old, used, young = (artifacts.write(name, _fill, bucket="crush") for name in ("old", "used", "young"))
     for folder in (old, used):
         _aged(folder, 101)
@@ -395,7 +395,7 @@ def test_what_nobody_used_is_removed_with_its_entry_and_what_is_used_stays():
     assert {row[0] for row in _index("select artifact_id from artifacts")} == {"used", "young"}
 
 
-def test_what_an_interrupted_write_left_is_removed_after_a_day():
+def test_leftovers_of_an_interrupted_write_are_removed_after_a_day():
     root = artifacts.artifacts_dir()
     for name, days in ((".writing-old", 2), (".writing-now", 0), ("unentered", 2)):
         (root / name).mkdir(parents=True)
@@ -405,7 +405,7 @@ def test_what_an_interrupted_write_left_is_removed_after_a_day():
 
 
 @pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt])
-def test_an_interrupted_write_leaves_nothing_under_the_final_name_nor_beside_it(stop):
+def test_an_interrupted_write_leaves_no_final_and_no_temporary_folder(stop):
     def fill(folder):
         _fill(folder)
         raise stop
@@ -416,7 +416,7 @@ def test_an_interrupted_write_leaves_nothing_under_the_final_name_nor_beside_it(
     assert not any(f.is_dir() for f in artifacts.artifacts_dir().iterdir())
 
 
-def test_the_final_name_appears_only_once_everything_is_in_it():
+def test_the_final_folder_appears_only_when_complete():
     def fill(folder):
         _fill(folder)
         assert not (artifacts.artifacts_dir() / "abc").exists()

@@ -1,6 +1,6 @@
-"""Bad landing files: each is refused with file, column, rows and the way out, and the build stops there.
+"""Bad landing files are refused with file, column, rows and a fix, and the build stops.
 
-Optional inputs may be absent or odd: then features are missing, and the build goes on.
+Optional inputs may be absent or invalid: their features are then missing, and the build continues.
 """
 
 from dataclasses import dataclass, field
@@ -88,7 +88,7 @@ def parquet(table: pd.DataFrame) -> bytes:
 
 @dataclass(frozen=True)
 class Bad:
-    """Files by name, and what must be said of them."""
+    """Files by name, and the expected message."""
 
     files: dict[str, bytes]
     column: str | None = None
@@ -219,7 +219,7 @@ BAD = {
         {"series.csv": csv(series())[:-2]},
         None,
         1,
-        "the last line has no end",
+        "the last line has no newline",
         "end its last line with a newline",
         file="series.csv",
         table="series",
@@ -273,7 +273,7 @@ BAD = {
         {"series.csv": csv(series(available_on=(DAYS - timedelta(days=1)).date))},
         "available_on",
         N,
-        "before the day that they describe",
+        "before the date they describe",
         "correct the lag",
         file="series.csv",
         table="series",
@@ -325,7 +325,7 @@ def landed(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_is_refused_with_file_column_rows_and_the_way_out(case, tmp_path):
+def test_bad_files_are_refused_with_file_column_rows_and_fix(case, tmp_path):
     bad = BAD[case]
     with pytest.raises(LandingError) as raised:
         read_table(bad.table, LandingFolder(landed(tmp_path, bad.files), "market"))
@@ -343,7 +343,7 @@ def test_a_named_folder_without_bars_is_refused_and_not_replaced_by_the_sample(n
     landed(tmp_path / "holds_no_bars", {"series.csv": csv(series())})
     monkeypatch.setenv("ZL_LANDING_DIR", str(tmp_path / named))
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path / "data"))
-    with pytest.raises(LandingError, match="must hold the ZL bars") as raised:
+    with pytest.raises(LandingError, match="the ZL bars are required") as raised:
         find_landing()
     assert raised.value.file == f"{tmp_path / named}/bars_daily*.parquet or .csv"
     assert "unset it to use the simulated market" in raised.value.way_out
@@ -359,7 +359,7 @@ STOPPED = {
         "bars_daily.parquet: cannot be read as parquet",
     ),
     "missing column": (BAD["missing column"].files, "bars_daily.csv, column contract_id: missing"),
-    "no folder": (None, "bars_daily*.parquet or .csv: no such file, and it must hold the ZL bars"),
+    "no folder": (None, "bars_daily*.parquet or .csv: no such file, but the ZL bars are required"),
 }
 
 
@@ -383,7 +383,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
         pytest.param("missing column", marks=pytest.mark.full),
     ],
 )
-def test_a_build_stops_at_staging_and_leaves_what_was_published(case, run_dbt, tmp_path):
+def test_a_build_stops_at_staging_and_leaves_published_results_unchanged(case, run_dbt, tmp_path):
     files, _ = STOPPED[case]
     landing = landed(tmp_path / "landing", files) if files else tmp_path / "nowhere"
     (tmp_path / "data/serving/parquet").mkdir(parents=True)
@@ -476,7 +476,9 @@ def test_zl_alone_builds_with_the_other_features_missing(features, sample_landin
     [("series", "fed", "energy"), ("events", None, "crush")],
     ids=["series", "events"],
 )
-def test_a_missing_optional_file_costs_its_features_only(gone, hit, spared, sample_landing, sample_features, tmp_path):
+def test_a_missing_optional_file_affects_only_its_features(
+    gone, hit, spared, sample_landing, sample_features, tmp_path
+):
     landing = changed(sample_landing, tmp_path / "landing", f"delete from {gone}")
     assert len(list(landing.iterdir())) == 2
     warehouse = repeated(sample_features, landing, tmp_path / "data")
@@ -488,9 +490,7 @@ def test_a_missing_optional_file_costs_its_features_only(gone, hit, spared, samp
     assert read(warehouse, query).equals(read(sample_features.warehouse, query))
 
 
-def test_crude_below_zero_for_a_day_is_history_and_every_feature_stays_finite(
-    sample_landing, sample_features, tmp_path
-):
+def test_a_negative_crude_price_is_accepted_and_every_feature_stays_finite(sample_landing, sample_features, tmp_path):
     landing = changed(
         sample_landing, tmp_path / "landing",
         "update bars set close = -37.63, low = -40.32 where symbol = 'CL' and as_of_date = date '2020-04-20'",
@@ -504,7 +504,9 @@ def test_crude_below_zero_for_a_day_is_history_and_every_feature_stays_finite(
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "'nan'", "'inf'", "'-inf'", "1e300", "-1e300", "1e-300"])
-def test_one_impossible_value_of_every_optional_input_stops_nothing(value, sample_landing, sample_features, tmp_path):
+def test_one_impossible_value_in_every_optional_input_does_not_stop_the_build(
+    value, sample_landing, sample_features, tmp_path
+):
     value = f"{value}::double"
     landing = changed(
         sample_landing, tmp_path / "landing",
@@ -519,9 +521,7 @@ def test_one_impossible_value_of_every_optional_input_stops_nothing(value, sampl
     assert read(warehouse, query).equals(read(sample_features.warehouse, query))
 
 
-def test_past_the_end_of_the_meeting_calendar_the_days_to_the_next_are_missing(
-    sample_landing, sample_features, tmp_path
-):
+def test_days_to_the_next_meeting_are_missing_after_the_end_of_the_calendar(sample_landing, sample_features, tmp_path):
     warehouse = repeated(sample_features, sample_landing, tmp_path / "data")
     compiled = {name: sql for name, _, sql in sample_features.compiled}
     with duckdb.connect(str(warehouse)) as con:
@@ -540,7 +540,7 @@ def test_past_the_end_of_the_meeting_calendar_the_days_to_the_next_are_missing(
     assert n_missing > 100
 
 
-def test_a_market_that_stands_still_stops_nothing(sample_landing, sample_features, tmp_path):
+def test_constant_prices_do_not_stop_the_build(sample_landing, sample_features, tmp_path):
     landing = changed(
         sample_landing, tmp_path / "landing",
         "update bars set open = 50, high = 50, low = 50, close = 50 "

@@ -1,4 +1,4 @@
-"""The whole build, as a user runs it: on a small simulated market, then again, a day later, with a bad bucket, with bad files."""
+"""Whole builds on a small simulated market: first, unchanged, one session later, with a bad bucket, with bad files."""
 
 import json
 import os
@@ -28,15 +28,15 @@ def test_build_passes_every_data_test_and_unit_test(built):
         "unit_test" for _ in built.manifest["unit_tests"]
     }
     assert {"model", "seed", "test", "unit_test"} <= kinds
-    assert set(built.status.values()) <= {"success", "pass", "no-op"}  # the exposure has nothing to run
+    assert set(built.status.values()) <= {"success", "pass", "no-op"}  # no-op: the exposure
 
 
-def test_there_is_one_forecast_a_horizon_with_ascending_quantiles(serving):
+def test_there_is_one_forecast_per_horizon_with_ascending_quantiles(serving):
     forecast = query(serving, "from forecasts.zl_forecast order by horizon_days")
     assert forecast["horizon_code"].tolist() == ["1w", "1m", "3m", "6m"]
     assert (forecast[QUANTILES].diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
     assert forecast["as_of_date"].eq(pd.Timestamp(END)).all()
-    assert forecast["prob_up"].between(0.05, 0.95).all()  # what moves a simulated market by so much is a mistake
+    assert forecast["prob_up"].between(0.05, 0.95).all()  # the simulated market moves less than this
 
 
 def test_bands_widen_with_the_horizon(serving):
@@ -44,13 +44,13 @@ def test_bands_widen_with_the_horizon(serving):
     assert (forecast["p90"] - forecast["p10"]).is_monotonic_increasing
 
 
-def test_target_dates_are_that_many_exchange_sessions_ahead(serving):
+def test_target_dates_are_horizon_days_exchange_sessions_ahead(serving):
     days = exchange_sessions(["CMEGlobex_Grains"])["session_date"]
     for row in query(serving, "from forecasts.zl_forecast").itertuples():
         assert days[days > row.as_of_date].iloc[row.horizon_days - 1] == row.target_date
 
 
-def test_price_quantiles_are_exact_transforms_of_the_reference_in_scaled_units(built, serving):
+def test_price_quantiles_are_exact_transforms_of_standardised_quantiles(built, serving):
     with duckdb.connect(str(built.warehouse), read_only=True) as con:
         worst = con.sql(
             """
@@ -67,13 +67,13 @@ def test_price_quantiles_are_exact_transforms_of_the_reference_in_scaled_units(b
 @pytest.mark.parametrize(
     "table", ["zl_forecast", "zl_forecast_ledger", "zl_backtest", "zl_risk", "zl_paths", "specialist_forecasts"]
 )
-def test_every_row_says_that_it_is_simulated(serving, table):
+def test_every_row_is_marked_as_simulated(serving, table):
     assert query(serving, f"select distinct data_source from forecasts.{table}")["data_source"].tolist() == [
         "simulated"
     ]
 
 
-def test_every_ensemble_method_has_its_place_with_the_reason_and_one_a_horizon_is_published(serving, pytestconfig):
+def test_every_ensemble_method_has_a_rank_and_a_reason_and_one_per_horizon_is_published(serving, pytestconfig):
     registered = pd.read_csv(pytestconfig.rootpath / "seeds" / "ensemble_methods.csv")["ensemble_method"]
     board = query(serving, "from monitoring.ensemble_leaderboard order by horizon_days, rank")
     forecast = query(serving, "from forecasts.zl_forecast order by horizon_days")
@@ -84,7 +84,7 @@ def test_every_ensemble_method_has_its_place_with_the_reason_and_one_a_horizon_i
         assert published == forecast.loc[forecast["horizon_days"] == horizon, "ensemble_method"].tolist()
 
 
-def test_an_ensemble_method_was_chosen_before_the_fold_on_whose_rows_it_is_judged(built):
+def test_an_ensemble_method_is_selected_before_the_fold_on_which_it_is_evaluated(built):
     with duckdb.connect(str(built.warehouse), read_only=True) as con:
         seen = con.sql(
             """
@@ -101,7 +101,7 @@ def test_an_ensemble_method_was_chosen_before_the_fold_on_whose_rows_it_is_judge
     assert (seen["n_rows"] == seen["known"]).all()
 
 
-def test_paths_end_in_the_published_quantiles(serving):
+def test_paths_reproduce_the_published_quantiles(serving):
     ends = query(
         serving,
         "select horizon_days, count(*) as n, quantile_cont(price, 0.9) as p90 from forecasts.zl_paths group by all",
@@ -122,7 +122,7 @@ def test_every_bucket_and_the_published_forecast_has_a_state_of_health_at_every_
     assert len(health) == (len(BUCKETS) + 1) * 4
     assert (
         health["state"].isin(["healthy", "watch"]).all()
-    )  # a history of three years is not judged, and nothing has expired
+    )  # three years of history are too few to evaluate, and nothing has expired
     assert health["reason"].str.len().gt(10).all()
 
 
@@ -132,7 +132,7 @@ def test_every_bucket_and_horizon_has_a_winner_with_a_verdict(serving):
     assert winners["verdict"].isin(["skill", "no_skill"]).all()
 
 
-def test_champions_in_the_registry_are_what_the_forecast_rests_on(serving):
+def test_champions_in_the_registry_are_the_inputs_of_the_forecast(serving):
     champions = query(
         serving, "select bucket, family, horizon_days from monitoring.model_registry where status = 'champion'"
     )
@@ -160,7 +160,7 @@ def test_every_enrolled_family_was_scored_on_the_same_rows(serving):
     assert (by_fold["size"] == len(families)).all()
 
 
-def test_history_starts_only_when_methods_could_be_fitted_and_chosen(serving):
+def test_history_starts_when_methods_can_be_fitted_and_selected(serving):
     first = query(serving, "select min(as_of_date) as d from forecasts.zl_backtest")["d"].iloc[0]
     folds = query(serving, "select distinct fold_start from monitoring.tournament_results order by 1")["fold_start"]
     assert first >= folds.iloc[2]
@@ -200,14 +200,14 @@ def test_lineage_leads_from_the_landing_files_to_the_forecast_and_the_report(bui
     } <= names
 
 
-def test_contracts_guard_what_bi_reads(built):
+def test_tables_that_bi_reads_have_contracts(built):
     published = [n for n in built.manifest["nodes"].values() if n["schema"] in ("forecasts", "monitoring")]
     loose = {n["name"] for n in published if n["resource_type"] == "model" and not n["config"]["contract"]["enforced"]}
-    assert loose <= {"published_snapshot"}  # a Python model: contracts on those are a dbt parse error
+    assert loose <= {"published_snapshot"}  # dbt does not support contracts on Python models
 
 
 @pytest.mark.parametrize("command", [("summary",), ("leaderboard", "ensemble"), ("health",)])
-def test_a_reader_that_stops_reading_makes_no_traceback(built, command):
+def test_a_closed_pipe_prints_no_traceback(built, command):
     environment = {**os.environ, "ZL_DATA_DIR": str(built.data_dir)}
     reader, writer = os.pipe()
     os.close(reader)
@@ -219,7 +219,7 @@ def test_a_reader_that_stops_reading_makes_no_traceback(built, command):
     assert (zl.returncode, zl.stderr) == (0, "")
 
 
-def test_report_page_says_that_the_market_is_simulated(serving):
+def test_the_report_page_states_that_the_market_is_simulated(serving):
     page = (serving / "report.html").read_text()
     assert "Simulated market" in page
     assert "<svg" in page
@@ -232,11 +232,11 @@ def test_docs_are_one_static_page(run_dbt, landing, built):
     assert len(page) > 1_000_000
 
 
-def test_unchanged_build_fits_nothing_and_writes_nothing_twice(run_dbt, landing, built, serving):
+def test_an_unchanged_build_fits_nothing_and_rewrites_nothing(run_dbt, landing, built, serving):
     ledger = query(serving, "from forecasts.zl_forecast_ledger order by horizon_days")
     snapshot = (serving / "current").readlink()
     again = run_dbt(BUILD, landing=landing, data_dir=built.data_dir)
-    assert " s so far" in built.stdout  # how a fit that has ended is shown
+    assert " s so far" in built.stdout  # progress line of a finished fit
     assert " s so far" not in again.stdout
     assert (serving / "current").readlink() == snapshot
     pd.testing.assert_frame_equal(query(serving, "from forecasts.zl_forecast_ledger order by horizon_days"), ledger)
@@ -244,7 +244,7 @@ def test_unchanged_build_fits_nothing_and_writes_nothing_twice(run_dbt, landing,
 
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory):
-    """Landing files of the small market with one session more."""
+    """Landing files of the small market with one more session."""
     folder = tmp_path_factory.mktemp("landing") / "longer"
     write_landing(simulate("planted", start=START, end=NEXT), folder)
     return folder
@@ -252,7 +252,7 @@ def longer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def day_later(run_dbt, built, longer, tmp_path_factory):
-    """The build of the next session, into a copy of `built`, while another process keeps reading the snapshot."""
+    """Build the next session into a copy of `built` while another process reads the snapshot."""
     data_dir = tmp_path_factory.mktemp("day_later") / "data"
     shutil.copytree(built.data_dir, data_dir, symlinks=True)
     serving = data_dir / "serving"
@@ -278,14 +278,14 @@ def day_later(run_dbt, built, longer, tmp_path_factory):
     return result, before, errors, answers
 
 
-def test_a_reader_of_the_snapshot_saw_old_or_new_and_no_error(day_later):
+def test_a_concurrent_reader_sees_the_old_or_the_new_snapshot_and_no_error(day_later):
     _, _, errors, answers = day_later
     assert errors == []
     assert {day.strftime("%Y-%m-%d") for day, _ in answers} <= {END, NEXT}
     assert {n for _, n in answers} == {4}
 
 
-def test_a_new_day_adds_four_rows_to_the_ledger_and_changes_none(day_later):
+def test_a_new_session_adds_four_ledger_rows_and_changes_none(day_later):
     result, before, *_ = day_later
     ledger = query(result.data_dir / "serving", "from forecasts.zl_forecast_ledger")
     assert len(ledger) == len(before["ledger"]) + 4
@@ -296,33 +296,35 @@ def test_a_new_day_adds_four_rows_to_the_ledger_and_changes_none(day_later):
     )
 
 
-def test_a_new_day_does_not_rewrite_history(day_later):
+def test_a_new_session_does_not_change_history(day_later):
     result, before, *_ = day_later
     key = ["as_of_date", "horizon_days"]
     old = before["backtest"].set_index(key).sort_index()
     new = query(result.data_dir / "serving", "from forecasts.zl_backtest").set_index(key).sort_index().loc[old.index]
-    pd.testing.assert_frame_equal(new, old, check_exact=True, check_dtype=False)  # nulls of the new day
+    pd.testing.assert_frame_equal(
+        new, old, check_exact=True, check_dtype=False
+    )  # nulls of the new session change dtypes
 
 
-def test_a_new_day_in_the_month_is_scored_with_the_months_models(day_later):
+def test_a_new_session_within_the_month_is_forecast_with_the_months_models(day_later):
     result, *_ = day_later
     with duckdb.connect(str(result.warehouse), read_only=True) as con:
         fits = con.sql(
             "select fingerprint, max(as_of_date) from tournament.specialist_crush where fold_type = 'live' group by 1"
         ).fetchall()
-    assert len(fits) == 5  # one a family
+    assert len(fits) == 5  # one per family
     for artifact, newest in fits:
         assert str(newest)[:10] == NEXT
         assert (result.data_dir / "artifacts" / artifact / MODEL).exists()
 
 
-def test_what_was_made_when_a_later_session_was_known_is_hindsight_and_the_newest_session_never_is(day_later):
+def test_forecasts_made_after_a_later_session_was_known_are_hindsight_and_the_newest_is_not(day_later):
     made = query(
         day_later[0].data_dir / "serving",
         "select distinct as_of_date, is_hindsight from forecasts.bucket_forecast_ledger order by all",
     )
     filled_in = made[made["as_of_date"] < pd.Timestamp(END)]
-    assert len(filled_in) > 15  # the first build's, one row per session of the month
+    assert len(filled_in) > 15  # of the first build: one row per session of the month
     assert filled_in["is_hindsight"].all()
     assert made.iloc[len(filled_in) :].to_numpy().tolist() == [[pd.Timestamp(END), False], [pd.Timestamp(NEXT), False]]
 
@@ -341,11 +343,11 @@ def test_landing_files_that_lost_a_session_are_refused_before_training_and_nothi
     assert (data_dir / "serving" / "current").readlink() == snapshot
 
 
-def test_a_bad_bucket_is_quarantined_and_the_forecast_goes_on(run_dbt, day_later, longer, tmp_path):
+def test_a_bad_bucket_is_quarantined_and_the_forecast_is_published(run_dbt, day_later, longer, tmp_path):
     serving = day_later[0].data_dir / "serving"
     bars = pd.read_parquet(longer / "bars_daily.parquet")
     heating_oil = bars["symbol"] == "HO"
-    bars.loc[heating_oil, ["open", "high", "low", "close"]] *= 100  # cents instead of dollars a gallon
+    bars.loc[heating_oil, ["open", "high", "low", "close"]] *= 100  # cents instead of dollars per gallon
     broken = tmp_path / "broken"
     shutil.copytree(longer, broken)
     bars.to_parquet(broken / "bars_daily.parquet", index=False)
@@ -375,7 +377,7 @@ def test_a_failed_build_leaves_the_snapshot_and_retry_finishes(run_dbt, day_late
     assert len(query(serving, "from forecasts.zl_forecast")) == 4
 
 
-def test_manifest_of_the_snapshot_counts_what_is_in_it(day_later):
+def test_the_manifest_counts_the_rows_of_the_snapshot(day_later):
     serving = day_later[0].data_dir / "serving"
     for fact in json.loads((serving / "current" / "manifest.json").read_text())["tables"]:
         rows = query(serving, f"select count(*) as n from {fact['table_schema']}.{fact['table_name']}")["n"].iloc[0]

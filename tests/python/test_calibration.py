@@ -1,4 +1,4 @@
-"""Tests of the bands' coverage: against arithmetic by hand, and how often they reject what is right and what is wrong."""
+"""Coverage tests: arithmetic worked by hand, size and power."""
 
 import duckdb
 import numpy as np
@@ -25,13 +25,13 @@ HISTORY = {5: 1750, 20: 1735, 60: 1695, 120: 1635}  # rows of seven years by hor
 
 
 def overlapping_hits(rng, n: int, overlap: int, coverage: float) -> np.ndarray:
-    """Hits of a central band that truly covers `coverage`; the targets are sums over `overlap` sessions, one a session."""
+    """Simulate hits of a band with true `coverage`; targets are sums over `overlap` sessions, one per session."""
     moves = np.convolve(rng.standard_normal(n + overlap - 1), np.ones(overlap), "valid") / np.sqrt(overlap)
     return np.abs(moves) <= norm.ppf(0.5 + coverage / 2)
 
 
 def rejections(hits_of, n: int, overlap: int, draws: int = 400, nominal: float = 0.8) -> dict[str, float]:
-    """Share of `draws` in which each combined test rejects."""
+    """Return the fraction of `draws` in which each combined test rejects."""
     found = dict.fromkeys(TESTS, 0.0)
     for seed in range(draws):
         p_values = subsample_p_values(hits_of(np.random.default_rng(seed), n, overlap), nominal, overlap)
@@ -41,7 +41,7 @@ def rejections(hits_of, n: int, overlap: int, draws: int = 400, nominal: float =
 
 
 def outcomes(inside=None, subject="published", horizon=5, code="1w", n=200, **columns) -> pd.DataFrame:
-    """int_ensemble__outcomes of one subject and horizon; the same hits in all three bands unless told otherwise."""
+    """int_ensemble__outcomes of one subject and horizon; by default with the same hits in all three bands."""
     inside = np.arange(n) % 5 > 0 if inside is None else inside
     frame = {"subject": subject, "horizon_days": horizon, "horizon_code": code, "data_source": "simulated"}
     frame["as_of_date"] = pd.bdate_range("2015-01-01", periods=len(inside))
@@ -82,7 +82,7 @@ def test_conditional_coverage_is_independence_and_coverage_of_all_but_the_first(
     assert conditional_coverage(n00, n01, n10, n11, 0.8) == pytest.approx(parts)
 
 
-def test_every_horizon_th_row_makes_a_subsample_one_a_start():
+def test_subsamples_take_every_horizon_th_row_from_each_start():
     inside = np.random.default_rng(1).random(100) < 0.8  # 100 rows of horizon 7: two subsamples of 15, five of 14
     p_values = subsample_p_values(inside, 0.9, overlap=7)
     for start in range(7):
@@ -100,16 +100,16 @@ def test_p_values_are_combined_as_twice_their_mean_but_at_most_one():
 
 
 @pytest.mark.parametrize("inside", [np.ones(60, bool), np.zeros(60, bool)], ids=["all_hits", "no_hits"])
-def test_without_a_hit_or_without_a_miss_nothing_is_undefined(inside):
+def test_statistics_are_defined_without_hits_or_without_misses(inside):
     with np.errstate(all="raise"):
         p_values = subsample_p_values(inside, 0.8, overlap=5)
     share = 0.8 if inside.all() else 0.2
     assert p_values["coverage"] == pytest.approx(np.full(5, chi2.sf(-2 * 12 * np.log(share), 1)))
-    assert p_values["independence"].tolist() == [1.0] * 5  # no transition to set against another
+    assert p_values["independence"].tolist() == [1.0] * 5  # there are no transitions
     assert p_values["conditional_coverage"] == pytest.approx(np.full(5, chi2.sf(-2 * 11 * np.log(share), 2)))
 
 
-def test_single_rows_without_any_transition_are_not_undefined_either():
+def test_statistics_are_defined_without_transitions():
     with np.errstate(all="raise"):
         p_values = subsample_p_values(np.array([True, False, True]), 0.8, overlap=5)
     assert p_values["independence"].tolist() == p_values["conditional_coverage"].tolist() == [1.0] * 5
@@ -131,12 +131,12 @@ def test_a_band_with_nominal_coverage_is_rejected_in_no_more_than_five_percent(o
     assert max(found.values()) <= LEVEL
 
 
-def test_the_same_holds_where_outcomes_are_independent():
+def test_independent_outcomes_are_rejected_in_no_more_than_five_percent():
     found = rejections(lambda rng, n, overlap: rng.random(n) < 0.8, HISTORY[20], 20)
     assert max(found.values()) <= LEVEL
 
 
-def test_what_the_page_and_the_table_say_of_a_band_that_covers_sixty_percent():
+def test_the_stated_power_against_a_band_that_covers_sixty_percent():
     def narrow(rng, n, overlap):
         return overlapping_hits(rng, n, overlap, 0.6)
 
@@ -154,9 +154,9 @@ def test_a_band_that_is_too_wide_is_rejected_too():
     assert rejections(wide, HISTORY[5], 5)["coverage"] > 0.9
 
 
-def test_misses_that_cluster_are_rejected_by_independence_though_coverage_is_right():
+def test_clustered_misses_are_rejected_by_independence_although_coverage_is_nominal():
     def clustered(rng, n, overlap):
-        # a state of the world of 40 weeks a time: four of five cover 95 %, the fifth 20 %; 80 % in all
+        # regimes of 40 weeks: four of five cover 95 %, the fifth 20 %; 80 % on average
         state = np.repeat(rng.permutation(np.arange(-(-n // 200)) % 5 == 0), 200)[:n]
         return rng.random(n) < np.where(state, 0.2, 0.95)
 
@@ -169,7 +169,7 @@ def test_misses_that_cluster_are_rejected_by_independence_though_coverage_is_rig
 # ---------- the table
 
 
-def test_there_is_a_row_a_subject_horizon_band_and_test_in_any_order_of_rows():
+def test_there_is_one_row_per_subject_horizon_band_and_test_for_any_order_of_rows():
     rows = pd.concat([outcomes(), outcomes(subject="stacking"), outcomes(horizon=20, code="1m", n=400)])
     table = coverage_backtests(rows)
     assert table.groupby(["subject", "horizon_code"])["test"].value_counts().eq(len(BANDS)).all()
@@ -178,11 +178,11 @@ def test_there_is_a_row_a_subject_horizon_band_and_test_in_any_order_of_rows():
     pd.testing.assert_frame_equal(table, coverage_backtests(rows.sample(frac=1, random_state=0)))
 
 
-def test_a_row_says_what_it_rests_on():
+def test_a_row_has_the_counts_behind_its_test():
     row = coverage_backtests(outcomes(n=203)).set_index(["band", "test"]).loc[(80, "coverage")]
     assert row[["n_rows", "n_subsamples", "n_samples"]].tolist() == [203, 5, 40]
     assert row["coverage"] == pytest.approx(162 / 203)
-    # row i is a miss where i is a multiple of 5: at horizon 5 one subsample of misses alone, four of hits alone
+    # row i is a miss if i is a multiple of 5: at horizon 5 one subsample has only misses, four have only hits
     p_values = chi2.sf([-2 * 41 * np.log(0.2), *[-2 * 41 * np.log(0.8)] * 2, *[-2 * 40 * np.log(0.8)] * 2], 1)
     assert row["p_value"] == pytest.approx(2 * p_values.mean())
     assert row["share_rejecting"] == 1.0
@@ -215,7 +215,7 @@ def test_few_samples_get_no_verdict(n, verdict):
     assert own[["p_value", "share_rejecting"]].isna().all(axis=None) == (verdict == "too_few")
 
 
-def test_where_nothing_has_matured_the_table_is_empty_and_keeps_the_types_of_its_contract():
+def test_without_matured_rows_the_table_is_empty_with_the_contracts_types():
     backtests = coverage_backtests(outcomes().iloc[:0])
     assert backtests.dtypes.astype(str).to_dict() == COLUMNS
     folder = PROJECT / "models/marts/monitoring"

@@ -1,4 +1,4 @@
-"""`check_family` and `check_method`: every registered family and method passes, and each check finds what it is there to find."""
+"""`check_family` and `check_method`: registered families and methods pass, and each check detects its violation."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from zl_forecast.families.reference import centred_quantiles
 
 FAMILIES = load_families(pd.read_csv(PROJECT / "seeds" / "families.csv"))
 for _name, _family in FAMILIES.items():
-    if "epochs" in _family.hyperparameters:  # what networks learn is tested in families/
+    if "epochs" in _family.hyperparameters:  # short training: tests in families/ check what networks learn
         FAMILIES[_name] = replace(_family, hyperparameters={**_family.hyperparameters, "epochs": 2})
 METHODS = {
     row.method.__name__: row.method
@@ -35,7 +35,7 @@ def test_every_registered_method_passes(method):
     check_method(METHODS[method])
 
 
-def test_one_from_outside_is_checked_by_the_name_of_its_module():
+def test_a_module_outside_the_package_is_checked_by_its_name():
     check_family("outside.toy")
     with pytest.raises(
         CheckError, match=r"family 'outside.raising' fails check fits: it cannot be fitted: ValueError: the moon"
@@ -51,7 +51,7 @@ def test_one_from_outside_is_checked_by_the_name_of_its_module():
 
 
 class Sound(QuantileModel):
-    """Breaks none."""
+    """Valid."""
 
     ag_key, ag_name = "SOUND", "Sound"
 
@@ -150,30 +150,30 @@ def nothing_known(model, X):
 
 BROKEN_FAMILIES = [
     (Family(Raising), "fits", "cannot be fitted: ValueError: no convergence"),
-    (Family(Greedy), "keeps_rows", "changes the rows that it is given for fitting"),
-    (Family(Careless), "keeps_rows", "changes the rows that it is given for forecasting"),
+    (Family(Greedy), "keeps_rows", "changes the rows passed for fitting"),
+    (Family(Careless), "keeps_rows", "changes the rows passed for forecasting"),
     (Family(Mute), "forecasts", "cannot forecast: ValueError: nothing to say"),
     (Family(Narrow), "forecasts", r"array of shape \(90, 3\), not \(90, 7\)"),
     (Family(Gapped), "forecasts", "not finite in 1 of 90 rows"),
     (Family(Crossed), "forecasts", "cross in 90 of 90 rows"),
     (Family(Trusting), "missing_values", "not finite in 1 of 90 rows where a feature is missing"),
-    (Family(Sociable), "own_row", "forecasts a single row otherwise than among all rows, by up to"),
+    (Family(Sociable), "own_row", "forecasts a single row differently than among all rows, by up to"),
     (Family(Sound, explain=no_words), "explains", "KeyError: 'no words'"),
     (Family(Sound, explain=astrology), "explains", "Use an Explanation with one of tree_shap"),
-    (Family(Sound, explain=other_rows), "explains", "another index"),
+    (Family(Sound, explain=other_rows), "explains", "an index that differs"),
     (Family(Sound, explain=nothing_known), "explains", "not finite"),
-    (Family(Forgetful), "loads", "forecasts otherwise with the saved model in a fresh process, by up to 1"),
-    (Family(Moody), "repeats", "forecasts otherwise with a second fit in a fresh process"),
+    (Family(Forgetful), "loads", "forecasts differently with the saved model in a fresh process, by up to 1"),
+    (Family(Moody), "repeats", "forecasts differently with a second fit in a fresh process"),
     (Family(Seeding), "random_state", "changes NumPy's global random state"),
 ]
 
 
-def test_a_family_that_does_what_it_owes_passes():
+def test_a_valid_family_passes():
     check_family(Family(Sound))
 
 
 @pytest.mark.parametrize(("family", "check", "problem"), BROKEN_FAMILIES)
-def test_a_broken_family_fails_the_check_of_what_it_breaks_and_is_named(family, check, problem):
+def test_a_broken_family_fails_the_matching_check_and_is_named(family, check, problem):
     with pytest.raises(CheckError, match=problem) as error:
         check_family(family)
     assert error.value.check == check
@@ -295,26 +295,26 @@ BROKEN_METHODS = [
     (Unbuildable, "fits", "cannot be fitted: ValueError: no licence"),
     (Selfless, "fits", "returns None from fit. Return self"),
     (Stuck, "fits", "cannot be updated: ValueError: enough is enough"),
-    (Tidy, "keeps_rows", "changes is_present of the rows that fit is given"),
-    (TidyDaily, "keeps_rows", "changes is_present of the rows that predict is given"),
+    (Tidy, "keeps_rows", "changes is_present of the rows passed to fit"),
+    (TidyDaily, "keeps_rows", "changes is_present of the rows passed to predict"),
     (Short, "forecasts", r"array of shape \(2, 3\), not \(2, 7\)"),
     (Unknown, "forecasts", "not finite in 2 of 2 rows"),
     (Reversed, "forecasts", "cross in 2 of 2 rows"),
     (Confused, "weights", r"weights of shape \(2, 9\), not \(2, 3\)"),
     (Undecided, "weights", "weights that are not finite"),
-    (Companionable, "own_row", "forecasts a single row otherwise than among others"),
+    (Companionable, "own_row", "forecasts a single row differently than among others"),
     (Choosy, "one_horizon", "cannot be fitted on one horizon: IndexError"),
     (Dependent, "reference_only", "cannot forecast without an input beside the reference: IndexError"),
     (Presuming, "no_history", "cannot be fitted without a matured row: IndexError"),
     (Unsaveable, "loads", "cannot be saved: "),
-    (Absent, "loads", "forecasts otherwise with the saved model in a fresh process, by up to 1"),
-    (Whimsical, "repeats", "forecasts otherwise with a second fit in a fresh process"),
+    (Absent, "loads", "forecasts differently with the saved model in a fresh process, by up to 1"),
+    (Whimsical, "repeats", "forecasts differently with a second fit in a fresh process"),
     (Reseeding, "random_state", "changes NumPy's global random state"),
 ]
 
 
 @pytest.mark.parametrize(("method", "check", "problem"), BROKEN_METHODS)
-def test_a_broken_method_fails_the_check_of_what_it_breaks_and_is_named(method, check, problem):
+def test_a_broken_method_fails_the_matching_check_and_is_named(method, check, problem):
     with pytest.raises(CheckError, match=problem) as error:
         check_method(method)
     assert error.value.check == check

@@ -1,4 +1,4 @@
-"""The `zl` command: commands that read write nothing, a file that is in use is named with who uses it, and the plan knows its time."""
+"""The `zl` command: reading writes nothing, a locked file is reported with its process, the plan has a time."""
 
 import re
 import subprocess
@@ -42,7 +42,7 @@ def write_plan(
     planned_at=PLANNED_AT,
     stored=(),
 ):
-    """A warehouse with a plan: crush has the fits a, b, c, of which c was in the store when it was planned; fed has d."""
+    """Write a warehouse with a plan: crush has the fits a, b and c, with c in the store at planning time; fed has d."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(data_dir / "warehouse.duckdb")) as con:
         con.execute(
@@ -71,7 +71,7 @@ def planned(capsys) -> str:
     return capsys.readouterr().out
 
 
-def test_before_a_build_the_plan_says_what_it_would_do(data_dir, capsys):
+def test_before_a_build_the_plan_announces_its_actions(data_dir, capsys):
     write_plan(data_dir, stored="cd")
     printed = planned(capsys)
     assert "Plan as of 2021-03-16, made 2021-03-16 20:00 UTC: what `make build` would do" in printed
@@ -81,40 +81,40 @@ def test_before_a_build_the_plan_says_what_it_would_do(data_dir, capsys):
     assert "Next: `make build` (2 fits)." in printed
 
 
-def test_a_fit_that_the_store_had_but_refused_is_still_to_be_trained(data_dir, capsys):
+def test_a_refused_fit_still_counts_as_to_be_trained(data_dir, capsys):
     write_plan(data_dir, planned_at="2099-01-01", stored="abcd")
     assert "Next: `make build` (2 fits)." in planned(capsys)
 
 
-def test_after_a_build_it_says_what_was_done_and_nothing_of_it_is_announced(data_dir, capsys):
+def test_after_a_build_the_plan_reports_what_was_done_and_announces_nothing(data_dir, capsys):
     write_plan(data_dir, finished_at="2021-03-16 20:05", stored="abcd")
     printed = planned(capsys)
     assert "Done by the build that ended 2021-03-16 20:05 UTC, as of 2021-03-16" in printed
     assert re.search(r"^bucket .* trained  reason", printed, flags=re.M)
     assert re.search(r"^crush +reselection +degraded +2  ", printed, flags=re.M)
     assert "Next: on the same data a build trains nothing." in printed
-    assert "from April 2021 on chooses and fits all buckets anew" in printed
+    assert "from April 2021 on reselects all buckets" in printed
     assert "(2 fits)" not in printed
 
 
-def test_after_a_build_a_fit_that_is_not_in_the_store_is_announced(data_dir, capsys):
+def test_after_a_build_a_fit_missing_from_the_store_is_announced(data_dir, capsys):
     write_plan(data_dir, finished_at="2021-03-16 20:05", stored="acd")
     printed = planned(capsys)
     assert re.search(r"^crush +reselection +degraded +1  ", printed, flags=re.M)
-    assert "Next: on the same data a build trains the fits that are not in the store: crush 1." in printed
+    assert "Next: on the same data a build trains the fits missing from the store: crush 1." in printed
 
 
-def test_a_plan_that_is_newer_than_the_last_build_is_one_of_the_future(data_dir, capsys):
+def test_a_plan_newer_than_the_last_build_is_announced_as_pending(data_dir, capsys):
     write_plan(data_dir, finished_at="2021-03-16 20:05", planned_at="2021-03-17 21:00", stored="cd")
     assert "made 2021-03-17 21:00 UTC: what `make build` would do" in planned(capsys)
 
 
-def test_after_a_build_that_was_killed_what_it_had_trained_is_not_announced_as_if_it_were_not(data_dir, capsys):
+def test_fits_trained_by_a_killed_build_are_reported_as_trained(data_dir, capsys):
     write_plan(data_dir, stored="acd")
     assert "Next: `make build` (2 fits, 1 of them trained since)." in planned(capsys)
 
 
-def test_what_is_degraded_is_announced_until_it_has_been_acted_on(data_dir, capsys):
+def test_a_degraded_model_is_announced_until_it_is_reselected(data_dir, capsys):
     write_plan(data_dir, finished_at="2021-03-16 20:05", stored="abcd")
     with duckdb.connect(str(data_dir / "warehouse.duckdb")) as con:
         con.execute(
@@ -127,17 +127,17 @@ def test_what_is_degraded_is_announced_until_it_has_been_acted_on(data_dir, caps
             select 'fed' as bucket, 5 as horizon_days, date '2021-03-12' as state_since, 'market' as data_source
             """
         )
-    assert "chooses and fits anew what is degraded (crush at 1w) and scores" in planned(capsys)
+    assert "reselects what is degraded (crush at 1w) and is forecast" in planned(capsys)
 
 
-def test_without_a_plan_of_this_version_the_way_out_is_named(data_dir, capsys):
+def test_without_a_plan_of_this_version_the_fix_is_named(data_dir, capsys):
     assert cli.main(["plan"]) == 1
     assert "Run `make plan`." in capsys.readouterr().err
     write_plan(data_dir)
     with duckdb.connect(str(data_dir / "warehouse.duckdb")) as con:
         con.execute("alter table monitoring.run_plan drop column planned_at")
     assert cli.main(["plan"]) == 1
-    assert "of an older version. Run `make plan`." in capsys.readouterr().err
+    assert "from an older version. Run `make plan`." in capsys.readouterr().err
     with duckdb.connect(str(data_dir / "warehouse.duckdb")) as con:
         con.execute("drop table monitoring.run_plan")
     assert cli.main(["plan"]) == 1
@@ -145,8 +145,8 @@ def test_without_a_plan_of_this_version_the_way_out_is_named(data_dir, capsys):
 
 
 @pytest.mark.parametrize("command", [("summary",), ("plan",), ("leaderboard", "ensemble")])
-def test_commands_that_read_write_nothing(command, data_dir, tmp_path, capsys):
-    """Of a real market whose landing folder nobody names: once the summary simulated one beside it, and called that its landing."""
+def test_read_only_commands_write_nothing(command, data_dir, tmp_path, capsys):
+    """Regression: without ZL_LANDING_DIR, the summary of a real market simulated one and reported it."""
     pages.publish(
         data_dir, forecast={**pages.FORECAST, "data_source": "market"}, ensemble_leaderboard=ensemble.board(pages.CODES)
     )
@@ -158,7 +158,7 @@ def test_commands_that_read_write_nothing(command, data_dir, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", [("summary",), ("plan",), ("health",), ("leaderboard", "crush")])
-def test_commands_that_read_make_no_data_folder(command, data_dir, tmp_path):
+def test_read_only_commands_create_no_data_folder(command, data_dir, tmp_path):
     assert cli.main(list(command)) == 1
     assert not data_dir.exists()
     write_plan(data_dir)
@@ -168,8 +168,8 @@ def test_commands_that_read_make_no_data_folder(command, data_dir, tmp_path):
 
 
 @contextmanager
-def held(file, *command: str):
-    """A process with this command line that has a DuckDB file open for writing; its id."""
+def locked(file, *command: str):
+    """Start a process with this command line that opens a DuckDB file for writing; yield its id."""
     script = file.parent / command[0]
     script.write_text(
         f"import sys, duckdb\ncon = duckdb.connect({str(file)!r})\nprint('open', flush=True)\nsys.stdin.read()\n"
@@ -184,12 +184,12 @@ def held(file, *command: str):
         process.wait()
 
 
-def test_while_a_build_runs_every_command_says_since_when_and_which_process(data_dir, capsys):
+def test_during_a_build_every_command_names_its_process_and_start(data_dir, capsys):
     write_plan(data_dir)
     warehouse = data_dir / "warehouse.duckdb"
     began = datetime.now()
-    with held(warehouse, "dbt", "build", "--quiet") as pid:
-        said = f"{warehouse} is in use: a build is running since {began:%H:%M}, process {pid}. Try again when it has ended."
+    with locked(warehouse, "dbt", "build", "--quiet") as pid:
+        said = f"{warehouse} is in use: a build has been running since {began:%H:%M}, process {pid}. Try again when it has ended."
         for command in (["plan"], ["leaderboard", "crush"]):
             assert cli.main(command) == 1
             assert capsys.readouterr().err == f"zl: {said}\n"
@@ -208,47 +208,47 @@ def test_while_a_build_runs_every_command_says_since_when_and_which_process(data
     assert cli.main(["plan"]) == 0
 
 
-def test_another_program_is_named_by_its_command(data_dir):
+def test_another_program_that_locks_the_file_is_named_by_its_command(data_dir):
     write_plan(data_dir)
     with (
-        held(data_dir / "warehouse.duckdb", "some\x1b[31mtool", "--serve", "x" * 200) as pid,
+        locked(data_dir / "warehouse.duckdb", "some\x1b[31mtool", "--serve", "x" * 200) as pid,
         pytest.raises(DatabaseInUse) as refused,
         open_database(data_dir / "warehouse.duckdb"),
     ):
         pass
     assert re.search(
-        rf"another program has it open since \d\d:\d\d, process {pid}: .*python.* \.\.\.\. Try again",
+        rf"another program has had it open since \d\d:\d\d, process {pid}: .*python.* \.\.\.\. Try again",
         str(refused.value),
     )
     assert printable(str(refused.value)) == str(refused.value)
 
 
-def test_who_only_reads_keeps_nobody_from_reading(data_dir, capsys):
+def test_several_processes_can_read_the_warehouse(data_dir, capsys):
     write_plan(data_dir)
     with open_database(data_dir / "warehouse.duckdb"):
         assert planned(capsys)
 
 
-def test_a_file_that_is_no_database_is_refused_as_such(data_dir):
+def test_a_file_that_is_not_a_database_is_refused_as_such(data_dir):
     data_dir.mkdir()
     (data_dir / "warehouse.duckdb").write_text("not a database" * 1000)
     with (
-        pytest.raises(ZlForecastError, match=r"warehouse.duckdb cannot be opened: .*Check who may read it"),
+        pytest.raises(ZlForecastError, match=r"warehouse.duckdb cannot be opened: .*Check its permissions"),
         open_database(data_dir / "warehouse.duckdb"),
     ):
         pass
 
 
-def test_what_is_printable_is_left_as_it_is():
+def test_printable_text_is_unchanged():
     assert printable("Öl, 1 % → ZL=F") == "Öl, 1 % → ZL=F"
     assert printable(None) == "None"
 
 
-def test_no_control_character_is_printable():
+def test_control_characters_are_escaped():
     assert printable(EVIL) == r"\x1b[31mred\x1b]0;title\x07\r\n\u202eback\x9b2J"
 
 
-def test_what_tables_hold_never_controls_the_terminal(data_dir, capsys):
+def test_text_from_tables_cannot_control_the_terminal(data_dir, capsys):
     board = ensemble.board({5: EVIL}).assign(reason=EVIL, ensemble_method=EVIL)
     pages.publish(
         data_dir,

@@ -1,4 +1,4 @@
-"""The core forecaster on a simulated random walk: honest about the past, silent about the future."""
+"""The core forecaster on a simulated random walk: complete, calibrated and without look-ahead."""
 
 import shutil
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ COMPETITORS = ("autogluon_timeseries", "reference")
 
 
 def _market(n_sessions: int = 900, seed: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Prices of a random walk without drift around 45 c/lb, and the targets that belong to them."""
+    """Simulate prices of a random walk without drift around 45 c/lb, with their targets."""
     days = pd.bdate_range("2016-01-04", periods=n_sessions)
     log_price = np.log(45) + np.cumsum(np.random.default_rng(seed).normal(0, EWMA_VOLATILITY, n_sessions))
     prices = pd.DataFrame({"as_of_date": days, "close": np.exp(log_price)})
@@ -48,7 +48,7 @@ def _targets(prices: pd.DataFrame) -> pd.DataFrame:
 
 
 class Jobs(list):
-    """What the runner has done, in its order: ('train' or 'forecast', contest and competitors)."""
+    """The runner's jobs in order: ('train' or 'forecast', contest and competitors)."""
 
     @property
     def trained(self) -> list[str]:
@@ -61,7 +61,7 @@ class Jobs(list):
 
 @contextmanager
 def in_this_process(folder):
-    """The store is in a folder, and the runner's jobs are done here instead of in processes; yields them as `Jobs`."""
+    """Use a store in a folder and run the runner's jobs in this process; yield them as `Jobs`."""
     jobs = Jobs()
 
     def here(work, tasks, limit, executor):
@@ -101,7 +101,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted_on():
-    """Log prices that AutoGluon was fitted on for `forecasts`, fold after fold."""
+    """Log prices on which AutoGluon was fitted for `forecasts`, per fold."""
     return []
 
 
@@ -109,7 +109,7 @@ def fitted_on():
 def forecasts(market, store, fitted_on):
     def spy(log_prices, origins, length, original=core._items):
         items = original(log_prices, origins, length)
-        if len(origins) == 1:  # the history that a predictor is fitted on; origins to forecast from are many
+        if len(origins) == 1:  # a predictor is fitted on one history, but forecasts from many origins
             fitted_on.append(items["target"].to_numpy())
         return items
 
@@ -120,7 +120,7 @@ def forecasts(market, store, fitted_on):
 
 @pytest.fixture
 def again(forecasts, store, tmp_path):
-    """A function that runs the core again on other data, upon a copy of the store."""
+    """Return a function that runs the core on other data with a copy of the store."""
     copy = shutil.copytree(store, tmp_path / "again")
     return lambda prices, targets: _run(prices, targets, copy)
 
@@ -153,14 +153,14 @@ def test_the_median_of_a_random_walk_stays_near_the_last_price(forecasts):
     assert _of(forecasts, "autogluon_timeseries")["q50"].abs().max() < 0.2  # of one standard deviation
 
 
-def test_the_band_of_a_random_walk_is_about_as_wide_as_it_should_be(market, forecasts):
+def test_the_band_of_a_random_walk_has_about_the_true_width(market, forecasts):
     own = _of(forecasts, "autogluon_timeseries")
     assert (own["q90"] - own["q10"]).mean() == pytest.approx(2 * 1.2816, rel=0.15)
     inside = own.merge(market[1].dropna(), on=core.KEY).eval("q10 <= z_return <= q90").mean()
     assert 0.7 < inside < 0.9
 
 
-def test_reference_rows_are_the_centred_quantiles_of_what_had_matured_before_the_fold(market, forecasts):
+def test_reference_rows_are_the_centred_quantiles_of_rows_matured_before_the_fold(market, forecasts):
     _, targets = market
     own = _of(forecasts, "reference")
     for (until, horizon), rows in own.groupby(["trained_until", "horizon_days"]):
@@ -173,10 +173,10 @@ def test_reference_rows_are_the_centred_quantiles_of_what_had_matured_before_the
 def test_prices_after_an_origin_change_nothing_in_its_forecasts(market, forecasts, again):
     prices, _ = market
     origin = prices["as_of_date"].iloc[700]  # in the middle of a fold
-    shaken = prices.copy()
-    later = shaken["as_of_date"] > origin
-    shaken.loc[later, "close"] *= np.exp(np.random.default_rng(6).normal(0, 0.3, later.sum()))
-    after, _ = again(shaken, _targets(shaken))
+    perturbed = prices.copy()
+    later = perturbed["as_of_date"] > origin
+    perturbed.loc[later, "close"] *= np.exp(np.random.default_rng(6).normal(0, 0.3, later.sum()))
+    after, _ = again(perturbed, _targets(perturbed))
     for competitor in COMPETITORS:
         own = [_of(frame, competitor)[[*core.KEY, *QUANTILES]] for frame in (forecasts, after)]
         known = own[0]["as_of_date"] <= origin
@@ -192,13 +192,13 @@ def test_the_fit_of_a_fold_sees_no_price_of_the_fold(market, forecasts, fitted_o
         np.testing.assert_array_equal(history, before)
 
 
-def test_a_second_call_does_nothing_and_says_the_same(market, forecasts, again):
+def test_a_second_call_computes_nothing_and_returns_the_same(market, forecasts, again):
     table, jobs = again(*market)
     assert jobs == []
     pd.testing.assert_frame_equal(table, forecasts)
 
 
-def test_models_stay_where_rows_are_yet_to_come(forecasts, store):
+def test_models_are_kept_for_folds_that_will_get_more_rows(forecasts, store):
     has_model = {
         (row.fold_type, row.fold_start.year, row.competitor): (
             store / "artifacts" / row.fingerprint / runner.MODEL
@@ -209,9 +209,7 @@ def test_models_stay_where_rows_are_yet_to_come(forecasts, store):
     assert has_model == {(*fold, competitor): stays for fold, stays in folds.items() for competitor in COMPETITORS}
 
 
-def test_new_sessions_are_forecast_by_the_models_as_they_are_and_as_if_they_had_always_been_there(
-    market, forecasts, again, tmp_path
-):
+def test_new_sessions_are_forecast_by_stored_models_and_equal_a_fresh_run(market, forecasts, again, tmp_path):
     prices, targets = _market(902)
     pd.testing.assert_frame_equal(prices.head(900), market[0])
     grown, jobs = again(prices, targets)
@@ -223,10 +221,10 @@ def test_new_sessions_are_forecast_by_the_models_as_they_are_and_as_if_they_had_
     pd.testing.assert_frame_equal(grown[[*core.KEY, *QUANTILES]], fresh[[*core.KEY, *QUANTILES]])
 
 
-def test_a_revised_price_is_forecast_from_again_wherever_it_was_seen(market, again, tmp_path):
+def test_a_revised_price_updates_every_forecast_that_read_it(market, again, tmp_path):
     prices = market[0].assign(close=market[0]["close"].where(market[0].index != 880, 44.0))
     table, jobs = again(prices, _targets(prices))
-    # the live fold begins after the revised session: both are fitted on it
+    # the live fold begins after the revised session, so both competitors are fitted on it
     assert jobs.trained == [f"core live 2019-06 {name}" for name in COMPETITORS]
     assert jobs.forecast == ["core oof 2019-01 autogluon_timeseries", f"core live 2019-06 {' '.join(COMPETITORS)}"]
     fresh, _ = _run(prices, _targets(prices), tmp_path / "fresh")
@@ -234,7 +232,7 @@ def test_a_revised_price_is_forecast_from_again_wherever_it_was_seen(market, aga
 
 
 @pytest.mark.parametrize("step", [core.FIT, core.FORECAST], ids=["fit", "forecast"])
-def test_where_autogluon_fails_its_rows_say_why_and_the_reference_stands(
+def test_if_autogluon_fails_its_rows_have_the_reason_and_the_reference_is_kept(
     monkeypatch, market, forecasts, tmp_path, step
 ):
     def fails(contest, folder):
@@ -251,7 +249,7 @@ def test_where_autogluon_fails_its_rows_say_why_and_the_reference_stands(
     pd.testing.assert_frame_equal(_of(table, "reference")[QUANTILES], _of(forecasts, "reference")[QUANTILES])
 
 
-def test_a_history_too_short_is_refused(market, tmp_path):
+def test_a_too_short_history_is_refused(market, tmp_path):
     prices, targets = market
     early = targets["as_of_date"].drop_duplicates().head(400)
     with pytest.raises(TournamentError, match="needs at least 756 sessions"):

@@ -1,4 +1,4 @@
-"""Killed at any moment: the snapshot stays readable, the next build finishes, and nothing is there twice or half."""
+"""After a kill the snapshot is readable, the next build finishes, and nothing is duplicated or partial."""
 
 import os
 import random
@@ -12,13 +12,13 @@ from conftest import DbtResult, dbt_command, heed_interrupts, query
 
 from zl_forecast.sample import simulate, write_landing
 
-NEW_MONTH = "2023-06-01"  # a session with everything to do: new models of every family, scores, ensembles, a snapshot
+NEW_MONTH = "2023-06-01"  # needs new models of every family, ensembles and a snapshot
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 LEDGER_KEY = ["as_of_date", "horizon_days", "model_version", "data_source"]
 
 
 def killed(landing, data_dir, after: float, whole_group: bool) -> bool:
-    """Run a build and kill it `after` seconds, with its workers or alone; whether it was still running."""
+    """Kill a build after `after` seconds, with or without its workers; return whether it was still running."""
     command, settings = dbt_command(BUILD, landing=landing, data_dir=data_dir)
     process = subprocess.Popen(
         command, **settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -43,7 +43,7 @@ def new_month(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.full)])
-def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResult, new_month, tmp_path, kills):
+def test_after_repeated_kills_the_next_build_finishes(run_dbt, built: DbtResult, new_month, tmp_path, kills):
     data_dir = tmp_path / "data"
     shutil.copytree(built.data_dir, data_dir, symlinks=True)
     before = query(data_dir / "serving", "from forecasts.zl_forecast_ledger")
@@ -51,9 +51,7 @@ def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResul
     hit = 0
     for number in range(kills):
         hit += killed(new_month, data_dir, after=rng.uniform(4, 40), whole_group=number % 2 == 0)
-        assert (
-            len(query(data_dir / "serving", "from forecasts.zl_forecast")) == 4
-        )  # whichever snapshot is out, it is whole
+        assert len(query(data_dir / "serving", "from forecasts.zl_forecast")) == 4  # either snapshot, but complete
     assert hit > 0.5 * kills
     finished = run_dbt(BUILD, landing=new_month, data_dir=data_dir)
     assert set(finished.status.values()) <= {"success", "pass", "no-op"}
@@ -79,8 +77,8 @@ def test_killed_again_and_again_the_next_build_finishes(run_dbt, built: DbtResul
     assert len(history) == 8
 
 
-def test_an_interrupted_dbt_ends_by_the_signal_and_not_by_waiting_for_its_models(landing, tmp_path):
-    """Here that dbt gets the handler, and in its main thread; what it does is in test_workers.py."""
+def test_an_interrupted_dbt_ends_at_the_signal_without_waiting_for_its_models(landing, tmp_path):
+    """Checks that dbt installs the handler in its main thread; test_workers.py checks what the handler does."""
     command, settings = dbt_command(("build", "--select", "+int_prices__daily"), landing=landing, data_dir=tmp_path)
     process = subprocess.Popen(
         command,
@@ -98,12 +96,12 @@ def test_an_interrupted_dbt_ends_by_the_signal_and_not_by_waiting_for_its_models
         printed += line
     process.send_signal(signal.SIGINT)
     printed += process.communicate(timeout=10)[0]
-    assert printed.endswith("\nInterrupted. The same command goes on from what is finished.\n")
+    assert printed.endswith("\nInterrupted. Run the same command to continue from the finished results.\n")
     assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.full
-def test_what_was_interrupted_says_the_same_as_what_was_not(run_dbt, built, new_month, tmp_path):
+def test_an_interrupted_build_gives_the_same_results_as_an_uninterrupted_one(run_dbt, built, new_month, tmp_path):
     tables = []
     for name, kill_after in (("whole", None), ("interrupted", 20)):
         data_dir = tmp_path / name

@@ -1,4 +1,4 @@
-"""A whole distribution from seven quantiles, against the normal distribution and against mixtures solved by another root finder."""
+"""Distributions from seven quantiles, against the normal one and mixtures from another root finder."""
 
 import duckdb
 import numpy as np
@@ -33,7 +33,7 @@ def test_values_pass_through_the_quantiles_and_normal_scores_are_their_inverse()
     assert back == pytest.approx(scores, abs=1e-9)
 
 
-def test_beyond_the_outermost_levels_the_slope_is_that_from_the_quartile_outwards():
+def test_tails_continue_with_the_slope_between_quartile_and_outermost_level():
     # from -0.5 at 25 % to -4 at 5 %, and from 1 at 75 % to 3 at 95 %
     outer, quartile = stats.norm.ppf([0.95, 0.75])
     beyond = (3 - outer) / (outer - quartile)
@@ -54,7 +54,7 @@ def test_rows_are_independent_of_one_another():
         assert distribution.probabilities(both, x)[row] == pytest.approx(alone)
 
 
-def test_quantiles_that_coincide_are_a_point_with_a_finite_density():
+def test_equal_quantiles_have_a_finite_density():
     point = np.zeros((1, 7))
     assert np.isfinite(distribution.log_densities(point, np.array([[0.0, 3.0]]))).all()
     assert distribution.probabilities(point, np.array([[-1.0, 1.0]]))[0] == pytest.approx([0, 1])
@@ -75,7 +75,7 @@ def test_mixture_quantiles_solve_the_mixture_and_are_not_the_mean_of_quantiles(w
         assert np.abs(found - mean).max() > 1
 
 
-def test_sql_has_the_same_distribution_function_and_null_stays_null():
+def test_sql_has_the_same_distribution_function_and_keeps_nulls():
     rng = np.random.default_rng(4)
     quantiles, x = np.sort(rng.standard_normal((3000, 7)), axis=1), rng.standard_normal(3000)
     rows = pd.DataFrame({"q": list(quantiles), "x": x})

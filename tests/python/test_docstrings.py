@@ -1,4 +1,4 @@
-"""Every public function says what it does, and the examples in docstrings are true."""
+"""Public functions have docstrings, and the examples in docstrings are correct."""
 
 import ast
 import doctest

@@ -1,4 +1,4 @@
-"""Each ensemble method against an answer that is known: an analytic posterior, planted weights, a planted switch, closed-form moments."""
+"""Ensemble methods against known answers: analytic posterior, planted weights and switch, closed-form moments."""
 
 import sys
 from dataclasses import replace
@@ -24,7 +24,7 @@ BANDS = {0.5: (2, 4), 0.8: (1, 5), 0.9: (0, 6)}
 
 
 def rows_of(z_return: np.ndarray, horizon: int = 1, **forecasts: tuple) -> Rows:
-    """Normal forecasts (means, deviations) of one horizon, one a day; each is known `horizon` days after its origin."""
+    """Build daily normal forecasts (means, deviations) of one horizon; each matures `horizon` days later."""
     n = len(z_return)
     days = np.arange(np.datetime64("2000-01-03"), np.datetime64("2000-01-03") + n)
     inputs = tuple(forecasts)
@@ -51,7 +51,7 @@ def test_weights_are_the_analytic_posterior_of_gaussian_models():
     assert weights == pytest.approx(prior * likelihood / (prior * likelihood).sum(), rel=1e-9)
 
 
-def test_overlapping_rows_count_once_a_horizon():
+def test_overlapping_rows_count_once_per_horizon():
     z_return = np.random.default_rng(2).normal(0.3, 1, 12)
     once = rows_of(z_return, reference=(0.0, 1.0), a=(0.3, 1.0))
     many = rows_of(np.repeat(z_return, 20), horizon=20, reference=(0.0, 1.0), a=(0.3, 1.0))
@@ -68,7 +68,7 @@ def test_the_forecast_is_the_mixture_not_the_mean_of_quantiles():
     assert method.predict(rows)[0, 5] == pytest.approx(p90, abs=1e-6)
 
 
-def test_half_of_the_prior_is_the_references_however_many_others_there_are():
+def test_the_reference_has_half_of_the_prior_for_any_number_of_inputs():
     assert np.exp(log_prior(("a", "b", "c", "reference"))) == pytest.approx([1 / 6, 1 / 6, 1 / 6, 0.5])
     assert np.exp(log_prior(("reference",))) == pytest.approx([1])
 
@@ -87,7 +87,7 @@ def test_planted_weights_are_recovered():
     assert (weights >= 0).all()
 
 
-def test_weight_on_anything_but_the_reference_must_be_earned_by_samples():
+def test_weights_on_other_inputs_than_the_reference_grow_with_the_samples():
     rng = np.random.default_rng(4)
     a = rng.standard_normal(4000)
     z_return = 0.25 * a + rng.standard_normal(4000)
@@ -103,7 +103,7 @@ def test_weight_on_anything_but_the_reference_must_be_earned_by_samples():
 
 
 def walked(method, rows: Rows) -> np.ndarray:
-    """Weights of each day: after what had become known by its close."""
+    """Return the weights of each day, after the outcomes known at its close."""
     weights = []
     for day in rows.as_of_date:
         method.update(rows.take(rows.target_date == day))
@@ -112,7 +112,7 @@ def walked(method, rows: Rows) -> np.ndarray:
 
 
 def switching(seed: int, horizon: int = 1) -> Rows:
-    """`first` is right for 300 days, then `second` is."""
+    """Simulate inputs of which `first` is right for 300 days, then `second`."""
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((2, 600))
     z_return = np.where(np.arange(600) < 300, a, b) + 0.5 * rng.standard_normal(600)
@@ -120,7 +120,7 @@ def switching(seed: int, horizon: int = 1) -> Rows:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_weight_moves_to_the_input_that_has_become_right_within_twenty_steps(seed):
+def test_the_weight_moves_to_the_newly_correct_input_within_twenty_steps(seed):
     rows = switching(seed)
     empty = rows.take(slice(0, 0))
     weights = walked(DynamicModelAveraging().fit(empty), rows)
@@ -129,7 +129,7 @@ def test_the_weight_moves_to_the_input_that_has_become_right_within_twenty_steps
     assert np.allclose(weights.sum(axis=1), 1)
 
 
-def test_without_forgetting_it_would_not_have_moved():
+def test_without_forgetting_the_weight_does_not_move():
     rows = switching(0)
     most = rows.take(slice(0, 550))  # `first` was right for 300 days, `second` for 250
     static = BayesianModelAveraging().fit(most).weights(most)[0]
@@ -137,7 +137,7 @@ def test_without_forgetting_it_would_not_have_moved():
     assert walked(DynamicModelAveraging().fit(rows.take(slice(0, 0))), most)[-1, 2] > 0.9
 
 
-def test_fitting_on_the_past_or_walking_through_it_is_the_same():
+def test_fitting_on_the_past_equals_updating_through_it():
     rows = switching(1)
     past, later = rows.take(slice(0, 200)), rows.take(slice(200, 203))
     fitted, walking = DynamicModelAveraging().fit(past), DynamicModelAveraging().fit(rows.take(slice(0, 0)))
@@ -164,8 +164,8 @@ def conformal_walk(rows: Rows) -> np.ndarray:
     return np.array(quantiles)
 
 
-def test_coverage_is_nominal_in_calm_and_after_a_volatility_break_where_the_raw_bands_fail():
-    # 2,500 calm days, then 2,500 in which outcomes are twice as wide as forecast; neighbours overlap by four of five days
+def test_coverage_is_nominal_before_and_after_a_volatility_break():
+    # 2,500 calm days, then 2,500 with outcomes twice as wide as forecast; neighbouring targets share four of five days
     shocks = np.random.default_rng(1).standard_normal(5004)
     z_return = np.convolve(shocks, np.ones(5) / np.sqrt(5), "valid") * np.where(np.arange(5000) < 2500, 1.0, 2.0)
     rows = rows_of(z_return, 5, reference=(0.0, 1.0), equal_weights=(0.0, 1.0))
@@ -176,12 +176,12 @@ def test_coverage_is_nominal_in_calm_and_after_a_volatility_break_where_the_raw_
         assert coverage(z_return[broken], adapted[broken])[band] == pytest.approx(band, abs=0.02)
         assert coverage(z_return[2900:], adapted[2900:])[band] == pytest.approx(
             band, abs=0.015
-        )  # 400 days on it has adapted
+        )  # it has adapted after 400 days
         assert coverage(z_return[broken], rows.quantiles[broken, 1])[band] < band - 0.1
     assert (np.diff(adapted, axis=1) >= 0).all()
 
 
-def test_the_median_stays_and_the_reference_beside_it_is_not_what_is_adapted():
+def test_the_median_is_unchanged_and_the_base_method_not_the_reference_is_adapted():
     rows = rows_of(np.full(50, 9.0), 5, reference=(0.0, 1.0), equal_weights=(0.5, 2.0))
     adapted = conformal_walk(rows)
     assert adapted[:, 3] == pytest.approx(0.5)
@@ -189,11 +189,11 @@ def test_the_median_stays_and_the_reference_beside_it_is_not_what_is_adapted():
     assert adapted[-1, 5] > adapted[0, 5]
 
 
-def test_an_outcome_changes_nothing_before_the_day_on_which_it_is_known():
+def test_an_outcome_changes_no_forecast_before_it_is_known():
     z_return = np.random.default_rng(6).standard_normal(100)
-    shaken = np.where(np.arange(100) >= 40, 50.0, z_return)
+    perturbed = np.where(np.arange(100) >= 40, 50.0, z_return)
     calm, wild = (
-        conformal_walk(rows_of(values, 20, reference=(0.0, 1.0), a=(0.0, 1.0))) for values in (z_return, shaken)
+        conformal_walk(rows_of(values, 20, reference=(0.0, 1.0), a=(0.0, 1.0))) for values in (z_return, perturbed)
     )
     np.testing.assert_array_equal(calm[:60], wild[:60])  # the outcome of day 40 is known on day 60
     assert wild[60, 5] > calm[60, 5]
@@ -217,7 +217,7 @@ def test_moments_are_those_of_the_weighted_sum_of_correlated_normals():
     assert method.predict(rows.take(slice(0, 5))) == pytest.approx(expected, abs=0.04 * deviation)
 
 
-def test_dependence_is_respected_identical_inputs_are_one_and_independent_ones_would_be_narrower():
+def test_identical_inputs_do_not_narrow_the_band():
     rng = np.random.default_rng(8)
     z_return = rng.standard_normal(2000)
     same = rows_of(z_return, reference=(0.0, 1.0), a=(0.0, 1.0))
@@ -269,13 +269,13 @@ def test_every_row_of_the_seed_names_a_method(pytestconfig):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"module": "zl_forecast.ensembles.alchemy"}, "Write the module zl_forecast.ensembles.alchemy"),
+        ({"module": "zl_forecast.ensembles.alchemy"}, "Create zl_forecast.ensembles.alchemy"),
         ({"module": "zl_forecast.ensembles.base"}, "has no constant METHOD"),
-        ({"base_method": "nobody"}, "'mine' of seeds/ensemble_methods.csv has the base method 'nobody'"),
-        ({"base_method": "mine"}, "has the base method 'mine'"),
+        ({"base_method": "nobody"}, "'mine' of seeds/ensemble_methods.csv: base method 'nobody' does not exist"),
+        ({"base_method": "mine"}, "base method 'mine' does not exist or has a base method itself"),
     ],
 )
-def test_a_row_that_names_what_is_not_there_is_refused_by_name(changes, message):
+def test_a_row_with_an_unknown_name_is_refused_by_name(changes, message):
     with pytest.raises(TournamentError, match=message):
         load_methods(registry(**changes))
 
@@ -283,9 +283,9 @@ def test_a_row_that_names_what_is_not_there_is_refused_by_name(changes, message)
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("raise ValueError('no licence')", "ValueError: no licence. Mend the module broken_method"),
-        ("import pandas; pandas.no_such_thing", "AttributeError: .*Mend the module broken_method"),
-        ("import not_installed", "No module named 'not_installed'. Mend the module broken_method"),
+        ("raise ValueError('no licence')", "ValueError: no licence. Fix broken_method"),
+        ("import pandas; pandas.no_such_thing", "AttributeError: .*Fix broken_method"),
+        ("import not_installed", "No module named 'not_installed'. Fix broken_method"),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_named_with_its_own_error(tmp_path, monkeypatch, source, message):
@@ -304,9 +304,9 @@ def test_a_registry_without_the_fallback_is_refused():
 # ---------- what each docstring claims of overlap, dependence and time
 
 
-def test_a_band_is_compared_with_the_outcome_as_it_was_at_its_origin():
-    # Ninety-nine outcomes far outside have widened the band before the last one of those that were forecast without knowing any of them
-    # becomes known. It lay outside of its own band (1.28), though inside of the band of the day on which it is known.
+def test_an_outcome_is_compared_with_the_band_of_its_origin():
+    # 99 outcomes far outside widen the band. Then an outcome matures that was forecast before any of them was known.
+    # It is outside the band of its origin (1.28) but inside the band of the day on which it matures.
     z_return = np.full(101, 50.0)
     z_return[99] = 1.35
     rows = rows_of(z_return, 100, reference=(0.0, 1.0), a=(0.0, 1.0))
@@ -318,7 +318,7 @@ def test_a_band_is_compared_with_the_outcome_as_it_was_at_its_origin():
     assert method.predict(new_day)[0, 5] > before
 
 
-def test_dynamic_averaging_counts_overlapping_rows_once_a_horizon_and_remembers_in_samples():
+def test_dynamic_averaging_counts_overlapping_rows_once_per_horizon_and_measures_memory_in_samples():
     z_return = np.random.default_rng(12).normal(0.3, 1, 30)
     once = rows_of(z_return, reference=(0.0, 1.0), a=(0.3, 1.0), b=(-0.3, 1.0))
     many = rows_of(np.repeat(z_return, 20), horizon=20, reference=(0.0, 1.0), a=(0.3, 1.0), b=(-0.3, 1.0))
@@ -327,7 +327,7 @@ def test_dynamic_averaging_counts_overlapping_rows_once_a_horizon_and_remembers_
     assert first.max() > 0.5
 
 
-def test_a_common_bias_is_dependence_as_well():
+def test_a_common_bias_counts_as_dependence():
     rng = np.random.default_rng(13)
     first, second = 0.3 * rng.standard_normal((2, 2000))
     rows = rows_of(
@@ -336,7 +336,7 @@ def test_a_common_bias_is_dependence_as_well():
     assert score_correlation(rows)[0, 1] > 0.9
 
 
-def test_the_slope_of_the_regression_combination_is_learnt_on_folds_that_its_weights_had_not_seen():
+def test_the_slope_of_the_regression_combination_is_estimated_on_held_out_folds():
     rng = np.random.default_rng(14)
     noise = {f"input_{i}": (rng.standard_normal(400), 1.0) for i in range(20)}
     z_return = np.convolve(rng.standard_normal(419), np.ones(20) / np.sqrt(20), "valid")

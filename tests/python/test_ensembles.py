@@ -1,4 +1,4 @@
-"""The ensemble methods, what is done to every combination, and that no fold knows what came later."""
+"""The ensemble methods, shrinkage towards the reference, and folds without look-ahead."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ PROJECT = Path(__file__).parents[2]
 QUICK = ("reference_alone", "equal_weights", "weighted_ensemble", "dynamic_model_averaging", "conformal")
 THRESHOLDS = pd.read_csv(PROJECT / "seeds" / "thresholds.csv")
 FITTED_ONCE = ("reference_alone", "equal_weights", "weighted_ensemble")
-FITTED = ("weighted_ensemble", "dynamic_model_averaging")  # of these the ones that need matured rows
+FITTED = ("weighted_ensemble", "dynamic_model_averaging")  # the methods here that need matured rows
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +46,7 @@ def _loss(z_return: np.ndarray, quantiles: np.ndarray) -> float:
 
 
 def _rows(n: int, seed: int, **centre_of) -> Rows:
-    """Independent rows: z_return is two signals and noise; an input is a normal forecast around its own centre."""
+    """Simulate independent rows: z_return is two signals plus noise; inputs are normal around their own centres."""
     rng = np.random.default_rng(seed)
     first, second, noise = rng.standard_normal((3, n))
     z_return = first + second + 0.5 * noise
@@ -75,12 +75,12 @@ def test_equal_weights_are_the_mean_of_the_inputs_level_by_level():
 
 
 def _weights(rows: Rows, horizon: int = 5) -> dict[str, float]:
-    """Of the greedy selection fitted on rows, at one of their horizons."""
+    """Return the weights of the greedy selection at one horizon of the rows."""
     own = rows.take(rows.horizon_days == horizon)
     return dict(zip(rows.inputs, WeightedEnsemble().fit(rows).weights(own)[0], strict=True))
 
 
-def test_weighted_ensemble_gives_all_to_the_perfect_input():
+def test_weighted_ensemble_gives_all_weight_to_the_perfect_input():
     weights = _weights(_rows(400, 2, perfect=lambda f, s: f + s, useless=lambda f, s: np.roll(f + s, 1)))
     assert weights["perfect"] > 0.9
     assert sum(weights.values()) == pytest.approx(1)
@@ -96,7 +96,7 @@ def test_weighted_ensemble_recovers_a_half_and_half_mixture():
     assert _loss(new.z_return, combined) < 0.7 * min(_loss(new.z_return, new.input(name)) for name in new.inputs)
 
 
-def test_weighted_ensemble_learns_each_horizon_by_itself():
+def test_weighted_ensemble_has_separate_weights_per_horizon():
     rows, other = (_rows(300, seed, good=lambda f, s: f + s, bad=lambda f, s: -f) for seed in (5, 6))
     # at the other horizon 'bad' carries the good forecasts
     other = replace(other, quantiles=other.quantiles[:, [1, 0, 2]], horizon_days=np.full(300, 20))
@@ -112,7 +112,7 @@ def test_weighted_ensemble_learns_each_horizon_by_itself():
     assert _weights(both, 20)["bad"] > 0.9
 
 
-def test_weighted_ensemble_can_use_more_inputs_than_two():
+def test_weighted_ensemble_can_use_more_than_two_inputs():
     thirds = {
         name: (lambda f, s, i=i: (3 if i == 0 else 0) * f + (3 if i == 1 else 0) * s) for i, name in enumerate("abc")
     }
@@ -120,7 +120,7 @@ def test_weighted_ensemble_can_use_more_inputs_than_two():
     assert len([w for w in weights.values() if w > 0.1]) >= 3
 
 
-def test_stacking_beats_two_inputs_that_each_carry_half_of_the_signal_and_does_so_when_loaded(tmp_path):
+def test_stacking_beats_two_inputs_with_half_of_the_signal_each_before_and_after_loading(tmp_path):
     centres = {"first": lambda f, s: f, "second": lambda f, s: s}
     rows, new = _rows(3000, 8, **centres), _rows(1000, 9, **centres)
     method = Stacking().fit(rows)
@@ -131,7 +131,7 @@ def test_stacking_beats_two_inputs_that_each_carry_half_of_the_signal_and_does_s
     assert _loss(new.z_return, stacked) < min(_loss(new.z_return, new.input(name)) for name in new.inputs)
 
 
-# ---------- pulled towards the reference
+# ---------- shrinkage towards the reference
 
 
 def _shares(n_samples: int, horizon: int = 20) -> float:
@@ -141,19 +141,19 @@ def _shares(n_samples: int, horizon: int = 20) -> float:
     return estimate_shrinkage_weight(z_return, combined, np.tile(NORMAL, (len(z_return), 1)), horizon)
 
 
-def test_of_what_nothing_is_known_half_is_published():
+def test_without_matured_rows_the_shrinkage_weight_is_one_half():
     nothing = np.empty((0, len(QUANTILES)))
     assert estimate_shrinkage_weight(np.array([]), nothing, nothing, 20) == PRIOR_WEIGHT == 0.5
 
 
-def test_the_share_of_a_perfect_combination_grows_with_the_evidence_and_stays_below_one():
+def test_the_shrinkage_weight_of_a_perfect_combination_grows_with_evidence_and_stays_below_one():
     shares = [_shares(count) for count in (2, 4, 20, 400)]
     assert shares == sorted(shares)
     assert shares[0] == pytest.approx((2 + settings.PRIOR_SAMPLES / 2) / (2 + settings.PRIOR_SAMPLES))
     assert shares[-1] < 1
 
 
-def test_overlapping_rows_count_once_a_horizon():
+def test_overlapping_rows_count_once_per_horizon():
     z_return = np.random.default_rng(11).standard_normal(120)
     combined, reference = z_return[:, None] + 0.1 * NORMAL, np.tile(NORMAL, (120, 1))
     prior = settings.PRIOR_SAMPLES
@@ -163,7 +163,7 @@ def test_overlapping_rows_count_once_a_horizon():
     )
 
 
-def test_a_worse_combination_and_an_equal_one_keep_only_what_is_left_of_the_prior():
+def test_worse_and_equal_combinations_keep_only_the_weight_of_the_prior():
     z_return = np.random.default_rng(12).standard_normal(500)
     reference = np.tile(NORMAL, (500, 1))
     left = settings.PRIOR_SAMPLES / 2 / (100 + settings.PRIOR_SAMPLES)
@@ -180,7 +180,7 @@ END = "2019-06-18"
 
 
 def _market(seed: int = 13) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A good, a bad and the reference input over three folds of half a year and a live month; and targets."""
+    """Simulate a good, a bad and the reference input over three half-year folds and a live month, with targets."""
     rng = np.random.default_rng(seed)
     days = pd.bdate_range("2017-11-01", END)
     beyond = days.append(pd.bdate_range(days[-1], periods=max(HORIZONS) + 1)[1:])
@@ -210,7 +210,7 @@ def _market(seed: int = 13) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat(inputs, ignore_index=True), pd.concat(targets, ignore_index=True)
 
 
-# a class that cannot be pickled, and has something to learn
+# a class that cannot be pickled and has state
 FACTORY = """
 from zl_forecast.ensembles.weighted_ensemble import WeightedEnsemble
 
@@ -273,7 +273,7 @@ BREAKERS = {
 
 
 class _Starving(EqualWeights):
-    """A method for which there is not enough memory, for a while."""
+    """A method that runs out of memory at first."""
 
     has_memory = False
 
@@ -284,7 +284,7 @@ class _Starving(EqualWeights):
 
 
 class _Witness(EqualWeights):
-    """Writes down what it is shown."""
+    """Records the rows that it gets."""
 
     learns_daily = True
     seen: list = []  # noqa: RUF012  one list for all folds
@@ -302,7 +302,7 @@ class _Witness(EqualWeights):
 
 
 def _outside(monkeypatch, method: type[EnsembleMethod], name: str = "mine") -> pd.DataFrame:
-    """The registry of two controls and a method from a module outside of the package."""
+    """Return a registry of two controls and a method from a module outside the package."""
     module = ModuleType(f"outside_{name}")
     module.METHOD = method
     monkeypatch.setitem(sys.modules, f"outside_{name}", module)
@@ -337,7 +337,7 @@ def forecasts(market, folder):
 
 
 def _fold(forecasts: pd.DataFrame, number: int, method: str | None = None) -> pd.DataFrame:
-    """Rows of a fold of `STARTS`, by its number."""
+    """Select the rows of a fold by its number in `STARTS`."""
     rows = forecasts[forecasts["fold_start"] == STARTS[number]]
     return (rows if method is None else rows[rows["competitor"] == method]).reset_index(drop=True)
 
@@ -353,7 +353,7 @@ def test_final_quantiles_ascend(forecasts):
     assert (np.diff(done[QUANTILES], axis=1) >= 0).all()
 
 
-def test_beside_each_forecast_stands_what_its_method_had_shown_before_the_fold(market, forecasts):
+def test_each_forecast_has_the_evidence_on_its_method_from_before_the_fold(market, forecasts):
     _, targets = market
     last = forecasts[(forecasts["fold_start"] == STARTS[-1]) & (forecasts["horizon_days"] == 5)]
     until = last["trained_until"].iloc[0]
@@ -365,7 +365,7 @@ def test_beside_each_forecast_stands_what_its_method_had_shown_before_the_fold(m
     for name in FITTED:
         test = diebold_mariano(by_hand[name], by_hand["reference_alone"], overlap=5)
         assert shown.loc[name, "dm_statistic"] == pytest.approx(test.statistic)
-    assert forecasts.loc[forecasts["fold_start"] <= STARTS[1], "n_compared"].isna().all()  # nothing had been shown
+    assert forecasts.loc[forecasts["fold_start"] <= STARTS[1], "n_compared"].isna().all()  # no evidence yet
 
 
 def test_too_few_matured_rows_skip_a_method_in_the_first_fold_only(forecasts):
@@ -373,18 +373,18 @@ def test_too_few_matured_rows_skip_a_method_in_the_first_fold_only(forecasts):
         own = forecasts[forecasts["competitor"] == method]
         first = own["fold_start"] == STARTS[0]
         assert set(own.loc[first, "status"]) == {"skipped"}
-        assert own.loc[first, "reason"].str.contains("0 matured rows at this horizon, 100 are needed").all()
+        assert own.loc[first, "reason"].str.contains("0 matured rows at this horizon, at least 100 are needed").all()
         assert own.loc[first, QUANTILES].isna().all(axis=None)
         assert set(own.loc[~first, "status"]) == {"ok"}
 
 
-def test_the_first_fold_publishes_half_of_a_combination_and_later_ones_what_it_has_earned(forecasts):
+def test_the_shrinkage_weight_is_one_half_in_the_first_fold_and_estimated_in_later_ones(forecasts):
     assert (_fold(forecasts, 0, "equal_weights")["shrinkage_weight"] == PRIOR_WEIGHT).all()
     assert (_fold(forecasts, 2, "weighted_ensemble")["shrinkage_weight"] > 0.6).all()
     assert (forecasts.loc[forecasts["competitor"] == "conformal", "shrinkage_weight"] == 1).all()
 
 
-def test_final_quantiles_are_the_blend(market, forecasts):
+def test_final_quantiles_are_the_shrunk_combination(market, forecasts):
     inputs, _ = market
     own = _fold(forecasts, 1, "equal_weights").merge(inputs[inputs["fold_type"] == "oof"], on=KEY, suffixes=("", "_in"))
     stacked = own.pivot_table(index=KEY, columns="input", values="q90_in")
@@ -392,7 +392,7 @@ def test_final_quantiles_are_the_blend(market, forecasts):
     np.testing.assert_allclose(final, weight * stacked.mean(axis=1) + (1 - weight) * stacked["reference"])
 
 
-def test_weights_are_reported_for_every_day_and_move_where_a_method_learns_daily(forecasts):
+def test_weights_are_reported_per_session_and_change_for_methods_that_learn_daily(forecasts):
     for method, learns_daily in (("weighted_ensemble", False), ("dynamic_model_averaging", True)):
         fold = _fold(forecasts, 2, method)
         weights = fold.loc[fold["horizon_days"] == 5, "weights"].map(json.loads)
@@ -401,7 +401,7 @@ def test_weights_are_reported_for_every_day_and_move_where_a_method_learns_daily
     assert set(_fold(forecasts, 2, "conformal")["weights"]) == {"{}"}
 
 
-def test_a_method_that_feeds_on_another_starts_from_its_finished_forecasts(forecasts):
+def test_a_second_level_method_starts_from_its_base_methods_final_forecasts(forecasts):
     first = [
         _fold(forecasts, 0, method).query("as_of_date < '2018-01-08'")[QUANTILES]
         for method in ("equal_weights", "conformal")
@@ -411,12 +411,12 @@ def test_a_method_that_feeds_on_another_starts_from_its_finished_forecasts(forec
     assert np.abs(later[0].to_numpy() - later[1].to_numpy()).max() > 0.01
 
 
-def test_a_method_whose_base_was_skipped_is_skipped_too(market, tmp_path):
+def test_a_method_is_skipped_if_its_base_method_is(market, tmp_path):
     methods = ("reference_alone", "quantile_regression_averaging", "conformal_qra")
     result, _ = _run(*market, tmp_path, methods)
     own = result[result["competitor"] == "conformal_qra"]
     first = own["fold_start"] == STARTS[0]
-    assert set(own.loc[first, "reason"]) == {"quantile_regression_averaging has no forecast of this row"}
+    assert set(own.loc[first, "reason"]) == {"quantile_regression_averaging has no forecast for this row"}
     assert set(own.loc[first, "status"]) == {"skipped"}
     assert set(own.loc[~first, "status"]) == {"ok"}
     assert not own.duplicated(["fold_type", *KEY]).any()
@@ -427,79 +427,81 @@ CUT = pd.Timestamp("2019-04-01")
 
 @pytest.fixture(scope="module")
 def before_and_after(market, tmp_path_factory):
-    """All methods of the seed, with the outcomes as they were and with those from CUT on replaced."""
+    """Run all methods of the seed with the original outcomes and with those from CUT on replaced."""
     inputs, targets = market
-    shaken = targets.copy()
-    late = shaken["target_date"] >= CUT
-    shaken.loc[late, "z_return"] = -4 * shaken.loc[late, "z_return"] + 2
+    perturbed = targets.copy()
+    late = perturbed["target_date"] >= CUT
+    perturbed.loc[late, "z_return"] = -4 * perturbed.loc[late, "z_return"] + 2
     registry = pd.read_csv(PROJECT / "seeds" / "ensemble_methods.csv")
-    return [_run(inputs, known, tmp_path_factory.mktemp("shaken"), registry)[0] for known in (targets, shaken)]
+    return [_run(inputs, known, tmp_path_factory.mktemp("perturbed"), registry)[0] for known in (targets, perturbed)]
 
 
 @pytest.mark.parametrize("method", pd.read_csv(PROJECT / "seeds/ensemble_methods.csv")["ensemble_method"])
-def test_no_forecast_of_any_method_depends_on_an_outcome_that_lay_ahead_of_its_origin(before_and_after, method):
+def test_no_forecast_depends_on_an_outcome_after_its_origin(before_and_after, method):
     before, after = (
         table[table["competitor"] == method].sort_values(["fold_type", *KEY], ignore_index=True)
         for table in before_and_after
     )
     columns = ["fold_type", *KEY, *QUANTILES, "shrinkage_weight", "weights", "status", "n_compared", "dm_p_value"]
-    # a live fold begins in June and may know all that came before it
+    # the live fold begins in June and may use all outcomes before it
     blind = (before["as_of_date"] < CUT) & (before["fold_type"] == "oof")
     pd.testing.assert_frame_equal(before.loc[blind, columns], after.loc[blind, columns], check_exact=True)
     if method != "reference_alone":
         live = before["fold_type"] == "live"
-        assert not before.loc[live, QUANTILES].equals(after.loc[live, QUANTILES])  # it was felt in the end
+        assert not before.loc[live, QUANTILES].equals(after.loc[live, QUANTILES])  # the change has an effect later
 
 
 @pytest.fixture(scope="module")
 def fitted_once(forecasts):
-    """Of the methods that learn nothing within a fold."""
+    """Run the methods that do not learn within a fold."""
     return forecasts[forecasts["competitor"].isin(FITTED_ONCE)]
 
 
-def test_what_had_not_matured_before_a_folds_fit_changes_nothing_in_it(market, fitted_once, tmp_path):
+def test_rows_not_matured_before_a_folds_fit_do_not_change_it(market, fitted_once, tmp_path):
     inputs, targets = market
-    shaken = targets.copy()
-    late = shaken["target_date"] >= _fold(fitted_once, 2)["trained_until"].iloc[0]
-    shaken.loc[late, "z_return"] = -4 * shaken.loc[late, "z_return"] + 2
-    again, _ = _run(inputs, shaken, tmp_path, FITTED_ONCE)
+    perturbed = targets.copy()
+    late = perturbed["target_date"] >= _fold(fitted_once, 2)["trained_until"].iloc[0]
+    perturbed.loc[late, "z_return"] = -4 * perturbed.loc[late, "z_return"] + 2
+    again, _ = _run(inputs, perturbed, tmp_path, FITTED_ONCE)
     pd.testing.assert_frame_equal(_comparable(_fold(fitted_once, 2)), _comparable(_fold(again, 2)), check_exact=True)
-    assert not _comparable(_fold(fitted_once, 3)).equals(_comparable(_fold(again, 3)))  # it was felt where it should be
+    assert not _comparable(_fold(fitted_once, 3)).equals(
+        _comparable(_fold(again, 3))
+    )  # the change has an effect where it should
 
 
-def test_the_newest_rows_that_had_matured_do_change_the_fold(market, fitted_once, tmp_path):
+def test_the_newest_matured_rows_change_the_fold(market, fitted_once, tmp_path):
     inputs, targets = market
     until = _fold(fitted_once, 2)["trained_until"].iloc[0]
-    shaken = targets.copy()
-    newest = shaken["target_date"].between(until - pd.DateOffset(days=60), until, inclusive="left")
-    shaken.loc[newest, "z_return"] = -4 * shaken.loc[newest, "z_return"] + 2
-    again, _ = _run(inputs, shaken, tmp_path, FITTED_ONCE)
+    perturbed = targets.copy()
+    newest = perturbed["target_date"].between(until - pd.DateOffset(days=60), until, inclusive="left")
+    perturbed.loc[newest, "z_return"] = -4 * perturbed.loc[newest, "z_return"] + 2
+    again, _ = _run(inputs, perturbed, tmp_path, FITTED_ONCE)
     assert not _comparable(_fold(fitted_once, 2)).equals(_comparable(_fold(again, 2)))
 
 
 def _comparable(fold: pd.DataFrame) -> pd.DataFrame:
-    # a confidence set depends on who else takes part
+    # a confidence set depends on the other methods
     return fold.drop(columns=["fit_seconds", "score_seconds", "fingerprint", "mcs_p_value", "is_in_confidence_set"])
 
 
-def test_a_second_call_does_nothing_and_says_the_same(market, forecasts, folder):
+def test_a_second_call_computes_nothing_and_returns_the_same(market, forecasts, folder):
     again, jobs = _run(*market, folder)
     assert jobs == []
     pd.testing.assert_frame_equal(again, forecasts)
 
 
 @pytest.fixture(scope="module")
-def stood_in(market, tmp_path_factory):
-    """The tournament where `good` says in the live fold what the reference says."""
+def good_as_reference(market, tmp_path_factory):
+    """Run the tournament with `good` equal to the reference in the live fold."""
     inputs, targets = market
     inputs = inputs.copy()
     lost = ((inputs["input"] == "good") & (inputs["fold_type"] == "live")).to_numpy()
     inputs.loc[lost, QUANTILES] = np.tile(1.1 * NORMAL, (lost.sum(), 1))
-    return _run(inputs, targets, tmp_path_factory.mktemp("stood_in"), FITTED_ONCE)[0]
+    return _run(inputs, targets, tmp_path_factory.mktemp("good_as_reference"), FITTED_ONCE)[0]
 
 
 @pytest.mark.parametrize("what", ["missing", "nan", "infinite", "without width"])
-def test_where_an_input_has_no_forecast_the_reference_stands_in_and_the_row_says_so(market, stood_in, tmp_path, what):
+def test_the_reference_replaces_a_missing_input_and_the_reason_reports_it(market, good_as_reference, tmp_path, what):
     inputs, targets = market
     lost = ((inputs["input"] == "good") & (inputs["fold_type"] == "live")).to_numpy()
     broken = inputs.copy()
@@ -509,10 +511,12 @@ def test_where_an_input_has_no_forecast_the_reference_stands_in_and_the_row_says
         broken.loc[lost, QUANTILES] = {"nan": np.nan, "infinite": np.inf, "without width": 0.7}[what]
     without, _ = _run(broken, targets, tmp_path, FITTED_ONCE)
     columns = ["competitor", "fold_type", *KEY, *QUANTILES]
-    pd.testing.assert_frame_equal(without[columns], stood_in[columns])
+    pd.testing.assert_frame_equal(without[columns], good_as_reference[columns])
     live = _fold(without, 3, "weighted_ensemble")
     assert np.isfinite(live[QUANTILES]).all(axis=None)
-    assert set(live["reason"]) == {f"the reference stands in for good ({len(live)} of {len(live)} rows)"}
+    assert set(live["reason"]) == {
+        f"the reference replaces missing forecasts of good ({len(live)} of {len(live)} rows)"
+    }
     assert set(live["inputs"]) == {"bad reference"}
     weights = live["weights"].map(json.loads)
     assert not weights.map(lambda weights: "good" in weights).any()
@@ -520,7 +524,7 @@ def test_where_an_input_has_no_forecast_the_reference_stands_in_and_the_row_says
     assert (_fold(without, 3, "equal_weights")["weights"] == '{"bad": 0.3333, "reference": 0.6667}').all()
 
 
-def test_an_input_that_says_the_same_every_day_is_one_like_any_other(market, tmp_path):
+def test_a_constant_input_is_used_like_any_other(market, tmp_path):
     inputs, targets = market
     constant = inputs.copy()
     rows = (constant["input"] == "bad").to_numpy()
@@ -532,7 +536,7 @@ def test_an_input_that_says_the_same_every_day_is_one_like_any_other(market, tmp
 
 
 @pytest.mark.parametrize("method", BREAKERS)
-def test_a_method_that_breaks_its_word_leaves_failed_rows_with_the_reason_and_the_others_go_on(
+def test_a_method_that_violates_the_interface_fails_with_a_reason_and_the_others_continue(
     monkeypatch, market, tmp_path, method
 ):
     result, _ = _run(*market, tmp_path, _outside(monkeypatch, method))
@@ -546,7 +550,7 @@ def test_a_method_that_breaks_its_word_leaves_failed_rows_with_the_reason_and_th
     assert others[QUANTILES].notna().all(axis=None)
 
 
-def test_a_forecast_that_is_not_finite_fails_in_its_own_row_alone(monkeypatch, market, tmp_path):
+def test_a_forecast_that_is_not_finite_fails_only_in_its_own_row(monkeypatch, market, tmp_path):
     result, _ = _run(*market, tmp_path, _outside(monkeypatch, _Gapped))
     own = result[(result["competitor"] == "mine") & (result["fold_start"] > STARTS[0])]
     failed = own[own["status"] == "failed"]
@@ -559,7 +563,7 @@ def test_a_forecast_that_is_not_finite_fails_in_its_own_row_alone(monkeypatch, m
     assert rest[QUANTILES].notna().all(axis=None)
 
 
-def test_what_failed_for_want_of_memory_is_tried_again(monkeypatch, market, tmp_path):
+def test_a_method_that_ran_out_of_memory_is_retried(monkeypatch, market, tmp_path):
     registry = _outside(monkeypatch, _Starving)
     failed, _ = _run(*market, tmp_path, registry)
     own = failed[failed["competitor"] == "mine"]
@@ -569,7 +573,7 @@ def test_what_failed_for_want_of_memory_is_tried_again(monkeypatch, market, tmp_
     assert "failed" not in set(result["status"])
 
 
-def test_a_method_is_shown_every_outcome_once_on_the_day_it_is_known_and_none_of_those_it_forecasts(
+def test_a_method_gets_every_outcome_once_when_it_is_known_and_none_of_the_rows_it_forecasts(
     monkeypatch, market, tmp_path
 ):
     monkeypatch.setattr(_Witness, "seen", [])
@@ -590,11 +594,11 @@ def test_a_method_is_shown_every_outcome_once_on_the_day_it_is_known_and_none_of
         assert len(shown.merge(due, on=KEY)) == len(due)
 
 
-def test_a_horizon_with_few_matured_rows_does_not_silence_a_method_at_the_others(market, tmp_path):
+def test_few_matured_rows_at_one_horizon_do_not_skip_a_method_at_the_others(market, tmp_path):
     inputs, targets = market
     longest = targets["horizon_days"] == max(HORIZONS)
     slow = targets.copy()
-    # the longest horizon's outcomes come half a year later
+    # outcomes of the longest horizon mature half a year later
     slow.loc[longest, "target_date"] = slow.loc[longest, "target_date"] + pd.DateOffset(days=180)
     result, _ = _run(inputs, slow, tmp_path)
     for method in FITTED:
@@ -605,7 +609,7 @@ def test_a_horizon_with_few_matured_rows_does_not_silence_a_method_at_the_others
         assert fold.loc[fold["status"] != "ok", "reason"].str.contains("0 matured rows at this horizon").all()
 
 
-def test_an_input_that_exists_now_but_not_in_the_past_takes_part_and_is_reported(market, tmp_path):
+def test_an_input_without_history_is_used_and_reported(market, tmp_path):
     inputs, targets = market
     new = inputs[(inputs["input"] == "good") & (inputs["fold_type"] == "live")].assign(input="newcomer")
     result, _ = _run(pd.concat([inputs, new], ignore_index=True), targets, tmp_path, FITTED_ONCE)
@@ -614,7 +618,7 @@ def test_an_input_that_exists_now_but_not_in_the_past_takes_part_and_is_reported
     assert live["weights"].map(lambda weights: json.loads(weights)["newcomer"]).unique().tolist() == [0.25]
 
 
-def test_a_live_fold_without_any_history_has_the_methods_that_need_none(market, tmp_path):
+def test_a_live_fold_without_history_has_only_methods_that_need_no_fit(market, tmp_path):
     inputs, targets = market
     result, _ = _run(inputs[inputs["fold_type"] == "live"], targets, tmp_path)
     status = result.groupby("competitor")["status"].agg(set)
@@ -622,7 +626,7 @@ def test_a_live_fold_without_any_history_has_the_methods_that_need_none(market, 
     assert all(status[method] == {"skipped"} for method in FITTED)
 
 
-def test_one_that_feeds_on_another_and_fails_says_why_itself(monkeypatch, market, tmp_path):
+def test_a_failing_second_level_method_reports_its_own_reason(monkeypatch, market, tmp_path):
     registry = _outside(monkeypatch, _Failing).assign(base_method=[None, None, "equal_weights"])
     result, _ = _run(*market, tmp_path, registry)
     failed = result[(result["competitor"] == "mine") & (result["fold_start"] > STARTS[0])]
@@ -630,18 +634,18 @@ def test_one_that_feeds_on_another_and_fails_says_why_itself(monkeypatch, market
     assert set(failed["reason"]) == {"ValueError: no convergence"}
 
 
-def test_what_feeds_on_another_rests_on_the_others_inputs(forecasts):
+def test_a_second_level_method_reports_the_inputs_of_its_base_method(forecasts):
     assert set(forecasts.loc[forecasts["competitor"] == "conformal", "inputs"]) == {"bad good reference"}
 
 
-def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, tmp_path):
+def test_other_outcomes_or_other_code_change_the_fit(monkeypatch, market, tmp_path):
     inputs, targets = market
     source = tmp_path / "source"
     source.mkdir()
     monkeypatch.syspath_prepend(source)
     monkeypatch.setattr(
         sys, "dont_write_bytecode", True
-    )  # a file of the same size and second would be read from its cache
+    )  # Python would use the cached bytecode of a file with the same size and second
     (source / "factory_of_methods.py").write_text(FACTORY)
     registry = pd.concat(
         [
@@ -667,18 +671,18 @@ def test_another_outcome_or_another_program_is_another_fit(monkeypatch, market, 
     assert moved > first + 0.5
     again = targets.copy()
     again.loc[again["as_of_date"] == "2018-03-01", "z_return"] += 1
-    assert run(5.0, again)[1] == trained[1:]  # every fold that could learn from it
+    assert run(5.0, again)[1] == trained[1:]  # every fold trained on it
 
 
-def test_a_row_without_reference_is_refused_with_the_way_out(market, tmp_path):
+def test_a_row_without_reference_is_refused_with_a_fix(market, tmp_path):
     inputs, targets = market
     torn = inputs.drop(index=inputs.index[(inputs["input"] == "reference") & (inputs["fold_type"] == "live")][0])
-    with pytest.raises(TournamentError, match=r"rebuild int_core__forecasts \(dbt build -s int_core__forecasts\+\)"):
+    with pytest.raises(TournamentError, match=r"Rebuild it: dbt build -s int_core__forecasts\+"):
         _run(torn, targets, tmp_path)
 
 
 class _Counting(_Witness):
-    """A method that learns on, and counts how often it is fitted."""
+    """A method that learns daily and counts its fits."""
 
     fits: list = []  # noqa: RUF012
     seen: list = []  # noqa: RUF012
@@ -688,9 +692,7 @@ class _Counting(_Witness):
         return super().fit(rows)
 
 
-def test_a_new_session_is_forecast_by_the_methods_as_they_were_fitted_and_as_if_fitted_with_it(
-    monkeypatch, market, tmp_path
-):
+def test_a_new_session_is_forecast_by_stored_methods_and_equals_a_fresh_run(monkeypatch, market, tmp_path):
     inputs, targets = market
     registry = _outside(monkeypatch, _Counting)
     newest = inputs["as_of_date"].max()
@@ -707,7 +709,7 @@ def test_a_new_session_is_forecast_by_the_methods_as_they_were_fitted_and_as_if_
     same = [column for column in daily if not column.endswith("_seconds")]
     pd.testing.assert_frame_equal(daily[same], at_once[same])
 
-    # a revised outcome that had matured by then is another fit
+    # a revised outcome that had matured before the fold changes the fit
     revised = targets.copy()
     revised.loc[revised["as_of_date"] == "2018-03-01", "z_return"] += 1
     _Counting.fits.clear()
@@ -715,9 +717,7 @@ def test_a_new_session_is_forecast_by_the_methods_as_they_were_fitted_and_as_if_
     assert len(_Counting.fits) >= 4
 
 
-def test_an_outcome_revised_within_a_fold_is_learnt_from_as_if_it_had_always_been_so(
-    market, forecasts, folder, tmp_path
-):
+def test_a_revised_outcome_within_a_fold_gives_the_same_result_as_a_fresh_run(market, forecasts, folder, tmp_path):
     inputs, targets = market
     methods = ("reference_alone", "equal_weights", "dynamic_model_averaging", "conformal")
     revised = targets.copy()

@@ -1,4 +1,4 @@
-"""The model confidence set and the test against the reference: what they rule out, what they cannot, and what they may look at."""
+"""The model confidence set and the test against the reference: size, power and point-in-time data."""
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,13 @@ from zl_forecast.ensembles.tournament import matured_losses
 
 
 def losses(n: int, seed: int, **means: float) -> pd.DataFrame:
-    """Losses around their means, with most of their noise in common."""
+    """Simulate losses around their means, with mostly common noise."""
     rng = np.random.default_rng(seed)
     common = rng.standard_normal(n)
     return pd.DataFrame({name: mean + common + 0.3 * rng.standard_normal(n) for name, mean in means.items()})
 
 
-def test_a_clearly_worse_method_is_ruled_out_and_equal_ones_stay():
+def test_a_clearly_worse_method_is_ruled_out_and_equal_methods_stay():
     p_values = confidence_set(losses(600, 1, reference_alone=3, good=3, bad=3.3), horizon=1)
     assert p_values["bad"] < 0.05
     assert p_values[["reference_alone", "good"]].min() > 0.1
@@ -27,7 +27,7 @@ def test_a_clearly_worse_method_is_ruled_out_and_equal_ones_stay():
 
 @pytest.fixture
 def few_repetitions(monkeypatch):
-    """Enough of them to compare a p-value with a quarter, many times."""
+    """Use few bootstrap repetitions, enough to compare a p-value with a quarter."""
     monkeypatch.setattr(evidence, "REPETITIONS", 200)
 
 
@@ -40,7 +40,7 @@ def test_the_best_of_equals_is_ruled_out_no_more_often_than_stated(few_repetitio
 
 
 def _overlapping(seed: int) -> pd.DataFrame:
-    """Losses of two equals whose targets overlap over 20 sessions."""
+    """Simulate losses of two equal methods whose targets overlap over 20 sessions."""
     rng = np.random.default_rng(seed)
     noise = np.stack([np.convolve(rng.standard_normal(619), np.ones(20), "valid") for _ in range(2)], axis=1)
     return pd.DataFrame(3 + noise, columns=["reference_alone", "a"])
@@ -48,7 +48,7 @@ def _overlapping(seed: int) -> pd.DataFrame:
 
 def test_losses_of_overlapping_targets_do_not_rule_equals_out_more_often(few_repetitions):
     rejected = [confidence_set(_overlapping(seed), horizon=20)["a"] < 1 - evidence.CONFIDENCE for seed in range(60)]
-    assert np.mean(rejected) < 0.3  # taken for independent, they would be in well over a third
+    assert np.mean(rejected) < 0.3  # treated as independent, well over a third
 
 
 @pytest.mark.parametrize("length", [40, 39])
@@ -77,7 +77,7 @@ def test_methods_that_differ_a_little_in_every_row_are_not_the_same():
     assert confidence_set(table, horizon=1)["reference_alone"] < 0.05
 
 
-def test_rows_are_those_that_all_share_and_a_method_that_failed_often_is_not_compared():
+def test_methods_are_compared_on_common_rows_without_those_that_failed_often():
     table = losses(100, 3, reference_alone=3, a=3, b=3)
     table.loc[:9, "a"] = np.nan  # it failed in a fold
     table.loc[:39, "b"] = np.nan
@@ -93,7 +93,7 @@ def test_three_quarters_of_the_rows_must_be_shared(shared, columns):
     assert list(compared(table).columns) == columns
 
 
-def test_methods_that_failed_in_different_folds_do_not_take_all_rows_from_the_others():
+def test_methods_that_failed_in_different_folds_leave_common_rows_for_the_others():
     table = losses(100, 6, reference_alone=3, sound=3, a=3, b=3, c=3, d=3)
     for number, name in enumerate("abcd"):
         table.loc[25 * number : 25 * number + 24, name] = np.nan
@@ -108,7 +108,7 @@ FOLD = ["fold_type", "fold_start", "trained_until"]
 
 
 def forecasts(gap: float = 0.6) -> pd.DataFrame:
-    """Losses of the rows of three yearly folds and a live one; 'bad' loses more in every row."""
+    """Simulate losses of three yearly folds and a live one; 'bad' has a higher loss in every row."""
     days = pd.bdate_range("2017-01-02", "2019-12-31")
     table = losses(len(days), 4, reference_alone=3, good=2.7, bad=3 + gap)
     frames = []
@@ -123,7 +123,7 @@ def forecasts(gap: float = 0.6) -> pd.DataFrame:
 
 
 def _evidence(table: pd.DataFrame, horizon: int = 5) -> pd.DataFrame:
-    """Of forecasts that lose as much: with all quantiles at one place, half of the distance of the outcome, zero, in percent of price."""
+    """Turn losses into forecasts: quantiles are equal, and the loss is half of their distance from outcome zero."""
     table = table.assign(horizon_days=horizon, **dict.fromkeys(settings.SCORED_COLUMNS, -2 * (table["loss"] + 10)))
     days = table.groupby("as_of_date", as_index=False)["is_matured"].any()
     targets = days.assign(
@@ -136,7 +136,7 @@ def _evidence(table: pd.DataFrame, horizon: int = 5) -> pd.DataFrame:
     return ensemble_evidence(past, table[[*FOLD, "horizon_days"]].drop_duplicates())
 
 
-def test_a_fold_is_judged_by_what_had_matured_before_it_from_the_second_fold_on():
+def test_from_the_second_fold_on_evidence_uses_rows_matured_before_the_fold():
     found = _evidence(forecasts())
     assert set(zip(found["fold_type"], found["fold_start"].dt.strftime("%Y-%m"), strict=True)) == {
         ("oof", "2019-01"),
@@ -163,7 +163,7 @@ def test_losses_are_the_pinball_losses_of_the_forecasts_in_percent_of_price():
     assert matured_losses(rows, known.assign(z_return=10.0, horizon_volatility=0.25), first_scored=2).empty
 
 
-def test_the_set_holds_those_whose_p_value_is_a_quarter_or_more(monkeypatch):
+def test_the_set_contains_methods_with_a_p_value_of_at_least_a_quarter(monkeypatch):
     p_values = pd.Series({"reference_alone": 0.11, "good": 0.25, "bad": 0.2499})
     monkeypatch.setattr(evidence, "confidence_set", lambda losses, horizon: p_values)
     found = _evidence(forecasts()).query("fold_type == 'oof'").set_index("competitor")["is_in_confidence_set"]
@@ -174,7 +174,7 @@ def _of_the_history(found: pd.DataFrame) -> pd.DataFrame:
     return found[found["fold_type"] == "oof"].reset_index(drop=True)
 
 
-def test_live_rows_and_such_without_an_outcome_say_nothing():
+def test_live_rows_and_rows_without_outcome_are_not_evidence():
     known = forecasts()
     extra = known[(known["fold_type"] == "oof") & (known["fold_start"] == "2018-01-01")].tail(60)
     early = known["as_of_date"] == "2018-06-01"
@@ -187,16 +187,16 @@ def test_live_rows_and_such_without_an_outcome_say_nothing():
     assert _of_the_history(_evidence(unmatured))["n_compared"].iloc[0] == clean["n_compared"].iloc[0] - 1
 
 
-def test_what_came_later_changes_nothing():
+def test_later_outcomes_do_not_change_earlier_evidence():
     known = forecasts()
     late = known["as_of_date"] + pd.offsets.BDay(5) >= pd.Timestamp("2018-12-25")
-    shaken = known.assign(loss=known["loss"].where(~late, 9 * np.random.default_rng(5).random(len(known))))
-    first, second = _evidence(known), _evidence(shaken)
+    perturbed = known.assign(loss=known["loss"].where(~late, 9 * np.random.default_rng(5).random(len(known))))
+    first, second = _evidence(known), _evidence(perturbed)
     pd.testing.assert_frame_equal(_of_the_history(first), _of_the_history(second))
     assert not first[first["fold_type"] == "live"].equals(second[second["fold_type"] == "live"])
 
 
-def test_below_ten_separate_samples_nothing_is_ruled_out():
+def test_below_ten_independent_samples_no_method_is_ruled_out():
     ten = _of_the_history(_evidence(forecasts(gap=5), horizon=23))  # 233 rows of one year
     nine = _of_the_history(_evidence(forecasts(gap=5), horizon=24))
     assert ten["mcs_p_value"].notna().all()
@@ -205,7 +205,7 @@ def test_below_ten_separate_samples_nothing_is_ruled_out():
     assert nine["is_in_confidence_set"].all()
 
 
-def test_a_method_that_failed_in_its_last_fold_is_compared_on_the_rows_it_has():
+def test_a_method_that_failed_in_its_last_fold_is_compared_on_its_available_rows():
     table = forecasts()
     is_late = table["as_of_date"].between("2018-11-01", "2018-12-31")
     table.loc[(table["competitor"] == "good") & is_late, "status"] = "failed"
@@ -214,7 +214,7 @@ def test_a_method_that_failed_in_its_last_fold_is_compared_on_the_rows_it_has():
 
 
 @pytest.mark.parametrize("empty", [True, False])
-def test_without_a_past_there_is_no_evidence_and_no_error(empty):
+def test_without_matured_rows_there_is_no_evidence_and_no_error(empty):
     table = forecasts().query("fold_start == '2017-01-01'")
     found = _evidence(table.head(0) if empty else table)
     assert found.empty

@@ -1,4 +1,4 @@
-"""What moved a forecast: permutation by hand, the table that families' explanations become, and where it is read from."""
+"""Explanations: permutation worked by hand, the table of attributions, and its collection from the store."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ LEVELS = np.array(settings.QUANTILE_LEVELS)
 
 
 class Linear:
-    """P50 is 2 a + channel's look-back + 0.1 newest return; P90 - P10 is 0.8 b."""
+    """A model with P50 = 2 a + the channel's look-back + 0.1 newest return, and P90 - P10 = 0.8 b."""
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         middle = 2 * X["a"] + X["channel@01"] + 0.1 * X["return_lag_000"]
@@ -45,18 +45,18 @@ def rows():
 
 
 def test_a_permutation_worked_by_hand(rows):
-    """The newest session's a is 10, the others' 1, 2 and 3: without its own it would lose 2 * (10 - 2) on average."""
+    """a is 10 in the newest session and 1, 2 and 3 in the others, so its effect is 2 * (10 - 2) on average."""
     _, X = rows
     found = explain.permutation(Linear(), X)
     assert found.method == "permutation"
     assert list(found.median.columns) == ["a", "b", "idle", "zl_returns", "channel"]
-    for newest in (6, 7):  # both horizons, whose donors are of their own horizon
+    for newest in (6, 7):  # one per horizon; donors have the same horizon
         assert found.median.loc[newest].tolist() == pytest.approx([2 * (10 - 2), 0, 0, 0.1 * 1, 6])
         assert found.width.loc[newest].tolist() == pytest.approx([0, 0.8 * (8 - 4), 0, 0, 0])
     assert found.median.loc[0, "a"] == pytest.approx(2 * (1 - 5))  # lower than the others: negative
 
 
-def test_a_permutation_is_the_same_each_time_and_leaves_the_rows_as_they_were(rows):
+def test_a_permutation_is_deterministic_and_leaves_the_rows_unchanged(rows):
     _, X = rows
     before = X.copy()
     first, second = (explain.permutation(Linear(), X) for _ in range(2))
@@ -69,14 +69,14 @@ def _table(rows, family: Family) -> pd.DataFrame:
     return explain.attributions(family, Linear(), key, X).set_index(["method", "horizon_days", "feature"])
 
 
-def test_a_family_without_words_of_its_own_is_permuted_and_what_moves_nothing_is_left_out(rows):
+def test_a_family_without_explanation_is_permuted_and_features_without_effect_are_left_out(rows):
     table = _table(rows, Family("LINEAR"))
     assert set(table.index.get_level_values("method")) == {"permutation"}
     assert set(table.index.get_level_values("feature")) == {"a", "b", "zl_returns", "channel"}
     assert table.index.is_unique
 
 
-def test_the_newest_session_speaks_for_itself_and_importance_is_the_mean_size_over_all(rows):
+def test_latest_values_are_the_newest_sessions_and_importance_is_the_mean_absolute_value(rows):
     row = _table(rows, Family("LINEAR")).loc[("permutation", 5, "a")]
     assert row["median_latest"] == pytest.approx(16)
     assert row["feature_value"] == 10
@@ -86,7 +86,7 @@ def test_the_newest_session_speaks_for_itself_and_importance_is_the_mean_size_ov
 
 
 def _explained(method: str):
-    """Says of every row that feature a adds what it is, and nothing of the width."""
+    """Attribute its own value to feature a in every row; no attribution of the width."""
     return Family("LINEAR", explain=lambda model, X: [Explanation(method, X[["a"]])])
 
 
@@ -95,11 +95,11 @@ def test_a_signed_explanation_needs_no_permutation(rows, method):
     table = _table(rows, _explained(method))
     assert set(table.index.get_level_values("method")) == {method}
     assert table.loc[(method, 20, "a"), "median_latest"] == 10
-    assert table["width_latest"].isna().all()  # not distinguished is not zero
+    assert table["width_latest"].isna().all()  # missing, not zero
 
 
 @pytest.mark.parametrize("method", ["attention", "variable_selection", "parameters"])
-def test_weights_and_parameters_come_with_a_permutation(rows, method):
+def test_unsigned_explanations_are_complemented_by_a_permutation(rows, method):
     table = _table(rows, _explained(method))
     assert set(table.index.get_level_values("method")) == {method, "permutation"}
     assert table.loc[(method, 5, "a"), "median_importance"] == 4  # mean of 1, 2, 3 and 10
@@ -123,7 +123,7 @@ def stored(rows, tmp_path, monkeypatch):
     )
 
 
-def test_collected_are_the_active_fits_by_bucket_and_family(stored):
+def test_attributions_of_the_active_fits_are_collected_by_bucket_and_family(stored):
     table = attributions.collect(pd.concat([stored, stored]))
     assert list(table.columns) == list(attributions.COLUMNS)
     assert table[["bucket", "family", "fingerprint"]].drop_duplicates().to_numpy().tolist() == [
@@ -133,7 +133,7 @@ def test_collected_are_the_active_fits_by_bucket_and_family(stored):
     assert not table.duplicated(["bucket", "family", "method", "horizon_days", "feature"]).any()
 
 
-def test_only_what_an_artifact_vouches_for_is_collected(stored, capsys):
+def test_only_verified_artifacts_are_collected(stored, capsys):
     part = artifacts.artifacts_dir() / "two" / ATTRIBUTIONS
     pd.read_parquet(part).assign(median_latest=99.0).to_parquet(part)
     table = attributions.collect(stored)

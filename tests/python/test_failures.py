@@ -1,4 +1,4 @@
-"""A family that fails anywhere between AutoGluon and the store leaves rows with its reason; for want of means it is tried again."""
+"""A family that fails anywhere has rows with its reason; lack of memory or disk is retried."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def _contest(*names: str, n_test: int = 20) -> BucketContest:
 
 
 def _run(contest: BucketContest) -> tuple[dict[str, str], dict[str, str]]:
-    """Status and reason of each family, the same in all of its rows."""
+    """Return status and reason of each family, which are equal in all of its rows."""
     table = runner.run([contest])
     assert len(table) == len(contest.families) * len(contest.test)
     assert (table["status"] == "ok").equals(table[QUANTILES].notna().all(axis=1))
@@ -62,15 +62,15 @@ def _run(contest: BucketContest) -> tuple[dict[str, str], dict[str, str]]:
     return {name: " ".join(own) for name, own in status.items()}, {name: " ".join(own) for name, own in reason.items()}
 
 
-def test_a_refit_that_raises_is_a_failed_row_with_its_reason_and_costs_no_other(monkeypatch):
+def test_a_refit_that_raises_fails_with_its_reason_and_does_not_affect_others(monkeypatch):
     status, reason = _run(_contest("toy", "refit"))
     assert status == {"toy": "ok", "refit": "failed"}
     assert reason["refit"] == "ValueError: the newest rows make it singular"
-    monkeypatch.setattr(runner, "_train", None)  # a day later nobody tries again
+    monkeypatch.setattr(runner, "_train", None)  # a later build must not train again
     assert _run(_contest("toy", "refit", n_test=21)) == (status, reason)
 
 
-def test_a_model_that_raises_where_autogluon_validates_it_costs_no_other():
+def test_a_model_that_raises_in_autogluons_validation_does_not_affect_others():
     status, reason = _run(_contest("toy", "picky"))
     assert status == {"toy": "ok", "picky": "failed"}
     assert reason["picky"] == "ValueError: these rows do not suit me"
@@ -91,7 +91,7 @@ def test_a_model_that_raises_where_autogluon_validates_it_costs_no_other():
         (TabularPredictor, "predict", OSError(12, "Cannot allocate memory")),
     ],
 )
-def test_want_of_memory_or_disk_at_any_point_is_a_failed_row_that_is_tried_again(monkeypatch, owner, name, error):
+def test_lack_of_memory_or_disk_at_any_point_fails_and_is_retried(monkeypatch, owner, name, error):
     def starve(*args, **kwargs):
         raise error
 
@@ -103,10 +103,10 @@ def test_want_of_memory_or_disk_at_any_point_is_a_failed_row_that_is_tried_again
     assert _run(_contest("toy"))[0] == {"toy": "ok"}
 
 
-def test_an_explanation_that_raises_costs_no_forecast_and_is_replaced_by_a_permutation(capsys):
+def test_an_explanation_that_raises_is_replaced_by_a_permutation(capsys):
     contest = _contest("silent")
     assert _run(contest)[0] == {"silent": "ok"}
-    assert "explained by permutation, its own explanation failed. KeyError: 'no words'" in capsys.readouterr().out
+    assert "explanation failed (KeyError: 'no words'); using permutation importance instead" in capsys.readouterr().out
     (own,) = contest.competitors()
     table = pd.read_parquet(artifacts.find(own.key) / ATTRIBUTIONS)
     assert set(table["method"]) == {"permutation"}
@@ -114,8 +114,8 @@ def test_an_explanation_that_raises_costs_no_forecast_and_is_replaced_by_a_permu
 
 
 @pytest.mark.parametrize("n_rows", [1, 3, 9, 30])
-def test_stacking_on_its_first_few_rows_forecasts_or_says_why_not(n_rows):
-    """The first month after the first fold has begun: a handful of forecasts have matured."""
+def test_stacking_on_its_first_few_rows_forecasts_or_reports_the_reason(n_rows):
+    """In the first month after the first fold has begun, only a few forecasts have matured."""
     contest, rng = _contest("toy"), np.random.default_rng(0)
     names = [column(family, q) for family in ("a", "b") for q in QUANTILES]
 

@@ -1,4 +1,4 @@
-"""Falling back to the reference: the stated rate of false alarms and the power on simulated markets, and what a reader is shown."""
+"""Fallbacks to the reference: stated false alarms and power on simulated markets, and their report to the reader."""
 
 import duckdb
 import numpy as np
@@ -24,7 +24,7 @@ def test_coverage_is_that_of_the_last_window_of_outcomes():
     np.testing.assert_allclose(bench.coverage(inside), np.array([[126, 125, 124]]) / bench.WINDOW)
 
 
-def test_the_seed_is_about_what_was_simulated(floors):
+def test_the_seed_states_the_simulated_settings(floors):
     assert list(floors.index) == list(bench.HORIZONS)
     assert (floors["window_sessions"] == bench.WINDOW).all()
     assert (floors["years"] == bench.JUDGED).all()
@@ -33,17 +33,17 @@ def test_the_seed_is_about_what_was_simulated(floors):
 
 @pytest.mark.parametrize("world", bench.WORLDS)
 @pytest.mark.parametrize("horizon", bench.HORIZONS)
-def test_an_exact_band_falls_below_the_floor_in_five_years_no_more_often_than_stated(world, horizon, floors):
+def test_false_alarms_of_an_exact_band_in_five_years_do_not_exceed_the_stated_rate(world, horizon, floors):
     floor, stated = floors.loc[horizon, ["coverage_floor", "false_alarms"]]
     error = np.sqrt(stated * (1 - stated) / HISTORIES)  # of the simulation
     found = np.mean(bench.lowest(world, horizon, HISTORIES, seed=21) < floor)
     assert found <= stated + 2 * error
-    assert found > 0.01  # a floor that nothing touches would find nothing
+    assert found > 0.01  # a floor that is never crossed would detect nothing
 
 
 @pytest.mark.parametrize(
     ("horizon", "years", "least", "most"),
-    # at six months half of these bands stay unseen for five years: whoever finds them sooner should change what the seed says
+    # at six months half of these bands are not found in five years; an improvement must update the seed's text
     [(5, 1, 0.7, 1), (20, 2, 0.75, 1), (60, 5, 0.7, 1), (120, 5, 0.4, 0.6)],
 )
 def test_a_band_that_covers_60_percent_is_found_as_often_as_stated(horizon, years, least, most, floors):
@@ -52,13 +52,13 @@ def test_a_band_that_covers_60_percent_is_found_as_often_as_stated(horizon, year
         assert least <= np.mean(took <= years * bench.YEAR) <= most
 
 
-def test_the_page_says_which_horizon_fell_back_and_why():
+def test_the_page_names_horizons_in_fallback_with_the_reason():
     assert "Fallback" not in page(forecast={**FORECAST, "fallback_reason": None})
     fallen = {**FORECAST, "ensemble_method": "reference_alone", "fallback_reason": REASON}
     assert f"Fallback to the reference until calibration recovers. 1w: {REASON}; 1m: {REASON}" in page(forecast=fallen)
 
 
-def test_horizons_that_stand_are_not_named_and_an_older_snapshot_has_no_fallbacks():
+def test_horizons_without_fallback_are_not_named_and_an_older_snapshot_has_none():
     with duckdb.connect() as con:
         assert active_fallbacks(snapshot(con)) == ""
         con.execute("alter table forecasts.zl_forecast add column fallback_reason text")

@@ -1,4 +1,4 @@
-"""What families must find, and must not, through AutoGluon as in the tournament; what every one owes is in test_checks.py."""
+"""Families on planted signals and on noise, as in the tournament. test_checks.py has common requirements."""
 
 import json
 from dataclasses import replace
@@ -26,19 +26,19 @@ from zl_forecast.tournament.splits import Fold
 
 FAMILIES = load_families(pd.read_csv(Path(__file__).parents[2] / "seeds" / "families.csv"))
 NETS = ("lstm", "gru", "transformer", "tft")
-for _net in NETS:  # what they learn is tested in families/
+for _net in NETS:  # short training: tests in families/ check what networks learn
     FAMILIES[_net] = replace(FAMILIES[_net], hyperparameters={**FAMILIES[_net].hyperparameters, "epochs": 2})
-READINGS = 4  # noisy readings of each driver: the families look at a part of the features only
+READINGS = 4  # noisy copies of each driver, because families sample features
 FEATURES = tuple(f"{driver}_{i}" for driver in ("rise", "calm", "noise") for i in range(READINGS))
 TREES = ("lightgbm", "catboost", "xgboost", "random_forest")
-EXPLAINED = ("reference", "ridge", *TREES, "garch")  # what the others say of themselves is tested in families/
+EXPLAINED = ("reference", "ridge", *TREES, "garch")  # tests in families/ check the others' explanations
 FIRST_LEVEL = [name for name, family in FAMILIES.items() if not family.is_second_level]
 
 
 def _contest(
     effect: str, names=FIRST_LEVEL, n_train: int = 800, n_test: int = 100, fold_type: str = "oof"
 ) -> BucketContest:
-    """Sessions without overlap whose z_return depends on the drivers as `effect` says, and the look-back of a ZL that moves by chance."""
+    """Simulate non-overlapping sessions: z_return is `effect` of the drivers plus noise, the look-back is noise."""
     rng, n = np.random.default_rng(7), n_train + n_test
     days = pd.bdate_range("1990-01-01", periods=n + max(HORIZONS))
     drivers = rng.standard_normal((len(days), 3))
@@ -60,7 +60,7 @@ def _contest(
 
 
 def of(contest: BucketContest, names) -> BucketContest:
-    """The same contest with some of its families."""
+    """Return the contest with only some of its families."""
     return replace(contest, families={name: contest.families[name] for name in names})
 
 
@@ -75,7 +75,7 @@ def _run(contest: BucketContest, folder: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    """Families on rows in which z_return is higher by 3 where both drivers are positive: contest, forecasts and folders by name."""
+    """Fit families; z_return is higher by 3 if both drivers are positive. Contest, forecasts and folders by name."""
     folder = tmp_path_factory.mktemp("planted")
     contest = _contest("interaction", EXPLAINED, fold_type="live")
     forecasts = _run(contest, folder)
@@ -84,7 +84,7 @@ def planted(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory):
-    """Every family on rows in which nothing drives z_return."""
+    """Fit every family on rows without any signal in z_return."""
     contest = _contest("none", n_train=350)
     return contest, _run(contest, tmp_path_factory.mktemp("noise"))
 
@@ -119,11 +119,11 @@ def test_on_pure_noise_a_family_forecasts_every_row_and_does_not_beat_the_refere
 
 
 def model(contest: BucketContest, stored: Path, name: str):
-    """A family's fitted model, from its folder in the store."""
+    """Load a family's fitted model from its folder in the store."""
     return fitted_model(contest.families[name], stored / MODEL, json.loads((stored / FACTS).read_text()))
 
 
-def test_each_horizons_drift_is_taken_out_of_what_families_learn():
+def test_families_are_trained_without_each_horizons_drift():
     contest = _contest("none", n_train=300)
     train = contest.train_part
     drifting = replace(contest, train_part=train.assign(z_return=train["z_return"] + 0.1 * train["horizon_days"]))
@@ -132,7 +132,7 @@ def test_each_horizons_drift_is_taken_out_of_what_families_learn():
 
 
 class Nosy(QuantileModel):
-    """Notes which columns it is shown, by name."""
+    """Records the columns that it gets, by name."""
 
     ag_key, ag_name = "NOSY", "Nosy"
     fitted_on: dict = {}  # noqa: RUF012
@@ -147,7 +147,7 @@ class Nosy(QuantileModel):
         return np.tile(self.model, (len(X), 1))
 
 
-def test_a_look_back_reaches_only_the_families_that_read_it(monkeypatch, tmp_path):
+def test_only_families_that_read_the_look_back_get_it(monkeypatch, tmp_path):
     monkeypatch.setitem(FAMILIES, "reader", Family(Nosy, {"of": "reader"}, reads_lookback=True))
     monkeypatch.setitem(FAMILIES, "other", Family(Nosy, {"of": "other"}))
     contest = _contest("none", ("other", "reader"), n_train=300)
@@ -161,12 +161,12 @@ def test_a_look_back_reaches_only_the_families_that_read_it(monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize("family", EXPLAINED)
-def test_every_family_says_what_moved_its_newest_forecasts(planted, family):
+def test_every_family_has_attributions_of_its_newest_forecasts(planted, family):
     contest, _, stored = planted
     own = pd.read_parquet(stored[family] / ATTRIBUTIONS)
     assert set(own["horizon_days"]) == set(HORIZONS)
     assert (own["as_of_date"] == contest.test["as_of_date"].max()).all()
-    if family != "reference":  # nothing moves it
+    if family != "reference":  # it reads no features
         assert set(own["method"]) & set(SIGNED)
     assert not own.duplicated(["method", "horizon_days", "feature"]).any()
 
@@ -184,7 +184,7 @@ def test_exact_attributions_add_up_to_the_differences_between_forecasts(planted,
     ):
         for horizon in HORIZONS:
             own = (X["horizon_days"] == horizon).to_numpy()
-            residual = output[own] - attributed[own]  # what is left is the base value
+            residual = output[own] - attributed[own]  # the remainder is the base value
             assert np.ptp(residual) < 1e-4
     assert np.ptp(raw[:, explain.P50]) > 0.1
 
@@ -200,7 +200,7 @@ def test_the_reference_is_the_centred_quantiles_of_its_horizon_with_a_median_of_
     contest, forecasts, _ = planted
     own = forecasts[forecasts["competitor"] == "reference"]
     assert (own["q50"] == 0).all()
-    used = pd.concat(inner_split(contest.train_part))  # what is refitted on: not the purged rows between the two parts
+    used = pd.concat(inner_split(contest.train_part))  # the refit excludes the purged rows between the two parts
     for horizon in HORIZONS:
         z_return = used.loc[used["horizon_days"] == horizon, "z_return"]
         expected = np.quantile(z_return, settings.QUANTILE_LEVELS) - np.median(z_return)
@@ -211,7 +211,7 @@ def test_the_reference_is_the_centred_quantiles_of_its_horizon_with_a_median_of_
 def test_centred_quantiles_worked_by_hand():
     z_return = np.array(
         [3.0, 1, 2, 5, 4]
-    )  # quantiles 1, 2, 3, 4, 5 at 0, 25, 50, 75, 100 %; the drift of 3 is taken out
+    )  # quantiles 1, 2, 3, 4, 5 at 0, 25, 50, 75, 100 %; the drift of 3 is subtracted
     assert centred_quantiles(z_return, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist() == [-2, -1, 0, 1, 2]
 
 

@@ -1,4 +1,4 @@
-"""Window features once more, in pandas from the landing files, against what DuckDB made of them."""
+"""Window features computed a second time, in pandas from the landing files, against DuckDB's."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ DECAY = 0.97  # var ewma_decay
 
 @pytest.fixture(scope="module")
 def prices(sample_landing) -> dict[str, pd.DataFrame]:
-    """Per symbol, on the sessions of ZL: last close, roll-adjusted log index, its one-session change."""
+    """Compute per symbol, on ZL's sessions: last close, roll-adjusted log index and its one-session change."""
     bars = pd.read_parquet(sample_landing / "bars_daily.parquet")
     bars["as_of_date"] = pd.to_datetime(bars["as_of_date"])
     by_symbol = {symbol: rows.set_index("as_of_date").sort_index() for symbol, rows in bars.groupby("symbol")}
@@ -35,7 +35,7 @@ def returns(prices) -> pd.Series:
 
 @pytest.fixture(scope="module")
 def ewma_volatility(returns) -> pd.Series:
-    """Exponentially weighted root mean square of at most 252 returns, from 60 on."""
+    """Compute the exponentially weighted root mean square of at most 252 and at least 60 returns."""
 
     def weighted(window: np.ndarray) -> float:
         weights = DECAY ** np.arange(len(window))[::-1]
@@ -46,7 +46,7 @@ def ewma_volatility(returns) -> pd.Series:
 
 @pytest.fixture(scope="module")
 def mart(sample_features):
-    """A function: one feature of a bucket's mart by date."""
+    """Return a function that reads one feature of a bucket's mart by date."""
 
     def column(bucket: str, name: str) -> pd.Series:
         table = read(
@@ -58,7 +58,7 @@ def mart(sample_features):
 
 
 def zscore(values: pd.Series, sessions: int) -> pd.Series:
-    """Distance from the window's mean in its standard deviations, from half a window on."""
+    """Compute the z-score in a window that is at least half full."""
     return values.rolling(sessions, min_periods=sessions // 2).apply(
         lambda w: (w[-1] - np.nanmean(w)) / np.nanstd(w, ddof=1), raw=True
     )
@@ -105,7 +105,7 @@ def test_trailing_correlation(mart, prices, returns):
     assert_same(mart("crush", "cbot_zl_zs_corr_63"), ours)
 
 
-def test_scaling_volatility_and_the_ratios_to_it(mart, returns, ewma_volatility, sample_features):
+def test_ewma_volatility_and_the_ratios_to_it(mart, returns, ewma_volatility, sample_features):
     theirs = read(
         sample_features.warehouse,
         f"select as_of_date, ewma_volatility from {TARGETS} where horizon_days = 5 order by 1",
@@ -115,7 +115,7 @@ def test_scaling_volatility_and_the_ratios_to_it(mart, returns, ewma_volatility,
     assert_same(mart("volatility", "base_zl_volatility_ratio_5"), np.log(week / ewma_volatility))
 
 
-def test_memory_of_policy_events(mart, returns, sample_landing):
+def test_decayed_returns_after_policy_events(mart, returns, sample_landing):
     events = pd.read_csv(sample_landing / "policy_events.csv", parse_dates=["available_on"])
     events = events[events["bucket"] == "tariff"]
     assert len(events) >= 3
@@ -131,7 +131,7 @@ def test_memory_of_policy_events(mart, returns, sample_landing):
         assert_same(mart("tariff", f"policy_tariff_memory_{half_life}"), pd.Series(ours, returns.index, dtype=float))
 
 
-def test_newest_report_on_funds_as_it_was_known(mart, returns, sample_landing):
+def test_newest_fund_positions_point_in_time(mart, returns, sample_landing):
     series = pd.read_parquet(sample_landing / "series.parquet")
     known = {}
     for part in ("NONCOMM_NET", "OI"):
@@ -149,7 +149,9 @@ def test_newest_report_on_funds_as_it_was_known(mart, returns, sample_landing):
 
 
 @pytest.mark.parametrize("horizon", [5, 20, 60, 120])
-def test_target_in_units_of_the_volatility_known(horizon, prices, ewma_volatility, sample_features):
+def test_target_is_standardised_by_the_volatility_known_at_the_origin(
+    horizon, prices, ewma_volatility, sample_features
+):
     theirs = read(
         sample_features.warehouse,
         f"select as_of_date, z_return, target_date from {TARGETS} where horizon_days = {horizon} and is_matured order by 1",

@@ -1,4 +1,4 @@
-"""Fingerprints: a finished fit is found again while nothing that it depends on has changed, and only then."""
+"""Fingerprints: a fit is a cache hit exactly if nothing that it depends on has changed."""
 
 import importlib
 import sys
@@ -73,7 +73,7 @@ def _changed(before: dict, after: dict) -> set:
 
 @pytest.fixture
 def modules(tmp_path, monkeypatch):
-    """Two families somewhere on PYTHONPATH: `theirs.plain`, and `theirs.deep` that imports `theirs.sums`, which reads `constants`."""
+    """Write the families `theirs.plain` and `theirs.deep`; the latter imports `theirs.sums`, which reads `constants`."""
     package = tmp_path / "theirs"
     package.mkdir()
     sources = {
@@ -105,7 +105,7 @@ def _of_code(module: str) -> str:
         ("constants.py", {"theirs.deep"}),
     ],
 )
-def test_a_changed_module_changes_the_families_that_import_it_and_no_other(modules, file, changes):
+def test_a_changed_module_changes_only_the_families_that_import_it(modules, file, changes):
     families = ("theirs.plain", "theirs.deep", "zl_forecast.families.xgboost")
     before = {name: _of_code(name) for name in families}
     with (modules / file).open("a") as stream:
@@ -113,7 +113,7 @@ def test_a_changed_module_changes_the_families_that_import_it_and_no_other(modul
     assert _changed(before, {name: _of_code(name) for name in families}) == changes
 
 
-def test_the_code_of_a_family_is_what_it_imports_from_this_package_and_nothing_of_the_other_families(monkeypatch):
+def test_the_code_of_a_family_is_its_imports_from_this_package_without_other_families(monkeypatch):
     read = set()
     original = fingerprint._origin
     monkeypatch.setattr(fingerprint, "_origin", lambda name: original(name) and (read.add(name) or original(name)))
@@ -161,7 +161,7 @@ class Model:
         ("return {", "'not a docstring any more'\n    return {", True),
     ],
 )
-def test_comments_docstrings_and_layout_are_no_code_and_all_else_is(modules, old, new, is_code):
+def test_comments_docstrings_and_layout_are_not_code_and_all_else_is(modules, old, new, is_code):
     file = modules / "theirs" / "plain.py"
     file.write_text(CODE)
     before = _of_code("theirs.plain")
@@ -177,11 +177,9 @@ def test_library_versions_are_those_of_the_packages_that_modules_import(modules)
 
     assert of("theirs.plain") == {"numpy"}
     (modules / "constants.py").write_text("def scale():\n    import scipy.stats")
-    assert of("theirs.deep") == {"scipy"}  # in turn, and inside a function
+    assert of("theirs.deep") == {"scipy"}  # imported indirectly and inside a function
     assert of("theirs.plain", "theirs.deep") == {"numpy", "scipy"}
-    assert {"catboost", "torch", "autogluon.tabular"} <= of(
-        "zl_forecast.families.base"
-    )  # AutoGluon imports as it likes
+    assert {"catboost", "torch", "autogluon.tabular"} <= of("zl_forecast.families.base")  # AutoGluon's imports may vary
     assert of() == set(fingerprint.library_versions("zl_forecast.families.base")) | {"statsmodels", "gluonts"}
 
 
@@ -202,13 +200,13 @@ _another_explanation.__module__ = FAMILIES["catboost"].explain.__module__
         ("lightgbm", {"explain": None}),
     ],
 )
-def test_other_settings_change_the_family_and_no_other(monkeypatch, market, before, name, change):
+def test_changed_settings_change_only_their_family(monkeypatch, market, before, name, change):
     module = importlib.import_module(FIRST_LEVEL[name])
     monkeypatch.setattr(module, "FAMILY", replace(module.FAMILY, **change))
     assert _changed(before, _fingerprints(market)) == {(name, fold) for fold in FOLDS}
 
 
-def test_one_more_family_changes_no_other(market, before):
+def test_an_additional_family_changes_no_other(market, before):
     assert not _changed(before, _fingerprints(market, {"toy": FIRST_LEVEL["ridge"], **FIRST_LEVEL}))
 
 
@@ -224,12 +222,12 @@ def test_no_two_fits_share_a_fingerprint(before):
 # ---------- rows
 
 
-def test_another_channel_changes_the_families_that_read_the_look_back_and_no_other(market, before):
+def test_another_channel_changes_only_families_that_read_the_look_back(market, before):
     changed = _changed(before, _fingerprints(market, channels="a b"))
     assert changed == {(name, fold) for name in READERS for fold in FOLDS}
 
 
-def test_a_changed_return_changes_the_families_that_read_the_look_back_and_no_other(market, before):
+def test_a_changed_return_changes_only_families_that_read_the_look_back(market, before):
     mart, targets, zl = market
     moved = zl.assign(log_return=zl["log_return"].where(zl.index != 300, 0.5))
     changed = _changed(before, _fingerprints((mart, targets, moved)))
@@ -248,25 +246,27 @@ def test_the_order_of_features_and_their_names_matter(market, before):
         assert _changed(before, _fingerprints((changed, targets, zl))) == set(before)
 
 
-def test_a_target_that_ends_on_another_day_is_another_training_row(market, before):
-    """The parts to fit and to validate on are purged by it, whatever z_return is."""
+def test_another_target_date_changes_the_training_rows(market, before):
+    """target_date decides which rows are purged between fit and tuning part."""
     mart, targets, zl = market
     is_day = targets["as_of_date"] == mart["as_of_date"].iloc[300]
     later = targets.assign(target_date=targets["target_date"] + is_day * pd.Timedelta(7, "D"))
     assert _changed(before, _fingerprints((mart, later, zl))) == set(before)
 
 
-def test_what_comes_after_a_folds_training_rows_does_not_change_its_fits(market, before):
+def test_rows_after_a_folds_training_rows_do_not_change_its_fits(market, before):
     mart, targets, zl = market
     later = mart["as_of_date"] >= "2019-01-01"
-    shaken = mart.assign(a=mart["a"].where(~later, 9.0))
+    perturbed = mart.assign(a=mart["a"].where(~later, 9.0))
     moved = zl.assign(log_return=zl["log_return"].where(~later, 0.3))
-    changed = _changed(before, _fingerprints((shaken, targets, moved)))
-    assert changed == {(name, fold) for name in FIRST_LEVEL for fold in FOLDS[1:]}  # which trained on these sessions
+    changed = _changed(before, _fingerprints((perturbed, targets, moved)))
+    assert changed == {
+        (name, fold) for name in FIRST_LEVEL for fold in FOLDS[1:]
+    }  # these folds are trained on the changed sessions
 
 
 @pytest.mark.parametrize("what", ["return", "channel"])
-def test_a_changed_value_of_one_session_changes_the_rows_whose_window_holds_it(what):
+def test_a_changed_value_changes_the_rows_whose_window_contains_it(what):
     n, at = 400, 100
     rng = np.random.default_rng(4)
     days = pd.bdate_range("2017-01-02", periods=n)
@@ -284,11 +284,11 @@ def test_a_changed_value_of_one_session_changes_the_rows_whose_window_holds_it(w
     after = (mart, other) if what == "return" else (other, zl)
     for family, expected in (("garch", set(range(at, at + window))), ("xgboost", set())):
         changed = hashes(mart, zl, family) != hashes(*after, family)
-        for part in np.split(changed, len(HORIZONS)):  # a row a horizon, each as the session
+        for part in np.split(changed, len(HORIZONS)):  # one row per horizon and session
             assert set(np.flatnonzero(part)) == expected
 
 
-def test_infrastructure_is_no_part_of_the_code_and_settings_are(monkeypatch):
+def test_infrastructure_is_not_part_of_the_code_and_settings_are(monkeypatch):
     read = set()
     original = fingerprint._origin
     monkeypatch.setattr(fingerprint, "_origin", lambda name: read.add(name) or original(name))

@@ -1,4 +1,4 @@
-"""The gate: good data pass, each kind of fault is caught with the severity it deserves, suites are whole."""
+"""The gate: good data pass, each type of fault is detected with the right severity, suites are complete."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -48,13 +48,13 @@ def exchange() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def sessions(exchange) -> pd.DataFrame:
-    """Sixty sessions before the first row of a mart, then the rows, then 130 to come."""
+    """Sessions: 60 before the first row of a mart, those of the rows, and 130 after them."""
     known = exchange.head(N_ROWS + 60 + 130)
     return known.assign(session_number=range(1, len(known) + 1), is_future=np.arange(len(known)) >= N_ROWS + 60)
 
 
 def plausible(suite: str, dates: pd.Series) -> pd.DataFrame:
-    """Noise in the middle tenth of each range of the suite; no market, only values it must accept."""
+    """Draw noise from the middle tenth of each range of the suite: values that it must accept."""
     rng = np.random.default_rng(7)
     frame = {name: rng.normal(size=len(dates)) for name in columns_of(suite) if not name.startswith("gate_")}
     for expectation in written(suite)["expectations"]:
@@ -67,14 +67,14 @@ def plausible(suite: str, dates: pd.Series) -> pd.DataFrame:
 
 @pytest.fixture
 def mart(sessions):
-    """Makes the mart of a bucket as it should be."""
+    """Return a function that builds a valid mart of a bucket."""
     dates = sessions.loc[~sessions["is_future"], "session_date"].tail(N_ROWS).reset_index(drop=True)
     return lambda bucket: plausible(f"mart_{bucket}__daily", dates)
 
 
 @pytest.fixture
 def zl(sessions, exchange) -> dict:
-    """Arguments of `check_zl` as they should be: 700 bars around 45 cents/lb."""
+    """Valid arguments of `check_zl`: 700 bars around 45 cents/lb."""
     days = sessions.loc[~sessions["is_future"], "session_date"].reset_index(drop=True)
     returns = np.random.default_rng(11).normal(0, 0.013, len(days))
     close = 45 * np.exp(np.cumsum(returns - returns.mean()))
@@ -131,7 +131,7 @@ def failures(results: pd.DataFrame) -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("suite", MARTS)
-def test_a_good_mart_in_any_row_order_passes_everything(suite, mart, sessions, capsys):
+def test_a_good_mart_in_any_row_order_passes_all_expectations(suite, mart, sessions, capsys):
     bucket = suite.removeprefix("mart_").removesuffix("__daily")
     results = check_mart(mart(bucket).sample(frac=1, random_state=3), bucket, sessions, NO_QUARANTINES)
     assert failures(results) == set()
@@ -238,7 +238,7 @@ def test_faults_quarantine_the_bucket_and_are_named(bucket, faults, mart, sessio
     assert f"gate {bucket}: {len(results)} expectations, QUARANTINED: {reason}" in capsys.readouterr().out
 
 
-def test_a_quarantined_symbol_quarantines_the_buckets_that_read_it_and_no_other(mart, sessions):
+def test_a_quarantined_symbol_quarantines_only_the_buckets_that_read_it(mart, sessions):
     corn = pd.DataFrame(
         {
             "bucket": ["biofuel", "tariff"],
@@ -253,7 +253,7 @@ def test_a_quarantined_symbol_quarantines_the_buckets_that_read_it_and_no_other(
     assert is_quarantined(check_mart(mart("energy"), "energy", sessions, corn)) is None
 
 
-def test_each_mart_is_held_against_its_own_suite_after_zl_and_a_bad_one_is_quarantined_alone(mart, sessions):
+def test_each_mart_is_checked_by_its_own_suite_after_zl_and_only_a_bad_one_is_quarantined(mart, sessions):
     marts = {"biofuel": heating_oil_in_cents(mart("biofuel")), "energy": mart("energy")}
     zl = pd.DataFrame({"bucket": ["zl"], "suite": ["zl_base"], "severity": ["critical"], "is_success": [True]})
     results = check_marts({name: duckdb.from_df(own) for name, own in marts.items()}, sessions, NO_QUARANTINES, zl)
@@ -263,7 +263,7 @@ def test_each_mart_is_held_against_its_own_suite_after_zl_and_a_bad_one_is_quara
     assert set(failed["bucket"]) == {"biofuel"}
 
 
-def test_odd_optional_series_warn_are_named_and_stop_nobody(mart, sessions):
+def test_unusual_optional_series_warn_and_do_not_stop_the_build(mart, sessions):
     odd = mart("biofuel")
     odd.loc[odd.index[-1], "epa_d6_usd_per_rin"] = np.nan
     odd["usda_sbo_biofuel_share"] = None
@@ -282,7 +282,7 @@ def test_odd_optional_series_warn_are_named_and_stop_nobody(mart, sessions):
     assert is_quarantined(results) is None
 
 
-def test_a_bucket_without_any_input_is_quarantined_whatever_the_type_of_its_nulls(mart, sessions):
+def test_a_bucket_without_any_input_is_quarantined_for_any_type_of_nulls(mart, sessions):
     blank = mart("crush")
     features = [name for name in blank if not name.startswith(("as_of", "latest", "base_"))]
     for number, name in enumerate(features):
@@ -309,7 +309,7 @@ def test_the_same_data_give_the_same_results_even_from_two_threads(mart, session
 # ---------- ZL
 
 
-def test_good_zl_passes_everything_of_any_age_unless_a_limit_is_set(zl):
+def test_good_zl_passes_all_expectations_at_any_age_unless_a_limit_is_set(zl):
     assert failures(check_zl(**zl, today=date(2030, 1, 1))) == set()
 
 
@@ -396,7 +396,7 @@ def test_data_docs_list_every_suite_keep_the_newest_run_only_and_survive_a_crash
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_every_suite_loads_whole_and_bounds_every_number(suite):
+def test_every_suite_loads_all_expectations_and_bounds_every_number(suite):
     columns = columns_of(suite)
     measured = [
         column for e in written(suite)["expectations"] for column in named_columns(e) if column.startswith("gate_")
@@ -434,11 +434,11 @@ def test_a_suite_lists_the_columns_of_its_mart(suite):
         ([{"type": RANGE, "kwargs": {"column": "here"}}], "severity None"),
         (
             [{"type": RANGE, "kwargs": {"column": "here", "minimum": 1}, "severity": "critical"}],
-            "dropped|no suite",
+            "dropped|not a valid expectation suite",
         ),
     ],
 )
-def test_a_suite_that_cannot_be_used_as_written_is_refused(expectations, message, tmp_path, monkeypatch):
+def test_an_invalid_suite_is_refused(expectations, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("dbt_project.yml").touch()
     Path("expectations").mkdir()

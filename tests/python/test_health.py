@@ -1,4 +1,4 @@
-"""Model health: the sequential test by hand, its stated rates and delays on simulated markets, and the SQL against NumPy."""
+"""Model health: CUSUM worked by hand, stated rates and delays on simulated markets, and SQL against NumPy."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_cusum_of_five_weeks_worked_by_hand():
     assert page_cusum(x, 0.5).tolist() == [0.5, 3.0, 1.5, 0.0, 0.25]
 
 
-def test_cusum_is_pages_recursion_and_a_missing_week_changes_nothing():
+def test_cusum_is_pages_recursion_and_ignores_a_missing_week():
     x = np.random.default_rng(1).normal(0.2, 1, 200)
     x[50] = np.nan
     by_recursion, level = [], 0.0
@@ -46,7 +46,7 @@ def test_cusum_is_pages_recursion_and_a_missing_week_changes_nothing():
 
 
 def false_alarms(world: str, histories: int) -> pd.DataFrame:
-    """Share of histories without a break that reach each threshold within the five judged years; a row a horizon."""
+    """Fraction of histories without a break that reach each threshold within five years; one row per horizon."""
     highest = {horizon: weeks.highest() for horizon, weeks in bench.health(world, histories, seed=21).items()}
     return pd.DataFrame(
         {
@@ -57,7 +57,7 @@ def false_alarms(world: str, histories: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("world", bench.WORLDS)
-def test_without_a_break_false_alarms_in_five_years_keep_to_the_stated_rates(world):
+def test_without_a_break_false_alarms_in_five_years_do_not_exceed_the_stated_rates(world):
     assert (THRESHOLDS["years"] == bench.JUDGED).all()
     assert THRESHOLDS["spread_floor"].to_dict() == bench.SPREAD_FLOOR
     found = false_alarms(world, HISTORIES)
@@ -68,7 +68,7 @@ def test_without_a_break_false_alarms_in_five_years_keep_to_the_stated_rates(wor
 
 @pytest.mark.full
 @pytest.mark.parametrize("world", bench.WORLDS)
-def test_of_two_thousand_histories_no_more_than_the_stated_rates_alarm(world):
+def test_false_alarms_of_two_thousand_histories_do_not_exceed_the_stated_rates(world):
     found = false_alarms(world, 2000)
     assert (found["watch_at"] <= THRESHOLDS["watch_false_alarms"]).all()
     assert (found["degraded_at"] <= THRESHOLDS["degraded_false_alarms"]).all()
@@ -76,7 +76,7 @@ def test_of_two_thousand_histories_no_more_than_the_stated_rates_alarm(world):
 
 @pytest.fixture(scope="module")
 def broken():
-    """Health by horizon where the driver's sign flips ten weeks into a fold."""
+    """Health by horizon, with a driver whose sign flips ten weeks into a fold."""
     return bench.health("gaussian, driver", HISTORIES, seed=32, break_at=bench.BREAK_AT)
 
 
@@ -97,12 +97,12 @@ def test_a_driver_that_flips_its_sign_is_flagged_within_the_stated_weeks(
     assert np.mean(delays <= within) >= share
 
 
-def test_the_bucket_is_degraded_at_a_week_before_the_year_is_over(broken):
+def test_at_one_week_a_broken_bucket_is_degraded_within_a_year(broken):
     assert np.mean(broken[5].delays(THRESHOLDS.loc[5, "degraded_at"]) <= 52) >= 0.95
 
 
-def test_at_three_and_six_months_most_breaks_stay_unseen_for_a_year_and_we_say_so(broken):
-    # one or two targets that do not overlap: whoever finds these sooner should lower the number and change what `zl health` says
+def test_at_three_and_six_months_most_breaks_are_not_found_within_a_year_as_stated(broken):
+    # only one or two independent targets; an improvement must lower this number and update the text of `zl health`
     for horizon in (60, 120):
         assert np.mean(broken[horizon].delays(THRESHOLDS.loc[horizon, "degraded_at"]) <= 52) < 0.15
 
@@ -110,7 +110,7 @@ def test_at_three_and_six_months_most_breaks_stay_unseen_for_a_year_and_we_say_s
 # ------------------------------------------------------------------------------------------------------------- SQL against NumPy
 
 DAYS = pd.bdate_range("2000-01-03", periods=bench.N_ROWS + max(bench.HORIZONS))  # a Monday: week 0 is the ISO week
-OTHERS = {  # nothing but the bucket is forecast here
+OTHERS = {  # tables without rows, because only the bucket has forecasts here
     "zl_forecast_accuracy": "as_of_date date, horizon_days int, horizon_code text, model_version text, data_source text, made_at timestamp, "
     "target_date date, ensemble_method text, last_price double, pinball_cents double, reference_pinball_cents double, is_inside_80 boolean",
     "zl_forecast_ledger": "as_of_date date, horizon_days int, model_version text, data_source text, reference_p10 double, reference_p90 double",
@@ -128,14 +128,14 @@ OTHERS = {  # nothing but the bucket is forecast here
 
 @pytest.fixture(scope="module")
 def compiled(run_dbt, tmp_path_factory) -> dict[str, str]:
-    """The models' SQL as dbt compiles it, with the names of tables in place of relations."""
+    """Compile the models' SQL with dbt, with table names in place of relations."""
     command = ("compile", "--select", *MODELS, "--vars", "{buckets: [crush]}")
     done = run_dbt(command, landing=None, data_dir=tmp_path_factory.mktemp("compiled"))
     return {name: re.sub(r'(?:"\w+"\.){2}("\w+")', r"\1", sql) for name, _, sql in done.compiled}
 
 
 def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.DataFrame]:
-    """One simulated history as the tournament's tables held it on session `until`: bucket crush, horizons 5 and 20."""
+    """Write a simulated history into the tournament's tables as of session `until`: crush, horizons 5 and 20."""
     origin = np.arange(bench.FIRST_TRAIN, until + 1)
     fold = (origin - bench.FIRST_TRAIN) // bench.YEAR
     own, chosen = [], []
@@ -190,7 +190,7 @@ def tables(forecasts: dict[int, bench.Forecasts], until: int) -> dict[str, pd.Da
 
 
 def built(frames: dict[str, pd.DataFrame], compiled: dict[str, str]) -> duckdb.DuckDBPyConnection:
-    """The models of MODELS over these tables."""
+    """Run the models of MODELS on these tables."""
     con = duckdb.connect()
     for name, columns in OTHERS.items():
         con.execute(f"create table {name} ({columns})")
@@ -205,7 +205,7 @@ def built(frames: dict[str, pd.DataFrame], compiled: dict[str, str]) -> duckdb.D
 
 @pytest.fixture(scope="module")
 def history():
-    """A history whose driver flips its sign."""
+    """Simulate a history whose driver flips its sign."""
     return bench.simulated(bench.WORLDS["gaussian, driver"], 1, seed=5, break_at=bench.BREAK_AT)
 
 
@@ -216,7 +216,7 @@ def con(history, compiled):
 
 
 def by_year(forecasts: bench.Forecasts) -> tuple[bench.Weeks, np.ndarray]:
-    """Weeks and statistic as over the tournament's history: refitted, expected and begun anew each year."""
+    """Weeks and statistic with yearly refits, expected skill and resets, as in the tournament's history."""
     weeks = bench.weekly(forecasts, bench.YEAR)
     statistic = np.zeros_like(weeks.x)
     for fold in range(bench.N_FOLDS):
@@ -236,7 +236,7 @@ def test_sql_and_numpy_agree_on_every_week(con, history, horizon):
     np.testing.assert_allclose(expected, weeks.expected[0], atol=1e-12)
 
 
-def test_the_flipped_driver_degrades_the_bucket_in_sql_in_the_week_that_numpy_says(con, history):
+def test_sql_degrades_the_bucket_with_the_flipped_driver_in_the_same_week_as_numpy(con, history):
     _, statistic = by_year(history[5])
     first_week = bench.BREAK_AT // bench.WEEK
     alarms = np.flatnonzero(statistic[0, first_week:] >= THRESHOLDS.loc[5, "degraded_at"])
@@ -250,7 +250,7 @@ def test_the_flipped_driver_degrades_the_bucket_in_sql_in_the_week_that_numpy_sa
     assert pd.Timestamp(first) == alarm + pd.Timedelta(days=4)  # its Friday
 
 
-def test_the_statistic_begins_anew_with_every_fold(con):
+def test_the_statistic_is_reset_at_every_fold(con):
     anew = con.sql(
         "select statistic, x, allowance from int_health__weeks where weeks_judged = 1 and x is not null"
     ).df()
@@ -258,13 +258,13 @@ def test_the_statistic_begins_anew_with_every_fold(con):
     np.testing.assert_allclose(anew["statistic"], (anew["x"] - anew["allowance"]).clip(lower=0), atol=1e-12)
 
 
-def test_a_past_week_does_not_change_when_the_future_comes(con, compiled, history):
-    cut = bench.BREAK_AT + 100 + 2  # a Wednesday: its week is not over, so all weeks before
+def test_past_weeks_do_not_change_when_data_arrive(con, compiled, history):
+    cut = bench.BREAK_AT + 100 + 2  # a Wednesday: compare only the weeks before, because this one is not over
     query = (
         "select * exclude (live_trained_until) from model_health "
         f"where week_ending < date '{DAYS[cut - 2]:%Y-%m-%d}' order by subject, horizon_days, week_ending"
     )
-    # drawn anew for each length, so replaced by a feature that is the same in both
+    # random draws depend on the length, so use a feature that is the same in both
     frames, later = (tables(history, until) for until in (cut, bench.N_ROWS - 1))
     for own in (frames, later):
         own["mart_crush__daily"] = own["mart_crush__daily"].drop(columns="stale")
@@ -275,7 +275,7 @@ def test_a_past_week_does_not_change_when_the_future_comes(con, compiled, histor
     pd.testing.assert_frame_equal(before, after, check_exact=False, rtol=1e-9)
 
 
-def test_drift_agrees_with_pandas_and_what_never_moved_has_none(con):
+def test_drift_agrees_with_pandas_and_constant_features_have_none(con):
     frame = con.sql("from mart_crush__daily order by as_of_date").df().set_index("as_of_date")
     shifts = {}
     for name in ("wandering", "stale"):
@@ -296,7 +296,7 @@ def test_drift_agrees_with_pandas_and_what_never_moved_has_none(con):
 
 
 def published(con: duckdb.DuckDBPyConnection, change: str = "*") -> duckdb.DuckDBPyConnection:
-    """A snapshot with the health table, its columns as `change` says."""
+    """Write a snapshot with the health table, with columns changed by `change`."""
     snapshot = duckdb.connect()
     rows = con.sql(f"select {change} from model_health").df()
     snapshot.register("rows", rows)
@@ -318,8 +318,9 @@ def test_zl_health_prints_every_subject_and_horizon_of_the_newest_week_and_the_n
         )
         for text in (row.state, row.reason, f"{row.state_since:%Y-%m-%d}"):
             assert text in line
-    # the published forecast is not forecast here
-    assert printed.rstrip().splitlines()[-1].startswith("Next: published 1w, published 1m without a fresh model.")
+    # there is no published forecast here
+    next_step = printed.rstrip().splitlines()[-1]
+    assert next_step.startswith("Next: run `make build`, because published 1w, published 1m expired.")
 
 
 @pytest.mark.parametrize(
@@ -335,6 +336,6 @@ def test_the_next_step_follows_the_worst_state(con, capsys, state, step):
     assert step in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_a_snapshot_without_the_table_says_what_to_do():
-    with pytest.raises(ZlForecastError, match="before there was a health table"):
+def test_a_snapshot_without_the_table_is_reported_with_a_fix():
+    with pytest.raises(ZlForecastError, match="from an older version without a health table"):
         print_health(duckdb.connect())

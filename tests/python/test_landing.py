@@ -1,4 +1,4 @@
-"""Where landing files are found, and what a good or harmlessly odd one becomes."""
+"""Where landing files are found, and how valid and unusual but harmless ones are read."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ from zl_forecast.landing.plugin import Plugin
 
 
 def rows_of(tmp_path, table: str = "bars_daily", **files: bytes) -> pd.DataFrame:
-    """What `read_table` makes of files given as name_suffix=content."""
+    """Write files given as name_suffix=content and read them with `read_table`."""
     named = {name.rsplit("_", 1)[0] + "." + name.rsplit("_", 1)[1]: content for name, content in files.items()}
     return read_table(table, LandingFolder(landed(tmp_path, named), "market")).to_pandas()
 
@@ -41,7 +41,7 @@ def data_dir(tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick_simulation(monkeypatch):
-    """The simulation writes a small market, slowly; a list of the worlds asked for."""
+    """Replace the simulation by a small, slow one; return the list of requested worlds."""
     calls = []
 
     def simulate(world):
@@ -54,7 +54,7 @@ def quick_simulation(monkeypatch):
     return calls
 
 
-def test_without_any_landing_files_the_market_is_simulated_once_and_says_so(data_dir, quick_simulation):
+def test_without_landing_files_the_market_is_simulated_once_with_a_message(data_dir, quick_simulation):
     with ThreadPoolExecutor(4) as pool:  # as dbt's threads do on a cold start
         found = list(pool.map(lambda _: find_landing(), range(4)))
     assert len(quick_simulation) == 1
@@ -63,13 +63,13 @@ def test_without_any_landing_files_the_market_is_simulated_once_and_says_so(data
     assert set(read_table("bars_daily", found[0])["data_source"].to_pylist()) == {"simulated"}
 
 
-def test_the_project_s_own_folder_comes_before_the_sample(data_dir, quick_simulation):
+def test_the_projects_landing_folder_takes_precedence_over_the_sample(data_dir, quick_simulation):
     landed(data_dir / "landing", {"bars_daily.csv": csv(both())})
     assert find_landing() == LandingFolder(data_dir / "landing", "market")
     assert quick_simulation == []
 
 
-def test_a_named_folder_comes_before_the_project_s_own(data_dir, tmp_path, monkeypatch):
+def test_a_named_folder_takes_precedence_over_the_projects(data_dir, tmp_path, monkeypatch):
     landed(data_dir / "landing", {"bars_daily.csv": csv(both())})
     monkeypatch.setenv("ZL_LANDING_DIR", str(landed(tmp_path / "named", {"bars_daily.csv": csv(both())})))
     assert find_landing().path == tmp_path / "named"
@@ -83,7 +83,7 @@ def test_series_without_bars_are_not_mixed_with_a_simulated_market(data_dir, qui
 
 
 @pytest.mark.parametrize("world", ["planted", "random_walk", "broken"])
-def test_the_sample_keeps_the_contract_without_a_word(world, tmp_path):
+def test_the_sample_meets_the_contract_without_messages(world, tmp_path):
     sample.write_landing(sample.simulate(world, start="2018-01-02", end="2021-12-31"), tmp_path / world)
     landing = Landing(LandingFolder(tmp_path / world, "simulated"))
     for name in TABLES:
@@ -94,7 +94,7 @@ def test_the_sample_keeps_the_contract_without_a_word(world, tmp_path):
     assert landing.folder.unread() == []
 
 
-def test_real_data_keep_the_contract_and_lose_no_row(real_landing):
+def test_real_data_meet_the_contract_and_lose_no_row(real_landing):
     landing = Landing(LandingFolder(real_landing, "market"))
     n_rows = {name: landing.table(name).num_rows for name in ("bars_daily", "series", "policy_events")}
     for name, suffix in (("bars_daily", "parquet"), ("series", "parquet"), ("policy_events", "csv")):
@@ -105,7 +105,7 @@ def test_real_data_keep_the_contract_and_lose_no_row(real_landing):
 # ---------------------------------------------------------------- what is harmless
 
 
-def test_exact_repeats_pass_as_overlapping_files_do(tmp_path):
+def test_exact_duplicates_pass_as_in_overlapping_files(tmp_path):
     rows = rows_of(tmp_path, bars_daily_csv=csv(both()), bars_daily_2_csv=csv(both()))
     assert len(rows.drop_duplicates()) == 2 * N
 
@@ -128,14 +128,14 @@ def test_symbols_and_buckets_have_one_spelling(tmp_path):
     assert set(rows["bucket"]) == {"tariff"}
 
 
-def test_crude_below_zero_passes(tmp_path):
+def test_negative_crude_prices_pass(tmp_path):
     crude = bars("CL", 20.0).assign(low=-40.32)
     crude.loc[5, "close"] = -37.63
     rows = rows_of(tmp_path, bars_daily_csv=csv(pd.concat([crude, bars()])))
     assert rows.loc[rows["symbol"] == "CL", "close"].min() == -37.63
 
 
-def test_a_jump_of_40_percent_at_a_roll_is_two_contracts_not_a_misprint(tmp_path):
+def test_a_jump_of_40_percent_at_a_roll_is_not_an_error(tmp_path):
     rolled = scaled(bars(), 1.4, slice(6, None))
     rolled.loc[6:, "contract_id"] = "ZLK4"
     assert len(rows_of(tmp_path, bars_daily_csv=csv(rolled))) == N
@@ -143,7 +143,7 @@ def test_a_jump_of_40_percent_at_a_roll_is_two_contracts_not_a_misprint(tmp_path
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -1e16])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_an_impossible_close_of_another_instrument_is_a_missing_bar_and_said_aloud(tmp_path, value, suffix):
+def test_an_impossible_close_of_another_instrument_is_a_missing_bar_with_a_warning(tmp_path, value, suffix):
     heating_oil = bars("HO", 2.0)
     heating_oil.loc[3, "close"] = value
     table = pd.concat([heating_oil, bars()])
@@ -158,7 +158,7 @@ def test_an_impossible_close_of_another_instrument_is_a_missing_bar_and_said_alo
 
 
 def _parquet_with_nan(table: pd.DataFrame) -> bytes:
-    """NaN as the number NaN: pandas' own way would write a null."""
+    """Write NaN as the number NaN; pandas would write a null."""
     arrow = pa.Table.from_pandas(table.drop(columns="close"), preserve_index=False)
     arrow = arrow.append_column("close", pa.array(table["close"].to_numpy(), from_pandas=False))
     sink = pa.BufferOutputStream()
@@ -173,13 +173,13 @@ def test_other_impossible_numbers_of_zl_are_missing(tmp_path, column):
     assert rows[column].isna().sum() == 1
 
 
-def test_a_value_of_a_series_that_is_no_number_is_no_observation(tmp_path):
+def test_a_series_value_that_is_not_a_number_is_dropped(tmp_path):
     values = [5.33] * N
     values[2], values[4] = np.inf, None
     assert len(rows_of(tmp_path, "series", series_csv=csv(series(value=values)))) == N - 2
 
 
-def test_dust_is_zero(tmp_path):
+def test_tiny_values_are_zero(tmp_path):
     rows = rows_of(tmp_path, "series", series_csv=csv(series(value=1e-300)))
     assert set(rows["value"]) == {0.0}
 
@@ -196,7 +196,7 @@ def test_an_instant_is_the_same_date_on_every_machine(tmp_path, monkeypatch):
     assert list(rows["as_of_date"]) == list(DAYS.date)
 
 
-def test_today_s_bar_is_not_in_the_future(tmp_path):
+def test_todays_bar_is_not_in_the_future(tmp_path):
     sessions = exchange_sessions(["CMEGlobex_Grains"], date.today() - timedelta(60), date.today())["session_date"]
     recent = bars().assign(as_of_date=sessions.tail(N).dt.date.to_numpy())
     assert len(rows_of(tmp_path, bars_daily_csv=csv(recent))) == N
@@ -218,7 +218,7 @@ def test_a_folder_of_the_sample_is_recognised_by_its_marker(sample_landing, tmp_
     assert folder.find_landing().data_source == "market"
 
 
-def test_the_schema_of_the_sources_is_there_before_dbts_threads_ask_for_it():
+def test_the_schema_of_the_sources_exists_before_dbts_threads_need_it():
     con = duckdb.connect()
     con.execute("attach ':memory:' as state; create schema state.forecasts")
     con.execute("create table state.forecasts.zl_forecast_ledger (data_source varchar)")

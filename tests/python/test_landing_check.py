@@ -1,6 +1,6 @@
-"""The landing check on files as they come from real life: each is read right, or refused or quarantined with what it is.
+"""The landing check on realistic files: each is read correctly, or refused or quarantined with the reason.
 
-Sessions are real ones by the exchange calendars, prices are made up.
+Sessions are those of the exchange calendars; prices are simulated.
 """
 
 import gzip
@@ -34,7 +34,7 @@ def sessions() -> pd.DataFrame:
 
 @pytest.fixture
 def checked(sessions, tmp_path):
-    """Makes a `Landing` of files by name."""
+    """Return a function that builds a `Landing` from files by name."""
 
     def check(files: dict[str, bytes]) -> Landing:
         return Landing(LandingFolder(landed(tmp_path / "landing", files), "market"), sessions)
@@ -44,7 +44,7 @@ def checked(sessions, tmp_path):
 
 @pytest.fixture
 def year(sessions):
-    """Makes bars of a symbol for all its sessions of 2023, in its unit, a tick dearer each day."""
+    """Return a function that builds a symbol's bars for all sessions of 2023, rising by one tick per day."""
 
     def make(symbol: str) -> pd.DataFrame:
         own = INSTRUMENTS.loc[symbol]
@@ -65,7 +65,7 @@ def year(sessions):
 
 
 def found(landing: Landing, severity: str) -> dict[str, str]:
-    """Problems of a severity by subject."""
+    """Return the problems of one severity by subject."""
     return {row["subject"]: row["problem"] for row in landing.findings().to_pylist() if row["severity"] == severity}
 
 
@@ -98,7 +98,7 @@ DATE_COLUMNS = [
 
 
 def rows_with(name: str, column: str, value) -> pd.DataFrame:
-    """One good row of a landing table with another value in one date column."""
+    """Build a valid row of a landing table with another value in one date column."""
     curve = {
         "symbol": "ZL",
         "as_of_date": date(2024, 1, 22),
@@ -120,7 +120,7 @@ def rows_with(name: str, column: str, value) -> pd.DataFrame:
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_text_is_a_date_or_midnight_in_its_own_zone_or_it_is_refused(text, suffix, checked):
+def test_text_that_is_neither_a_date_nor_midnight_in_its_zone_is_refused(text, suffix, checked):
     rows = rows_with("series", "obs_date", text)
     landing = checked({f"series.{suffix}": {"csv": csv, "parquet": parquet}[suffix](rows)})
     if TEXTS[text]:
@@ -165,7 +165,7 @@ def test_every_date_column_has_a_plausible_range(name, column, checked, tmp_path
         (date.today() + timedelta(ahead + 32), "dates in the future"),
     ):
         rows = rows_with(name, column, value)
-        if name == "series":  # known after the day that it describes
+        if name == "series":  # available_on is after obs_date
             rows["obs_date" if column == "available_on" else "available_on"] = value
         landing = Landing(LandingFolder(landed(tmp_path / says, {f"{name}.csv": csv(rows)}), "market"))
         with pytest.raises(LandingError, match=says) as refused:
@@ -189,7 +189,7 @@ def shifted(table: pd.DataFrame, days: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("symbol", ["CL", "6E", "ZN", "HE", "ZC"])
-def test_all_sessions_of_a_symbols_own_calendar_pass_without_a_word(symbol, checked, year):
+def test_all_sessions_of_a_symbols_calendar_pass_without_messages(symbol, checked, year):
     landing = checked({"bars_daily.csv": csv(pd.concat([year(symbol), year("ZL")]))})
     assert landing.findings().num_rows == 0
     assert landing.table("bars_daily").num_rows == len(year(symbol)) + len(year("ZL"))
@@ -203,7 +203,7 @@ def test_all_sessions_of_a_symbols_own_calendar_pass_without_a_word(symbol, chec
     ],
     ids=["dated by the evening before", "dated by the day after"],
 )
-def test_another_dating_is_quarantined_by_symbol_and_of_zl_refused(days, says, checked, year):
+def test_another_dating_convention_quarantines_a_symbol_and_refuses_zl(days, says, checked, year):
     landing = checked({"bars_daily.csv": csv(pd.concat([shifted(year("CL"), days), year("ZL")]))})
     quarantined = found(landing, "quarantined")
     assert list(quarantined) == ["CL"]
@@ -213,14 +213,14 @@ def test_another_dating_is_quarantined_by_symbol_and_of_zl_refused(days, says, c
         landing.table("bars_daily")
 
 
-def test_evening_dates_without_the_sundays_show_by_their_missing_fridays(checked, year):
+def test_evening_dates_without_sundays_are_detected_by_missing_fridays(checked, year):
     evening = shifted(year("CL"), -1)
     evening = evening[[day.weekday() < 5 for day in evening["as_of_date"]]]
     landing = checked({"bars_daily.csv": csv(pd.concat([evening, year("ZL")]))})
-    assert re.search(r"has no bar on \d\d sessions that are Fridays", found(landing, "quarantined")["CL"])
+    assert re.search(r"has no bar on \d\d sessions on Fridays", found(landing, "quarantined")["CL"])
 
 
-def test_a_vendor_that_changes_its_dating_late_in_the_year_is_found(checked, year):
+def test_a_change_of_dating_late_in_the_year_is_detected(checked, year):
     crude = year("CL")
     late = np.array([day >= date(2023, 12, 1) for day in crude["as_of_date"]])
     mixed = pd.concat([crude[~late].iloc[:-1], shifted(crude[late], -1)])
@@ -228,17 +228,17 @@ def test_a_vendor_that_changes_its_dating_late_in_the_year_is_found(checked, yea
     assert "Sundays" in found(landing, "quarantined")["CL"]
 
 
-def test_a_vendor_that_repeats_the_close_on_every_holiday_is_read_without_them(checked, year):
+def test_closes_repeated_on_every_holiday_are_dropped(checked, year):
     weekdays = pd.DataFrame({"as_of_date": pd.bdate_range("2023-01-03", "2023-12-29").date})
     filled = weekdays.merge(year("ZL"), how="left").ffill()
     filled["volume"] = filled["volume"].where(filled["as_of_date"].isin(year("ZL")["as_of_date"]), 0).astype(int)
     landing = checked({"bars_daily.csv": csv(filled)})
     assert landing.table("bars_daily").num_rows == len(year("ZL")) < len(filled) - 5
-    assert f"{len(filled) - len(year('ZL'))} bars on days that are no sessions" in found(landing, "warning")["ZL"]
+    assert f"{len(filled) - len(year('ZL'))} bars on days without a session" in found(landing, "warning")["ZL"]
 
 
 @pytest.mark.parametrize("symbol", ["ZL", "CL"])
-def test_the_close_repeated_on_a_holiday_is_left_out_and_named(symbol, checked, year):
+def test_a_close_repeated_on_a_holiday_is_dropped_and_reported(symbol, checked, year):
     table = year(symbol)
     before = table[[day < date(2023, 12, 25) for day in table["as_of_date"]]]
     holiday = before.tail(1).assign(as_of_date=date(2023, 12, 25), volume=0)
@@ -246,13 +246,13 @@ def test_the_close_repeated_on_a_holiday_is_left_out_and_named(symbol, checked, 
     landing = checked({"bars_daily.csv": csv(pd.concat([before, holiday, others]))})
     rows = landing.table("bars_daily").to_pandas()
     assert rows.loc[rows["symbol"] == symbol, "as_of_date"].max() == before["as_of_date"].iloc[-1]
-    assert "1 bar on days that are no sessions" in found(landing, "warning")[symbol]
+    assert "1 bar on days without a session" in found(landing, "warning")[symbol]
     assert "2023-12-25" in found(landing, "warning")[symbol]
 
 
 @pytest.mark.parametrize("days", [3, 10, 18])
 @pytest.mark.parametrize("keeps_sundays", [True, False])
-def test_another_dating_in_the_newest_weeks_alone_is_found(days, keeps_sundays, checked, year):
+def test_another_dating_in_only_the_newest_weeks_is_detected(days, keeps_sundays, checked, year):
     table = year("ZL")
     newest = np.arange(len(table)) >= len(table) - days - 2
     evening = shifted(table[newest], -1)
@@ -261,11 +261,11 @@ def test_another_dating_in_the_newest_weeks_alone_is_found(days, keeps_sundays, 
         mixed = mixed[[day.weekday() < 5 for day in mixed["as_of_date"]]]
         if days < 10:
             pytest.skip("a single missing Friday is no pattern")
-    with pytest.raises(LandingError, match=r"Sunday|sessions that are Fridays"):
+    with pytest.raises(LandingError, match=r"Sunday|sessions on Fridays"):
         checked({"bars_daily.csv": csv(pd.concat([mixed, year("ZC")]))}).table("bars_daily")
 
 
-def test_a_weekend_copy_of_the_close_before_in_overlapping_files_is_left_out_and_counted_once(checked, year):
+def test_a_weekend_copy_of_the_last_close_in_overlapping_files_is_dropped_and_counted_once(checked, year):
     copy = year("ZL").iloc[[100]].assign(volume=0)
     saturday = copy["as_of_date"].iloc[0] + timedelta(5 - copy["as_of_date"].iloc[0].weekday())
     before = year("ZL")[[day < saturday for day in year("ZL")["as_of_date"]]].tail(1)
@@ -273,8 +273,7 @@ def test_a_weekend_copy_of_the_close_before_in_overlapping_files_is_left_out_and
     landing = checked({"bars_daily.csv": csv(year("ZL")), "bars_daily_2.csv": table, "bars_daily_3.csv": table})
     assert saturday not in landing.table("bars_daily")["as_of_date"].to_pylist()
     assert (
-        f"1 bar on days that are no sessions of CMEGlobex_Grains left out: {saturday}"
-        == found(landing, "warning")["ZL"]
+        f"1 bar on days without a session of CMEGlobex_Grains left out: {saturday}" == found(landing, "warning")["ZL"]
     )
 
 
@@ -286,7 +285,7 @@ def test_sparse_and_ended_symbols_are_distinguished_from_daily_ones(checked, yea
     assert "before the newest bar" in found(landing, "warning")["CL"]
 
 
-def test_juneteenth_is_no_session_of_grains_and_hogs_and_the_day_before_sandy_came_is_one():
+def test_juneteenth_is_not_a_session_of_grains_and_hogs_and_the_day_before_sandy_is():
     days = {
         name: set(own["session_date"].dt.date)
         for name, own in exchange_sessions(["CMEGlobex_Grains", "CMEGlobex_Lean_Hog"]).groupby("calendar")
@@ -299,7 +298,7 @@ def test_juneteenth_is_no_session_of_grains_and_hogs_and_the_day_before_sandy_ca
 # ---------------------------------------------------------------- unknown is not changed
 
 
-def test_a_contract_has_one_spelling_as_a_number_and_none_where_there_is_no_text(checked):
+def test_numeric_contract_ids_are_normalised_and_empty_ones_are_null(checked):
     ids = ["96420", "96420.0", "96420.", " 96420 ", "", "#N/A", "None", "zlh4", "007", "704007.5"]
     table = bars().head(len(ids)).assign(contract_id=ids)
     landing = checked({"bars_daily.csv": csv(table)})
@@ -311,7 +310,7 @@ def test_a_contract_has_one_spelling_as_a_number_and_none_where_there_is_no_text
 @pytest.mark.parametrize(
     "ids", [{6: None}, dict.fromkeys(range(12)), {5: None, 6: None}], ids=["one", "none at all", "two"]
 )
-def test_an_unknown_contract_does_not_switch_the_jump_check_off(ids, checked):
+def test_an_unknown_contract_does_not_disable_the_jump_check(ids, checked):
     table = bars()
     table.loc[6:, PRICES] *= 1.4
     table.loc[list(ids), "contract_id"] = None
@@ -319,13 +318,13 @@ def test_an_unknown_contract_does_not_switch_the_jump_check_off(ids, checked):
         checked({"bars_daily.csv": csv(table)}).table("bars_daily")
 
 
-def test_without_contracts_one_warning_says_that_rolls_cannot_be_detected(checked):
+def test_without_contracts_one_warning_states_that_rolls_cannot_be_detected(checked):
     landing = checked({"bars_daily.csv": csv(both().assign(contract_id=None))})
     assert list(found(landing, "warning")) == ["HO, ZL"]
     assert "rolls cannot be detected" in found(landing, "warning")["HO, ZL"]
 
 
-def test_one_contract_for_a_year_or_another_one_every_day_is_said(checked, year):
+def test_one_contract_for_a_year_or_a_new_one_daily_is_reported(checked, year):
     landing = checked(
         {
             "bars_daily.csv": csv(
@@ -344,7 +343,7 @@ def test_one_contract_for_a_year_or_another_one_every_day_is_said(checked, year)
     assert "ZS" not in found(landing, "warning")
 
 
-def test_a_missing_close_does_not_switch_the_jump_check_off(checked, year):
+def test_a_missing_close_does_not_disable_the_jump_check(checked, year):
     copper = year("HG")
     copper.loc[100:101, "close"] = None
     copper.loc[102:, PRICES] *= 2
@@ -370,7 +369,7 @@ def test_each_of_the_four_prices_is_checked(price, factor, checked, year):
 
 @pytest.mark.parametrize("factor", [100, 0.01])
 @pytest.mark.parametrize("rows", ["all", "since September", "one day"])
-def test_cents_for_dollars_and_dollars_for_cents_are_found_in_every_symbol(factor, rows, checked, year):
+def test_swapped_cents_and_dollars_are_detected_in_every_symbol(factor, rows, checked, year):
     others = [name for name in INSTRUMENTS.index if name != "ZL"]
     good = {name: year(name) for name in others}
     wrong = []
@@ -400,7 +399,7 @@ def test_the_registry_names_the_symbols_that_each_mart_reads(sample_features):
         assert read_by_mart - {"ZL"} == set(symbols), bucket
 
 
-def test_the_registry_names_the_buckets_whose_events_each_mart_remembers(sample_features):
+def test_the_registry_names_the_buckets_whose_events_each_mart_reads(sample_features):
     buckets = pd.read_csv(seed("buckets"), index_col="bucket")["events"].fillna("").str.split()
     compiled = {name: sql for name, _, sql in sample_features.compiled}
     for bucket, remembered in buckets.items():
@@ -408,7 +407,7 @@ def test_the_registry_names_the_buckets_whose_events_each_mart_remembers(sample_
         assert set(read) == set(remembered), bucket
 
 
-def test_the_marts_know_the_symbols_of_the_registry(sample_features):
+def test_marts_and_registry_have_the_same_symbols(sample_features):
     with duckdb.connect(str(sample_features.warehouse), read_only=True) as con:
         columns = {row[0] for row in con.execute("describe intermediate.int_prices__wide").fetchall()}
     closes = {name.removesuffix("_close").removeprefix("fx_").upper() for name in columns if name.endswith("_close")}
@@ -420,7 +419,7 @@ def test_the_marts_know_the_symbols_of_the_registry(sample_features):
 
 @pytest.mark.parametrize(("ticks", "is_read"), [(1, True), (5, True), (10, True), (12, True), (150, False)])
 @pytest.mark.parametrize("side", ["high", "low"])
-def test_a_settlement_a_few_ticks_outside_of_the_days_range_is_read(ticks, is_read, side, checked):
+def test_a_settlement_a_few_ticks_outside_the_days_range_is_accepted(ticks, is_read, side, checked):
     table = bars().round(2)
     table.loc[4, "close"] = round(table.loc[4, side] + (1 if side == "high" else -1) * ticks * 0.01, 2)
     landing = checked({"bars_daily.csv": csv(table)})
@@ -436,7 +435,7 @@ def test_a_settlement_a_few_ticks_outside_of_the_days_range_is_read(ticks, is_re
 
 
 @pytest.mark.parametrize("folder", ["year=2021", "symbol=CL", "a[bc]", "what?", "all*", "with 'quotes' and %41", "x;y"])
-def test_nothing_is_taken_from_the_characters_of_a_path(folder, sessions, tmp_path):
+def test_special_characters_in_a_path_are_not_interpreted(folder, sessions, tmp_path):
     names = ("bars_daily[1].csv", "bars_daily*.csv", "bars_daily_symbol=HO.parquet")
     contents = (csv(bars().head(4)), csv(bars().iloc[4:8]), parquet(bars().iloc[8:]))
     landed(tmp_path / folder, dict(zip(names, contents, strict=True)))
@@ -450,7 +449,7 @@ def test_nothing_is_taken_from_the_characters_of_a_path(folder, sessions, tmp_pa
 # ---------------------------------------------------------------- nothing is ignored without a word
 
 
-def test_whatever_is_not_read_is_named_with_the_way_out(checked):
+def test_ignored_files_are_named_with_a_fix(checked):
     files = dict.fromkeys(
         ("series.csv.gz", "bars_daily.pq", "notes.txt", "prices.csv", ".bars_daily.csv.tmp", "series.xlsx"), b"x"
     )
@@ -463,7 +462,7 @@ def test_whatever_is_not_read_is_named_with_the_way_out(checked):
     assert "names begin with bars_daily" in unread["prices.csv"]
     assert "move its files up" in unread["old"]
     assert set(found(landing, "warning")) == set(unread)
-    assert landing.table("bars_daily").num_rows == len(bars())  # a name in capitals is read
+    assert landing.table("bars_daily").num_rows == len(bars())  # file names in capitals are read
     status = {row["file_name"]: row["status"] for row in landing.files().to_pylist()}
     assert status == {"BARS_DAILY.CSV": "read", **dict.fromkeys(unread, "not_read")}
 
@@ -480,7 +479,7 @@ def test_a_folder_with_anything_in_it_never_falls_back_to_the_simulated_market(n
     assert not (tmp_path / "sample").exists()
 
 
-def test_a_data_folder_that_holds_a_real_market_never_falls_back_to_the_simulated_one(tmp_path, monkeypatch):
+def test_a_data_folder_with_a_real_market_never_falls_back_to_the_simulated_one(tmp_path, monkeypatch):
     monkeypatch.delenv("ZL_LANDING_DIR", raising=False)
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
     from zl_forecast.landing.plugin import Plugin
@@ -510,7 +509,7 @@ def test_unknown_names_are_listed_with_the_known_name_that_is_absent(checked):
     assert "1 symbols that no feature reads: XYZ" in said
 
 
-def test_the_newest_bars_under_another_name_are_said_and_of_zl_refused(checked, year):
+def test_newest_bars_under_another_symbol_are_reported_and_refused_for_zl(checked, year):
     late = year("CL").tail(10).assign(symbol="CL=F")
     good = pd.concat([year("CL").iloc[:-10], late, year("ZL")])
     landing = checked(
@@ -559,17 +558,17 @@ VENDOR_FILES = {
         "a footer",
         "line 14 has 1 value for 8 columns",
     ),
-    "title": (b"Soybean oil, daily\n" + TEXT, "a title, 'Soybean oil, daily'", "the header stands in line 2"),
-    "sep_line": (b"sep=,\n" + TEXT, "a hint for Excel", "the header stands in line 2"),
-    "comment": (b"# exported\n\n" + TEXT, "a comment, '# exported'", "the header stands in line 3"),
+    "title": (b"Soybean oil, daily\n" + TEXT, "a title, 'Soybean oil, daily'", "the header is line 2"),
+    "sep_line": (b"sep=,\n" + TEXT, "a hint for Excel", "the header is line 2"),
+    "comment": (b"# exported\n\n" + TEXT, "a comment, '# exported'", "the header is line 3"),
     "utf16": (TEXT.decode().encode("utf-16"), "UTF-16", "CSV UTF-8"),
     "utf16 without a mark": (TEXT.decode().encode("utf-16-le"), "UTF-16", "CSV UTF-8"),
     "latin1": (TEXT.replace(b"ZLH4", "ZLÄ4".encode("latin1")), "not UTF-8 text", "line 2"),
     "gzip": (gzip.compress(TEXT), "is gzip", "gunzip"),
-    "parquet": (parquet(bars()), "is Parquet under the name of a CSV file", "rename it to .parquet"),
+    "parquet": (parquet(bars()), "is Parquet, named as a CSV file", "rename it to .parquet"),
     "row_names": (
         "\n".join([LINES[0], *(f"{i},{line}" for i, line in enumerate(LINES[1:]))]).encode() + b"\n",
-        "row names stand before the columns",
+        "row names precede the columns",
         "line 2 has 9 values for 8 columns",
     ),
     "grew_a_column": (
@@ -592,7 +591,7 @@ VENDOR_FILES = {
     "lfs": (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS", "git lfs pull"),
     "blank before a name": (
         TEXT.replace(b",as_of_date", b", As_of_date", 1),
-        "but for case and blanks: ' As_of_date'",
+        "except with other case or blanks: ' As_of_date'",
         "lower case",
     ),
     "named twice": (TEXT.replace(b"volume", b"close", 1), "column close: named twice", "Keep one column"),
@@ -600,7 +599,7 @@ VENDOR_FILES = {
 
 
 @pytest.mark.parametrize("kind", VENDOR_FILES)
-def test_a_vendor_file_is_refused_with_what_it_is_and_the_line(kind, checked):
+def test_a_vendor_file_is_refused_with_its_format_and_the_line(kind, checked):
     content, *says = VENDOR_FILES[kind]
     with pytest.raises(LandingError) as refused:
         checked({"bars_daily.csv": content}).table("bars_daily")
@@ -621,7 +620,7 @@ def test_contradicting_rows_are_named_with_columns_and_values(checked):
         checked({"bars_daily.csv": csv(twice)}).table("bars_daily")
 
 
-def test_control_characters_of_the_data_never_reach_the_terminal(checked):
+def test_control_characters_in_data_do_not_reach_the_terminal(checked):
     evil = "\x1b]0;owned\x07\x1b[2J\u202eZL\r"
     landing = checked(
         {
@@ -639,7 +638,7 @@ def test_control_characters_of_the_data_never_reach_the_terminal(checked):
     assert "\\x1b" in str(refused.value)
 
 
-def test_every_faulty_file_of_a_folder_is_reported_and_not_the_first_alone(checked):
+def test_every_faulty_file_of_a_folder_is_reported(checked):
     landing = checked(
         {
             "bars_daily.csv": csv(bars().assign(close="n/a")),
@@ -650,7 +649,7 @@ def test_every_faulty_file_of_a_folder_is_reported_and_not_the_first_alone(check
     assert set(found(landing, "refused")) == {"bars_daily.csv", "bars_daily_2.csv", "series.csv"}
 
 
-def test_zl_check_prints_every_file_and_what_a_build_would_do(checked, year, capsys):
+def test_zl_check_prints_every_file_and_the_consequence_for_a_build(checked, year, capsys):
     good = csv(pd.concat([year("CL"), year("ZL")]))
     for files, is_good, says in (
         ({"bars_daily.csv": good}, True, "Nothing is refused. Next: make build"),
@@ -715,7 +714,7 @@ def test_a_stray_quote_or_a_hidden_character_never_swallows_rows(content, checke
 
 
 @pytest.mark.parametrize("zone", ["-06:00", "+05:30", "Z"])
-def test_parquet_offsets_are_zones_as_in_csv(zone, checked):
+def test_parquet_offsets_are_read_as_in_csv(zone, checked):
     stamps = pa.array(
         pd.to_datetime(series()["available_on"]).dt.tz_localize(None if zone == "Z" else zone).to_list(),
         pa.timestamp("us", tz="UTC" if zone == "Z" else zone),
@@ -729,7 +728,7 @@ def test_parquet_offsets_are_zones_as_in_csv(zone, checked):
     assert landing.table("series")["available_on"].to_pylist() == list(series()["available_on"])
 
 
-def test_a_value_and_none_under_one_key_contradict_each_other(checked):
+def test_a_value_and_a_null_under_one_key_contradict_each_other(checked):
     twice = pd.concat([series().head(3), series(value=None).head(3)])
     with pytest.raises(LandingError, match=r"duplicate key.*value (5\.33 and none|none and 5\.33)"):
         checked({"series.csv": csv(twice)}).table("series")
@@ -747,7 +746,7 @@ def test_prices_of_the_sixties_are_read(checked, year):
     assert checked({"bars_daily.csv": csv(cheap)}).table("bars_daily").num_rows == len(cheap)
 
 
-def test_a_folder_without_bars_is_refused_and_not_a_traceback(checked, capsys):
+def test_a_folder_without_bars_is_refused_without_traceback(checked, capsys):
     for files in ({}, {"series.csv": csv(series())}):
         assert print_check(checked(files).folder.path) is False
         assert "no rows of ZL" in capsys.readouterr().out
@@ -758,12 +757,12 @@ def test_names_and_links_that_cannot_be_used_are_named(checked):
     (folder / "series.csv").symlink_to("nowhere.csv")
     (folder / "bars_\udcff.csv").write_bytes(b"x")
     landing = checked({})
-    assert "link to a file that is not there" in found(landing, "refused")["series.csv"]
+    assert "link to a missing file" in found(landing, "refused")["series.csv"]
     assert "bars_\\udcff.csv" in found(landing, "warning")
 
 
 @pytest.mark.parametrize("close", ["0x2f", "1_000", "47,5", "4 7", "true", "1e", "--47", "47.1.2"])
-def test_text_that_only_looks_like_a_number_is_refused(close, checked):
+def test_text_that_resembles_a_number_is_refused(close, checked):
     table = bars().assign(close=bars()["close"].astype(object))
     table.loc[3, "close"] = close
     with pytest.raises(LandingError, match="not a DOUBLE"):
@@ -776,7 +775,7 @@ def test_another_type_in_parquet_is_refused(wrong, checked):
         checked({"bars_daily.parquet": parquet(bars().assign(**wrong))}).table("bars_daily")
 
 
-def test_whole_numbers_and_decimals_and_categories_in_parquet_are_read(checked):
+def test_integers_decimals_and_categories_in_parquet_are_read(checked):
     table = pa.Table.from_pandas(
         bars().assign(symbol=bars()["symbol"].astype("category"), volume=1000.0), preserve_index=False
     )
@@ -807,7 +806,7 @@ def test_a_text_of_a_million_characters_is_refused_at_once(suffix, checked):
 
 
 def mangled(content: str, rng: np.random.Generator) -> str:
-    """A CSV text with one to three random changes of a byte, a cell, a line or a delimiter."""
+    """Change a CSV text at random one to three times: a byte, a cell, a line or a delimiter."""
     for _ in range(rng.integers(1, 4)):
         lines = content.split("\n")
         row, where = int(rng.integers(0, len(lines))), int(rng.integers(0, max(len(content), 1)))
@@ -843,7 +842,7 @@ def mangled(content: str, rng: np.random.Generator) -> str:
 
 
 def second_reading(content: str, name: str) -> pd.DataFrame:
-    """The same rows by pandas alone, without types."""
+    """Read the same rows with pandas, without types."""
     from io import StringIO
 
     frame = pd.read_csv(StringIO(content), dtype=str, keep_default_na=False, skip_blank_lines=True, index_col=False)

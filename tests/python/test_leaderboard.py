@@ -1,4 +1,4 @@
-"""One bucket's tournament through dbt, with families that fail in every way, and the leaderboards that are read from it."""
+"""One bucket's tournament through dbt, with families that fail in different ways, and its leaderboards."""
 
 import os
 import shutil
@@ -21,18 +21,18 @@ from zl_forecast.scoring import pinball
 from zl_forecast.tournament.leaderboard import newest_year
 
 HERE = Path(__file__).parent
-OUTSIDE = {"toy": 300, "killed": 300, "raising": 300, "sleeping": 3}  # by name the limit in seconds
+OUTSIDE = {"toy": 300, "killed": 300, "raising": 300, "sleeping": 3}  # time limit in seconds by family
 FITTED = {"reference", "ridge", "lightgbm", "garch", "toy", "stacking"}
 FAILED = {
-    "killed": ("failed", "its process died: exit code -9"),
+    "killed": ("failed", "process died (exit code -9)"),
     "raising": ("failed", "the moon is in the wrong house"),
-    "sleeping": ("timed_out", "not finished after 3 s, its limit in seeds/families.csv"),
+    "sleeping": ("timed_out", "timed out after 3 s; raise time_limit_seconds"),
 }
 
 
 @pytest.fixture(scope="module")
 def built(run_dbt, project_copy, tmp_path_factory):
-    """`make tournament BUCKET=crush` with four families of outside among the candidates, on two folds: stacking needs the second."""
+    """Run `make tournament BUCKET=crush` with four outside families, on the two folds that stacking needs."""
     landing = tmp_path_factory.mktemp("landing") / "planted"
     write_landing(simulate("planted", start="2017-01-02", end="2021-01-29"), landing)
     project = tmp_path_factory.mktemp("outside") / "project"
@@ -64,11 +64,11 @@ def con(built):
         yield connection
 
 
-def test_the_build_goes_on_and_passes_its_tests(built):
+def test_the_build_finishes_and_passes_its_tests(built):
     assert set(built.status.values()) <= {"success", "pass", "no-op"}
 
 
-def test_it_writes_no_warehouse_of_the_builds_and_nothing_into_their_state(built, con):
+def test_it_does_not_change_the_warehouse_and_state_of_builds(built, con):
     assert not built.warehouse.exists()
     with duckdb.connect(str(state_beside(built.warehouse)), read_only=True) as state:
         assert {state.execute(f"select count(*) from {table}").fetchone() for table in STATE_TABLES} == {(0,)}
@@ -78,7 +78,7 @@ def test_it_writes_no_warehouse_of_the_builds_and_nothing_into_their_state(built
 
 
 @pytest.mark.parametrize("family", FAILED)
-def test_what_failed_is_in_the_results_with_its_reason(con, family):
+def test_failed_families_are_in_the_results_with_their_reason(con, family):
     rows = con.execute("from monitoring.tournament_results where bucket = 'crush' and family = ?", [family]).df()
     status, reason = FAILED[family]
     assert len(rows) > 0
@@ -86,15 +86,18 @@ def test_what_failed_is_in_the_results_with_its_reason(con, family):
     assert rows["reason"].str.contains(reason, regex=False).all()
 
 
-def test_the_others_forecast_every_fold(con):
+def test_the_other_families_forecast_every_fold(con):
     rows = con.sql("select distinct competitor, fold_type, status from tournament.specialist_crush").df()
     own = rows.groupby("competitor")[["fold_type", "status"]].agg(lambda values: set(values))
     for family in FITTED - {"stacking"}:
         assert own.loc[family].tolist() == [{"oof", "live"}, {"ok"}]
-    assert own.loc["stacking"].tolist() == [{"oof", "live"}, {"skipped", "ok"}]  # nothing has matured before the first
+    assert own.loc["stacking"].tolist() == [
+        {"oof", "live"},
+        {"skipped", "ok"},
+    ]  # nothing has matured before the first fold
 
 
-def test_the_leaderboard_has_everyone_and_those_without_forecasts_last(con):
+def test_the_leaderboard_lists_all_families_and_those_without_forecasts_last(con):
     rows = con.sql("from monitoring.leaderboard where bucket = 'crush' order by horizon_days, rank").df()
     for _, own in rows.groupby("horizon_days"):
         assert set(own["family"]) == FITTED | set(FAILED)
@@ -102,7 +105,7 @@ def test_the_leaderboard_has_everyone_and_those_without_forecasts_last(con):
         assert not without.iloc[: (~without).sum()].any()
         assert (
             set(FAILED) <= set(own.loc[without, "family"]) <= set(FAILED) | {"stacking"}
-        )  # which had matured nothing at 6m
+        )  # without matured rows at 6m
         assert own["is_winner"].sum() == 1
         assert own.set_index("family").loc[list(FAILED), "reason"].str.len().min() > 20
 
@@ -122,12 +125,15 @@ def _scores(board: str) -> dict[str, float]:
     return {line[1]: float(line[2]) for line in lines if len(line) == 6 and line[0].isdecimal()}
 
 
-def test_all_fitted_families_stand_on_one_autogluon_leaderboard_with_its_own_ensemble_of_them(board):
-    families = {*FITTED - {"stacking"}, "WeightedEnsemble_L2"}  # stacking reads what they have forecast
+def test_all_fitted_families_are_on_autogluons_leaderboard_with_its_weighted_ensemble(board):
+    families = {
+        *FITTED - {"stacking"},
+        "WeightedEnsemble_L2",
+    }  # stacking is not among AutoGluon's models; it reads their forecasts
     assert set(_scores(board)) == families | {f"{name}_FULL" for name in families}
 
 
-def test_who_is_not_on_it_is_named_with_the_reason(board):
+def test_families_missing_from_it_are_named_with_the_reason(board):
     for words in (
         "raising (ValueError: the moon is in the wrong house)",
         "sleeping (timed out)",
@@ -165,24 +171,24 @@ def test_the_command_prints_both_leaderboards_with_the_reasons_and_writes_nothin
     before = listing(built.data_dir), listing(tmp_path)
     assert cli.main(["leaderboard", "crush", "--tournament"]) == 0
     assert listing(built.data_dir) == before[0]
-    assert sorted(listing(tmp_path)) == sorted(before[1])  # what AutoGluon needs while it computes is removed
+    assert sorted(listing(tmp_path)) == sorted(before[1])  # AutoGluon's temporary files are removed
     printed = capsys.readouterr().out
-    for words in ("crush, 1w", "crush, 6m", "its limit in seeds/families.csv", "AutoGluon's own leaderboard"):
+    for words in ("crush, 1w", "crush, 6m", "time_limit_seconds in seeds/families.csv", "AutoGluon's own leaderboard"):
         assert words in printed
 
 
 @pytest.mark.parametrize("bucket", ["palm", "fx"])
-def test_a_bucket_without_a_tournament_is_refused_with_the_way_out(capsys, con, bucket):
+def test_a_bucket_without_a_tournament_is_refused_with_a_fix(capsys, con, bucket):
     assert cli.main(["leaderboard", bucket, "--tournament"]) == 1
     assert f"make tournament BUCKET={bucket}" in capsys.readouterr().err
     with pytest.raises(
-        TournamentError, match=f"no tournament of a bucket '{bucket}'. Run `make tournament BUCKET={bucket}`"
+        TournamentError, match=f"no tournament of bucket '{bucket}'. Run `make tournament BUCKET={bucket}`"
     ):
         newest_year(bucket, con)
 
 
-def test_without_the_models_it_says_so(con, monkeypatch, tmp_path):
+def test_missing_models_are_reported(con, monkeypatch, tmp_path):
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
     monkeypatch.syspath_prepend(HERE)
-    with pytest.raises(TournamentError, match="none of the models of bucket 'crush' is in"):
+    with pytest.raises(TournamentError, match="has no models of bucket 'crush'"):
         newest_year("crush", con)

@@ -1,7 +1,7 @@
-"""No forecast knows what came after: families that read the look-back, and stacking, in whole tournaments on changed markets.
+"""No look-ahead: families that read the look-back, and stacking, in whole tournaments on changed markets.
 
-Each market is the same until a day and another from then on. What a fit or a forecast may know of it must come out bit by bit
-the same; and what it should know of it must not, so that the first cannot hold for want of looking.
+Each changed market equals the original until a day and differs from then on. Fits and forecasts that may only use
+earlier data must be bit-identical. Those that should use the changed data must differ, or the first check is empty.
 """
 
 import json
@@ -19,16 +19,16 @@ from zl_forecast.tournament.predictor import fitted_model
 from zl_forecast.tournament.runner import FACTS, MODEL
 from zl_forecast.tournament.specialist import Inputs, Tournament
 
-SESSIONS = 805  # two years, the fold of 2019, and a live one that began with 2020
+SESSIONS = 805  # two years, the fold of 2019, and a live fold from 2020
 DAYS = pd.bdate_range("2017-01-02", periods=SESSIONS)
 FAMILIES = ("reference", "ridge", "xgboost", "garch", "sarimax", "lstm", "stacking")
 FAMILY = load_families(families_seed(own_modules(FAMILIES)))
-FOLD = pd.Timestamp("2020-01-01")  # the first that stacking forecasts
-EMBARGO = DAYS[DAYS < FOLD][-5]  # five sessions before; counted here, not asked of the code under test
+FOLD = pd.Timestamp("2020-01-01")  # first fold that stacking forecasts
+EMBARGO = DAYS[DAYS < FOLD][-5]  # five sessions before, computed independently of the code under test
 
 
 def _inputs(returns: np.ndarray, features: np.ndarray, shock: np.ndarray) -> Inputs:
-    """Of a market; a target is the sum of returns plus, for a shaken market, a shock of its own."""
+    """Compute the targets of a market: the sum of returns plus, for a perturbed market, a separate shock."""
     n = SESSIONS
     ewma_volatility = np.sqrt(pd.Series(returns**2).ewm(alpha=0.03).mean().to_numpy())
     log_price = np.concatenate([np.cumsum(returns), np.full(max(HORIZONS), np.nan)])
@@ -42,18 +42,18 @@ def _inputs(returns: np.ndarray, features: np.ndarray, shock: np.ndarray) -> Inp
     return inputs(mart, targets_of(DAYS, np.stack(z, axis=1)), families_seed(own_modules(FAMILIES)), zl)
 
 
-def _market(shaken_from=None, shaken_until=None, targets_from=None) -> Inputs:
-    """Returns with a memory and a driver; between two days all is different, and targets from a day on."""
+def _market(perturbed_from=None, perturbed_until=None, targets_from=None) -> Inputs:
+    """Simulate returns with memory and a driver; data between two days, and targets from a day on, are changed."""
     rng = np.random.default_rng(6)
     features = rng.standard_normal((SESSIONS, 2))
     returns = 0.01 * rng.standard_t(5, SESSIONS)
     for i in range(1, SESSIONS):
         returns[i] += 0.3 * returns[i - 1] + 0.004 * features[i - 1, 0]
     shock = np.zeros(SESSIONS)
-    if shaken_from is not None:
-        shaken = (shaken_from <= DAYS) & ((shaken_until or DAYS[-1] + pd.DateOffset(1)) > DAYS)
-        returns[shaken] = 0.05 * rng.standard_normal(shaken.sum())
-        features[shaken] = 4 + rng.standard_normal((shaken.sum(), 2))
+    if perturbed_from is not None:
+        perturbed = (perturbed_from <= DAYS) & ((perturbed_until or DAYS[-1] + pd.DateOffset(1)) > DAYS)
+        returns[perturbed] = 0.05 * rng.standard_normal(perturbed.sum())
+        features[perturbed] = 4 + rng.standard_normal((perturbed.sum(), 2))
     if targets_from is not None:
         shock[targets_from <= DAYS] = 5.0
     return _inputs(returns, features, shock)
@@ -67,8 +67,8 @@ def _run(own: Inputs, folder) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_and_keen():
-    """XGBoost that reacts to single rows, a network that is believed after one epoch, and statistical families without a choice."""
+def sensitive_models():
+    """XGBoost that reacts to single rows, a network trusted after one epoch, no selection of statistical models."""
     torch.set_num_threads(1)
     trees = {"num_boost_round": 20, "eta": 0.3, "max_depth": 4, "min_child_weight": 1}
     with pytest.MonkeyPatch.context() as patch:
@@ -91,40 +91,40 @@ def quick_and_keen():
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """The market as it was: forecasts of the fold and where its models are."""
+    """Run the tournament on the original market: forecasts of the fold and the folder of its models."""
     folder = tmp_path_factory.mktemp("plain")
     return _run(_market(), folder), folder
 
 
 @pytest.fixture(scope="module")
 def later(tmp_path_factory):
-    """Another market from the embargo on, targets included."""
+    """The market with data and targets changed from the embargo on."""
     folder = tmp_path_factory.mktemp("later")
-    return _run(_market(shaken_from=EMBARGO, targets_from=EMBARGO), folder), folder
+    return _run(_market(perturbed_from=EMBARGO, targets_from=EMBARGO), folder), folder
 
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory):
-    """Another market in the last month before the embargo, targets included, and the same again from the embargo on."""
+    """The market with data changed in the last month before the embargo, and targets from that month on."""
     folder = tmp_path_factory.mktemp("before")
     month = EMBARGO - pd.DateOffset(days=30)
-    return _run(_market(shaken_from=month, shaken_until=EMBARGO, targets_from=month), folder), folder
+    return _run(_market(perturbed_from=month, perturbed_until=EMBARGO, targets_from=month), folder), folder
 
 
 def _model(forecasts, folder, family: str):
-    """The fold's model of a family."""
+    """Load the fold's model of a family."""
     (key,) = set(forecasts.loc[forecasts["competitor"] == family, "fingerprint"])
     stored = folder / "artifacts" / key
     return fitted_model(FAMILY[family], stored / MODEL, json.loads((stored / FACTS).read_text()))
 
 
 def _on_the_same_rows(forecasts, folder, family: str) -> np.ndarray:
-    """What the fold's model says of the rows of the market as it was; first-level families."""
+    """Forecast the rows of the original market with the fold's model; first-level families."""
     contest = Tournament.of(_market()).contests[-1]
     return _model(forecasts, folder, family).predict_proba(contest.seen(contest.test, FAMILY[family].reads_lookback))
 
 
-def test_a_contest_carries_nothing_of_what_comes_after_its_fold():
+def test_a_contest_contains_no_rows_after_its_fold():
     first, live = Tournament.of(_market()).contests
     assert first.fold.end <= live.fold.start
     for contest in (first, live):
@@ -134,14 +134,14 @@ def test_a_contest_carries_nothing_of_what_comes_after_its_fold():
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "stacking"])
-def test_a_model_depends_on_what_happened_before_the_embargo_and_on_nothing_later(plain, before, later, family):
+def test_a_model_depends_only_on_data_before_the_embargo(plain, before, later, family):
     own = _on_the_same_rows(*plain, family)
     np.testing.assert_array_equal(_on_the_same_rows(*later, family), own)
     assert not np.array_equal(_on_the_same_rows(*before, family), own)
 
 
-def test_stacking_learns_from_earlier_folds_and_nothing_else(plain, before, later):
-    """Its weights by horizon."""
+def test_stacking_depends_only_on_earlier_folds(plain, before, later):
+    """Compare the weights by horizon."""
     own = _model(*plain, "stacking").model
     assert _model(*later, "stacking").model == own
     assert _model(*before, "stacking").model != own
@@ -149,17 +149,17 @@ def test_stacking_learns_from_earlier_folds_and_nothing_else(plain, before, late
 
 @pytest.fixture(scope="module")
 def halfway(tmp_path_factory):
-    """Another market from the middle of the fold on, and other targets from the embargo on; and that day."""
+    """The market with data changed from the middle of the fold on, targets from the embargo on; and that day."""
     day = DAYS[DAYS >= FOLD][10]
-    return _run(_market(shaken_from=day, targets_from=EMBARGO), tmp_path_factory.mktemp("halfway")), day
+    return _run(_market(perturbed_from=day, targets_from=EMBARGO), tmp_path_factory.mktemp("halfway")), day
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_forecast_is_the_same_whatever_happens_after_its_session(plain, halfway, family):
-    shaken, day = halfway
-    own, others = (table[table["competitor"] == family].reset_index(drop=True) for table in (plain[0], shaken))
+def test_a_forecast_does_not_depend_on_data_after_its_session(plain, halfway, family):
+    perturbed, day = halfway
+    own, others = (table[table["competitor"] == family].reset_index(drop=True) for table in (plain[0], perturbed))
     early = own["as_of_date"] < day
     assert early.sum() == 10 * len(HORIZONS)
     np.testing.assert_array_equal(others.loc[early, QUANTILES], own.loc[early, QUANTILES])
-    if family != "reference":  # which looks at no market
+    if family != "reference":  # it reads no market data
         assert not np.array_equal(others.loc[~early, QUANTILES], own.loc[~early, QUANTILES])

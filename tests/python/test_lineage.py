@@ -17,7 +17,7 @@ def models(sample_features) -> list[dict]:
 
 
 def _longest(manifest: dict, last: str) -> list[tuple[str, str]]:
-    """The way to a model that changes its language most often, from landing on, which Python reads: (language, model) at each change."""
+    """Return the path from landing with most switches of language, as (language, model); landing is Python."""
     nodes = manifest["nodes"]
 
     @cache

@@ -1,4 +1,4 @@
-"""`make build` builds where something has changed since the last good build of the day, and only there."""
+"""`make build` builds only if something has changed since the last successful build of the day."""
 
 import json
 import os
@@ -15,9 +15,9 @@ from zl_forecast import build_record
 
 @pytest.fixture
 def make(tmp_path):
-    """`make build` with a dbt that leaves what a build leaves; returns what make said, and whether dbt has built.
+    """Run `make build` with a stub of dbt that writes a build's files; return make's output and whether dbt ran.
 
-    FAIL=1 makes dbt fail, HOLD=1 makes it wait until there is a file `go`; like dbt it is refused while another one builds.
+    FAIL=1 makes dbt fail; HOLD=1 makes it wait for a file `go`. Like dbt, it is refused while another build runs.
     """
     venv, data, calls = tmp_path / "venv", tmp_path / "our data", tmp_path / "calls"
     (venv / "bin").mkdir(parents=True)
@@ -60,7 +60,7 @@ def _script(file, text: str) -> None:
     file.chmod(0o755)
 
 
-def test_a_second_build_without_news_is_none_and_says_so(make):
+def test_a_second_build_without_changes_is_skipped_with_a_message(make):
     assert make()[1]
     said, was_built = make()
     assert not was_built
@@ -80,7 +80,7 @@ def test_a_second_build_without_news_is_none_and_says_so(make):
         lambda data: (data / "warehouse.duckdb.wal").write_text("killed"),
         lambda data: (data / "state.duckdb").write_text("another forecast"),
         lambda data: (data / "state.duckdb.wal").write_text("killed"),
-        # rsync -a and cp -p give a file the date of its original
+        # rsync -a and cp -p keep the file's date
         lambda data: os.utime(data / "landing/bars_daily.csv", (1e9, 1e9)),
         lambda data: _rewrite_with_old_date(data / "landing/bars_daily.csv"),
         lambda data: _link(data / "serving/current", "snapshots/older"),
@@ -100,7 +100,7 @@ def test_a_second_build_without_news_is_none_and_says_so(make):
         "published",
     ],
 )
-def test_whatever_has_changed_is_built_upon(make, news):
+def test_any_change_triggers_a_build(make, news):
     (make.data / "landing/bars_daily.csv").write_text("a day")
     (make.data / "artifacts/fit").mkdir()
     (make.data / "artifacts/fit/model.pkl").write_text("a model")
@@ -160,7 +160,7 @@ def test_a_link_to_a_landing_file_is_followed(make, tmp_path):
 
 
 @pytest.mark.parametrize("linked", ["landing", "landing/bars_daily.csv"])
-def test_a_link_that_has_another_target_is_news_even_if_that_is_the_same_file(make, tmp_path, linked):
+def test_a_link_with_another_target_is_a_change_even_if_the_file_is_the_same(make, tmp_path, linked):
     for day in ("monday", "tuesday"):
         (tmp_path / day).mkdir()
     (tmp_path / "monday/bars_daily.csv").write_text("a day")
@@ -176,21 +176,21 @@ def test_a_link_that_has_another_target_is_news_even_if_that_is_the_same_file(ma
     assert not make()[1]
 
 
-def test_links_in_a_circle_end(make):
+def test_circular_links_are_followed_once(make):
     _link(make.data / "landing/again", make.data / "landing")
     make()
     assert not make()[1]
 
 
-def test_what_cannot_be_looked_at_counts_as_changed(make):
+def test_unreadable_paths_count_as_changed(make):
     _link(make.data / "landing/bars_daily.csv", "nowhere")
     make()
     assert make()[1]
 
 
-def test_the_caches_that_python_makes_are_no_news(make):
+def test_pythons_caches_are_not_a_change(make):
     make()
-    os.utime(PROJECT / "src/zl_forecast")  # its folder changes when the cache is made
+    os.utime(PROJECT / "src/zl_forecast")  # writing the cache changes the folder's date
     cache = PROJECT / "src/zl_forecast/__pycache__"
     cache.mkdir(exist_ok=True)
     (cache / "made_by_a_test.pyc").write_bytes(b"")
@@ -200,25 +200,25 @@ def test_the_caches_that_python_makes_are_no_news(make):
         (cache / "made_by_a_test.pyc").unlink()
 
 
-def test_other_settings_or_flags_are_built_upon(make):
+def test_other_settings_or_flags_trigger_a_build(make):
     make()
     assert make(ZL_SAMPLE_WORLD="white")[1]
     assert make(ZL_SAMPLE_WORLD="white", DBT_TARGET="cloud")[1]
     flags = """DBT_FLAGS=--vars '{preset: full}' --profile "zl_forecast\""""
     assert make(flags, ZL_SAMPLE_WORLD="white")[1]
-    assert make(flags, ZL_SAMPLE_WORLD="white")[1]  # who names flags wants a build
+    assert make(flags, ZL_SAMPLE_WORLD="white")[1]  # explicit flags always build
     assert make(ZL_SAMPLE_WORLD="white")[1]
     assert not make(ZL_SAMPLE_WORLD="white")[1]
-    assert make(ZL_SAMPLE_WORLD="white", PYTHONPATH="src")[1]  # somebody's own families may be anywhere on it
+    assert make(ZL_SAMPLE_WORLD="white", PYTHONPATH="src")[1]  # the user's own families may be on it
     assert make(ZL_SAMPLE_WORLD="white", PYTHONPATH="src")[1]
 
 
-def test_the_record_holds_no_value_of_a_variable(make):
+def test_the_record_contains_no_values_of_environment_variables(make):
     make(ZL_POSTGRES="password")
     assert "password" not in (make.data / build_record.RECORD).read_text()
 
 
-def test_another_day_or_a_damaged_record_is_built_upon(make):
+def test_another_day_or_a_damaged_record_triggers_a_build(make):
     make()
     file = make.data / build_record.RECORD
     record = json.loads(file.read_text())
@@ -230,7 +230,7 @@ def test_another_day_or_a_damaged_record_is_built_upon(make):
         assert not make()[1]
 
 
-def test_a_package_in_another_version_is_news(monkeypatch, tmp_path):
+def test_another_package_version_is_a_change(monkeypatch, tmp_path):
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     (tmp_path / "duckdb-1.5.5.dist-info").mkdir()
     before = build_record._read_inputs()
@@ -239,7 +239,7 @@ def test_a_package_in_another_version_is_news(monkeypatch, tmp_path):
     assert "environment" in build_record._find_change(before, build_record._read_inputs())
 
 
-def test_a_failed_build_changes_no_record(make):
+def test_a_failed_build_does_not_change_the_record(make):
     make()
     (make.data / "landing/bars_daily.csv").write_text("damaged")
     before = (make.data / build_record.RECORD).read_text()
@@ -250,7 +250,7 @@ def test_a_failed_build_changes_no_record(make):
 
 
 @pytest.mark.parametrize("is_refused", [False, True], ids=["alone", "beside a second build that is refused"])
-def test_a_file_that_arrives_while_a_build_runs_is_for_the_next_one(make, is_refused):
+def test_a_file_that_arrives_during_a_build_triggers_the_next_one(make, is_refused):
     building, go = make.data.parent / "building", make.data.parent / "go"
     first = make.start(HOLD="1")
     while not building.exists():
@@ -265,8 +265,8 @@ def test_a_file_that_arrives_while_a_build_runs_is_for_the_next_one(make, is_ref
     assert not make()[1]
 
 
-def test_no_record_is_written_while_another_process_has_the_warehouse(make):
-    """A build that started between the end of this one and its record may leave half of its own work."""
+def test_no_record_is_written_while_another_process_locks_the_warehouse(make):
+    """A build that starts before this one's record is written may leave partial results."""
     make()
     (make.data / build_record.RECORD).unlink()
     (make.data / "warehouse.duckdb").unlink()
@@ -286,14 +286,14 @@ def test_no_record_is_written_while_another_process_has_the_warehouse(make):
     assert (make.data / build_record.RECORD).exists()
 
 
-def test_a_build_into_another_warehouse_keeps_no_record_and_does_not_fail(make):
+def test_a_build_into_another_warehouse_writes_no_record_and_does_not_fail(make):
     dbt = make.data.parent / "venv/bin/dbt"
     dbt.write_text(dbt.read_text().replace("echo built > warehouse.duckdb; echo made > state.duckdb;", ""))
     assert "Build time" in make()[0]
     assert make()[1]
 
 
-def test_a_relative_data_folder_is_looked_at_as_well(make):
+def test_a_relative_data_folder_is_checked(make):
     relative = os.path.relpath(make.data, PROJECT)
     make(ZL_DATA_DIR=relative)
     assert not make(ZL_DATA_DIR=relative)[1]
@@ -302,7 +302,7 @@ def test_a_relative_data_folder_is_looked_at_as_well(make):
 
 
 @pytest.mark.parametrize("is_relative", [False, True], ids=["absolute", "relative"])
-def test_a_landing_folder_elsewhere_is_looked_at(make, tmp_path, is_relative):
+def test_a_landing_folder_elsewhere_is_checked(make, tmp_path, is_relative):
     elsewhere = tmp_path / "landing files"
     elsewhere.mkdir()
     named = {"ZL_LANDING_DIR": os.path.relpath(elsewhere, PROJECT) if is_relative else str(elsewhere)}
@@ -312,12 +312,12 @@ def test_a_landing_folder_elsewhere_is_looked_at(make, tmp_path, is_relative):
     assert make(**named)[1]
     assert not make(**named)[1]
     elsewhere.rename(tmp_path / "unmounted")
-    assert make(**named)[1]  # dbt says what is wrong
+    assert make(**named)[1]  # dbt reports the error
     assert make(**named)[1]
     assert make()[1]
 
 
-def test_a_landing_folder_that_is_gone_leaves_the_sample_and_that_is_news(make):
+def test_a_deleted_landing_folder_is_a_change(make):
     make()
     assert not make()[1]
     (make.data / "landing").rmdir()
@@ -327,6 +327,6 @@ def test_a_landing_folder_that_is_gone_leaves_the_sample_and_that_is_news(make):
     assert make()[1]
 
 
-def test_the_answer_waits_for_no_large_package():
+def test_the_check_imports_no_large_package():
     loaded = "import sys, zl_forecast.build_record; print(*{'duckdb', 'numpy', 'pandas', 'dbt'} & sys.modules.keys())"
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True).split() == []

@@ -1,4 +1,4 @@
-"""A data folder that an older version made comes through without losing a row; a fresh one and a newer one are distinguished."""
+"""Migrations keep every row of older data folders, and distinguish fresh and newer ones."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ from zl_forecast.migrations import (
 from zl_forecast.paths import state_beside
 from zl_forecast.state_plugin import Plugin
 
-# as the version before the first migration made them; the quantiles and texts in between are left out
+# tables of the version before the first migration, without the quantiles and texts in between
 OLD = """
 create schema forecasts;
 create schema monitoring;
@@ -49,13 +49,13 @@ def bucket_row(as_of: str, target: str, made: str, artifact: str = "a", source: 
     return (f"2021-03-{as_of}", f"2021-03-{target}", f"2021-03-{made} 23:00", artifact, source, hindsight)
 
 
-# builds on the 8th (the first), 16th and 17th, one on the 19th that went back to the 15th; between them a simulated one up to the 24th
+# builds on the 8th (first), 16th, 17th, one on the 19th that went back to the 15th, a simulated one to the 24th
 MADE = [
     bucket_row("05", "12", "08"),
     bucket_row("08", "15", "08", hindsight=False),
-    bucket_row("09", "16", "16"),  # its outcome had come
-    bucket_row("10", "17", "16", hindsight=False),  # backfilled by models in force since the 8th
-    bucket_row("10", "17", "16", artifact="b"),  # not in force before the 16th
+    bucket_row("09", "16", "16"),  # already matured
+    bucket_row("10", "17", "16", hindsight=False),  # backfilled by models active since the 8th
+    bucket_row("10", "17", "16", artifact="b"),  # not active before the 16th
     bucket_row("16", "23", "16", hindsight=False),
     bucket_row("17", "24", "17", hindsight=False),
     bucket_row("15", "22", "19", artifact="c"),
@@ -65,7 +65,7 @@ MADE = [
 
 @pytest.fixture
 def old(tmp_path):
-    """A warehouse of version 0 with the rows of `MADE` and the published forecasts of the same builds."""
+    """Write a warehouse of version 0 with the rows of `MADE` and the published forecasts of the same builds."""
     path = tmp_path / "warehouse.duckdb"
     with duckdb.connect(str(path)) as con:
         con.execute(OLD)
@@ -92,21 +92,21 @@ def versions(con) -> list[int]:
 
 
 def shapes(path) -> dict[str, str]:
-    """Columns of each table of the state, in words."""
+    """Describe the columns of each state table as text."""
     return {
         table: ", ".join(row[0] for row in rows(path, f"(describe {table})", "column_name")) for table in STATE_TABLES
     }
 
 
 def connect(warehouse) -> None:
-    """What dbt does with the plugin before it runs anything."""
+    """Configure the plugin as dbt does before it runs a node."""
     plugin = Plugin("state", {"file": str(state_beside(warehouse))})
     plugin.update_connection_config(SimpleNamespace(path=str(warehouse)), {})
     with duckdb.connect(str(warehouse)) as con:
         plugin.configure_connection(con)
 
 
-def test_rows_of_old_ledgers_say_whether_they_were_made_in_hindsight(old):
+def test_rows_of_old_ledgers_are_marked_as_hindsight_or_not(old):
     connect(old)
     columns = "as_of_date::varchar, target_date::varchar, strftime(made_at, '%Y-%m-%d %H:%M'), artifact_id, data_source, is_hindsight"
     assert rows(state_beside(old), "forecasts.bucket_forecast_ledger", columns) == sorted(MADE)
@@ -114,7 +114,7 @@ def test_rows_of_old_ledgers_say_whether_they_were_made_in_hindsight(old):
     assert published == [(8, False), (15, True), (16, False), (17, False)]
 
 
-def test_no_row_and_no_value_of_an_old_warehouse_is_lost_and_the_second_time_changes_nothing(old, capsys):
+def test_migration_keeps_all_rows_and_values_and_is_idempotent(old, capsys):
     with duckdb.connect(str(old)) as con:
         columns = {
             table: ", ".join(name for name, *_ in con.execute(f"describe {table}").fetchall()) for table in TABLES
@@ -130,10 +130,10 @@ def test_no_row_and_no_value_of_an_old_warehouse_is_lost_and_the_second_time_cha
         assert {table: rows(state_beside(old), table, columns[table]) for table in TABLES} == before
     said = capsys.readouterr().out
     assert said.count("warehouse.duckdb migrated to version 1: is_hindsight in both ledgers") == 1
-    assert said.count("warehouse.duckdb migrated to version 2: what cannot be made again moves to state.duckdb") == 1
+    assert said.count("warehouse.duckdb migrated to version 2: state tables move to state.duckdb") == 1
 
 
-def test_what_health_said_last_goes_with_them_since_the_next_plan_rests_on_it(old):
+def test_migration_keeps_the_last_health_states_that_the_next_plan_reads(old):
     said = dict.fromkeys(HEALTH_COLUMNS, "null") | {
         "subject": "'crush'",
         "horizon_days": "5",
@@ -151,7 +151,7 @@ def test_what_health_said_last_goes_with_them_since_the_next_plan_rests_on_it(ol
     assert len(rows(old, "monitoring.model_health")) == 2
 
 
-def test_an_old_warehouse_that_is_put_back_beside_a_state_adds_only_what_that_one_lacks(old):
+def test_a_restored_old_warehouse_adds_only_rows_that_the_state_lacks(old):
     shutil.copy(old, old.with_name("backup"))
     connect(old)
     before = {table: rows(state_beside(old), table) for table in TABLES}
@@ -177,7 +177,7 @@ def rename_back(path) -> None:
         con.execute("update monitoring.run_history set action = 'retournament'")
 
 
-def test_renamed_columns_and_actions_of_an_old_warehouse_come_with_their_values(old):
+def test_migration_renames_columns_and_actions_and_keeps_their_values(old):
     rename_back(old)
     connect(old)
     for table, names in RENAMED.items():
@@ -205,7 +205,7 @@ def test_a_state_of_version_1_keeps_all_rows_and_values_under_the_new_names(tmp_
 
 
 @pytest.mark.parametrize("missing", [LEDGERS[:1], LEDGERS[1:], LEDGERS])
-def test_a_first_build_that_was_cut_short_has_not_made_every_ledger(old, missing):
+def test_migration_accepts_missing_ledgers_of_an_interrupted_first_build(old, missing):
     with duckdb.connect(str(old)) as con:
         for name in missing:
             con.execute(f"drop table forecasts.{name}")
@@ -216,7 +216,7 @@ def test_a_first_build_that_was_cut_short_has_not_made_every_ledger(old, missing
         assert (None,) not in own
 
 
-def test_a_fresh_data_folder_has_both_databases_at_their_newest_version_and_nothing_is_said_of_it(tmp_path, capsys):
+def test_a_fresh_data_folder_has_both_databases_at_the_newest_version_without_messages(tmp_path, capsys):
     connect(tmp_path / "warehouse.duckdb")
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
         assert versions(con) == ALL
@@ -224,13 +224,13 @@ def test_a_fresh_data_folder_has_both_databases_at_their_newest_version_and_noth
     assert capsys.readouterr().out == ""
 
 
-def test_an_old_state_and_a_fresh_one_have_the_same_shape(old, tmp_path):
+def test_a_migrated_and_a_fresh_state_have_the_same_schema(old, tmp_path):
     connect(old)
     connect(tmp_path / "fresh.duckdb")
     assert shapes(state_beside(old)) == shapes(tmp_path / "state.duckdb")
 
 
-def test_only_what_is_newer_than_the_warehouse_is_applied_in_order(old):
+def test_only_newer_migrations_are_applied_and_in_order(old):
     applied = []
     steps = tuple(Migration(v, str(v), lambda con, v=v: applied.append(v)) for v in (1, 2, 3))
     with duckdb.connect(str(old)) as con:
@@ -250,18 +250,18 @@ def test_tables_of_renamed_models_are_dropped_and_others_stay(old):
 
 
 @pytest.mark.parametrize("which", ["warehouse", "state"])
-def test_a_database_of_a_newer_version_is_refused_and_left_alone(old, which):
+def test_a_database_of_a_newer_version_is_refused_and_unchanged(old, which):
     connect(old)
     with duckdb.connect(str(old.with_name(f"{which}.duckdb"))) as con:
         newest = versions(con)[-1]
         con.execute("insert into migrations.applied values (99, 'of the future', null)")
     # dbt prints a DbtRuntimeError as a message, any other error as a traceback
-    says = rf"{which}.duckdb is a database of version 99, .*versions up to {newest}\. Update"
+    says = rf"{which}.duckdb has database version 99, .*supports up to {newest}\. Update"
     with pytest.raises(DbtRuntimeError, match=says):
         connect(old)
 
 
-def test_a_migration_that_fails_is_undone_and_named(old):
+def test_a_failing_migration_is_rolled_back_and_named(old):
     def fails(con):
         con.execute("delete from forecasts.zl_forecast_ledger")
         con.execute("select error('no space left')")
@@ -269,16 +269,16 @@ def test_a_migration_that_fails_is_undone_and_named(old):
     before = rows(old, "forecasts.zl_forecast_ledger", "as_of_date, p50")
     with (
         duckdb.connect(str(old)) as con,
-        pytest.raises(MigrationError, match=r"migration 1 \(falls over\) failed and was undone: .*no space left"),
+        pytest.raises(MigrationError, match=r"migration 1 \(falls over\) failed and was rolled back: .*no space left"),
     ):
         migrate(con, (Migration(1, "falls over", fails),))
     connect(old)
     assert rows(state_beside(old), "forecasts.zl_forecast_ledger", "as_of_date, p50") == before
 
 
-# by the statement before which the build dies: hindsight is undone; the rows are not yet committed; they are, and their tables are still there
+# killed before this statement: hindsight is rolled back; rows not yet committed; committed, old tables remain
 @pytest.mark.parametrize("dies_before", ["update", "commit of the state", "drop table"])
-def test_killed_at_any_moment_no_row_is_lost_or_doubled(old, dies_before):
+def test_a_kill_at_any_moment_loses_and_duplicates_no_row(old, dies_before):
     script = f"""
 import os, sys, duckdb
 from zl_forecast import databases, migrations

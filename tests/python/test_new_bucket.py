@@ -1,4 +1,4 @@
-"""A ninth bucket, added from outside: what the README names, in a copy of the project, and nothing else."""
+"""A ninth bucket, added to a copy of the project with only the files that the README names."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ FEATURES = ["cbot_zc_change_1", "cbot_zc_momentum_21"]
 
 
 def suite() -> dict:
-    """That of another bucket, with the toy's own features in place of its own."""
+    """Adapt another bucket's suite to the toy's features."""
     copied = json.loads((PROJECT / "expectations/mart_fed__daily.json").read_text())
     schema, *others = copied["expectations"]
     columns = schema["kwargs"]["column_set"]
@@ -58,7 +58,7 @@ def suite() -> dict:
 
 
 def add_bucket(project) -> None:
-    """Mart with its yml, suite, row of the seed, specialist with its line, and the name in vars; the other buckets rest, which saves time."""
+    """Add mart with yml, suite, seed row, specialist and the name in vars; build no other bucket, to save time."""
     marts = project / "models/marts/buckets"
     (marts / "mart_toy__daily.sql").write_text(MART)
     (marts / "mart_toy__daily.yml").write_text("models: [{name: mart_toy__daily, description: Corn.}]\n")
@@ -77,7 +77,7 @@ def add_bucket(project) -> None:
 
 @pytest.fixture(scope="module")
 def built(run_dbt, project_copy, tmp_path_factory):
-    """All that leads to the published snapshot, on one fold of the history and the live one."""
+    """Build everything up to the published snapshot, on one past fold and the live one."""
     landing = tmp_path_factory.mktemp("landing") / "planted"
     write_landing(simulate("planted", start="2017-01-02", end="2021-01-29"), landing)
     project = tmp_path_factory.mktemp("with_toy") / "project"
@@ -108,7 +108,7 @@ def test_its_forecasts_are_in_the_tournament_and_among_the_inputs_of_the_ensembl
     assert set(inputs["fold_type"]) == {"oof", "live"}
 
 
-def test_gate_plan_health_and_forecast_know_it(built):
+def test_gate_plan_health_and_forecast_include_it(built):
     serving = built.data_dir / "serving"
     results = query(serving, "from monitoring.gx_results")
     assert set(results["bucket"]) == {"zl", "toy"}
@@ -118,12 +118,12 @@ def test_gate_plan_health_and_forecast_know_it(built):
     assert set(query(serving, "from forecasts.zl_forecast")["buckets_offered"]) == {"toy"}
 
 
-def test_the_specialist_of_a_bucket_that_is_left_out_is_empty(built):
+def test_the_specialist_of_an_excluded_bucket_is_empty(built):
     with duckdb.connect(str(built.warehouse), read_only=True) as con:
         assert con.sql("select count(*) from tournament.specialist_fed").fetchone() == (0,)
 
 
-def test_page_and_commands_know_it_and_how_many_there_are(built, monkeypatch, capsys):
+def test_page_and_commands_include_it_and_count_the_buckets(built, monkeypatch, capsys):
     monkeypatch.setenv("ZL_DATA_DIR", str(built.data_dir))
     page = (built.data_dir / "serving" / "report.html").read_text()
     assert "<th>toy</th>" in page
@@ -154,7 +154,7 @@ def test_every_published_table_and_column_has_a_comment_in_duckdb_and_in_parquet
     assert [(name, field.name) for name, field in fields if b"description" not in (field.metadata or {})] == []
 
 
-def test_its_gate_and_its_tournament_rest_on_what_they_read(built):
+def test_its_gate_and_its_tournament_depend_on_their_inputs(built):
     parents = {name: set(nodes) for name, nodes in built.manifest["parent_map"].items()}
     assert "model.zl_forecast.mart_toy__daily" in parents["model.zl_forecast.int_gate__results"]
     read = ("model.zl_forecast.mart_toy__daily", "model.zl_forecast.int_targets__daily", "model.zl_forecast.int_volatility__zl",

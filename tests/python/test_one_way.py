@@ -1,4 +1,4 @@
-"""Time goes one way: data that lost their newest sessions, and another market in the same data folder."""
+"""Data that lost their newest sessions are refused; another market in the same data folder is reported."""
 
 import shutil
 
@@ -19,19 +19,19 @@ def newest(sample_features) -> pd.Timestamp:
 
 @pytest.fixture(scope="module")
 def seen(newest) -> pd.Timestamp:
-    """Three sessions later: as of then a forecast has been made."""
+    """The third session after the newest, for which a forecast has been made."""
     sessions = exchange_sessions(["CMEGlobex_Grains"])["session_date"]
     return sessions[sessions > newest].iloc[2]
 
 
 @pytest.fixture(scope="module")
 def later(seen) -> pd.Timestamp:
-    """Two weeks on: that far another market was seen."""
+    """Two weeks later: the newest forecast of another market."""
     return seen + pd.Timedelta(days=14)
 
 
 def write_ledgers(data_dir, made: dict[str, list]) -> None:
-    """Ledgers with these rows alone, given as (data_source, as_of_date)."""
+    """Write ledgers with only these rows, given as (data_source, as_of_date)."""
     with duckdb.connect(str(data_dir / "state.duckdb")) as con:
         for name in ("zl_forecast_ledger", "bucket_forecast_ledger"):
             con.execute(f"delete from forecasts.{name}")
@@ -41,7 +41,7 @@ def write_ledgers(data_dir, made: dict[str, list]) -> None:
 
 @pytest.fixture(scope="module")
 def build(run_dbt, sample_features, sample_landing, tmp_path_factory):
-    """A function that runs dbt over `sample_features` whose ledgers hold forecasts, given as (data_source, as_of_date)."""
+    """Return a function that runs dbt on `sample_features` with ledger rows given as (data_source, as_of_date)."""
     data_dir = tmp_path_factory.mktemp("one_way") / "data"
     shutil.copytree(sample_features.data_dir, data_dir)
 
@@ -59,7 +59,7 @@ def build(run_dbt, sample_features, sample_landing, tmp_path_factory):
     return run
 
 
-def test_data_that_lost_their_newest_sessions_are_refused_with_both_dates_and_the_way_out(build, newest, seen, later):
+def test_data_that_lost_their_newest_sessions_are_refused_with_both_dates_and_a_fix(build, newest, seen, later):
     made = {
         "zl_forecast_ledger": [("simulated", newest), ("market", later)],
         "bucket_forecast_ledger": [("simulated", seen)],
@@ -74,7 +74,7 @@ def test_data_that_lost_their_newest_sessions_are_refused_with_both_dates_and_th
     assert "make build DBT_FLAGS=\"--vars 'allow_earlier_as_of: true'\"" in said
 
 
-def test_without_its_warehouse_a_data_folder_has_every_forecast_and_refuses_all_the_same(
+def test_without_its_warehouse_a_data_folder_keeps_every_forecast_and_refuses_too(
     run_dbt, sample_features, sample_landing, seen, tmp_path
 ):
     data_dir = tmp_path / "data"
@@ -96,7 +96,7 @@ def test_data_without_a_single_target_are_left_to_the_gate(build):
     assert "zl_targets failed" in failed.stdout
 
 
-def test_going_back_on_purpose_and_another_market_than_before_are_said(build, newest, seen, later):
+def test_going_back_on_purpose_and_another_market_are_reported(build, newest, seen, later):
     made = {
         "zl_forecast_ledger": [("market", seen), ("market", later)],
         "bucket_forecast_ledger": [("simulated", seen)],
@@ -114,7 +114,7 @@ def test_no_selection_publishes_or_adds_to_a_ledger_past_the_check(sample_featur
     for name in ("int_gate__zl", "zl_forecast_ledger", "bucket_forecast_ledger", "published_snapshot"):
         hooks = [hook["sql"] for hook in nodes[f"model.zl_forecast.{name}"]["config"]["pre-hook"]]
         assert "{{ refuse_earlier_as_of() }}" in hooks
-    # everything that trains waits for it
+    # all training depends on it
     after = sample_features.models_after("int_gate__zl")
     assert {
         "int_core__forecasts",

@@ -1,4 +1,4 @@
-"""The system as it is operated: what a build does with what earlier ones left."""
+"""Operation: how a build uses the results of earlier ones."""
 
 import re
 import shutil
@@ -37,7 +37,7 @@ def _plan(data_dir) -> pd.Series:
 
 
 def _tamper_with_the_live_ridge(data_dir) -> str:
-    """Change a file of the artifact that the last plan named; returns its name."""
+    """Change a file of the artifact that the last plan named; return its name."""
     fit = _query(
         data_dir, "select artifact_id from tournament.int_plan__fits where fold_type = 'live' and family = 'ridge'"
     )
@@ -48,51 +48,55 @@ def _tamper_with_the_live_ridge(data_dir) -> str:
 
 
 @pytest.fixture(scope="module")
-def held(run_dbt, built, landing, tmp_path_factory):
-    """`built` after a reselection of one bucket in the middle of the month."""
-    data_dir = tmp_path_factory.mktemp("held") / "data"
+def reselected(run_dbt, built, landing, tmp_path_factory):
+    """Copy `built` and reselect one bucket in the middle of the month."""
+    data_dir = tmp_path_factory.mktemp("reselected") / "data"
     shutil.copytree(built.data_dir, data_dir, symlinks=True)
     run_dbt(_build("always"), landing=landing, data_dir=data_dir)
     return data_dir
 
 
-def test_a_re_tournament_in_mid_month_begins_a_live_fold_and_the_next_build_keeps_it(run_dbt, held, landing):
-    newest = _query(held, "select max(as_of_date) as day from intermediate.int_targets__daily")["day"].iloc[0]
-    assert (_plan(held)["trigger"], _plan(held)["live_from"]) == ("forced", newest)
+def test_a_reselection_in_mid_month_starts_a_live_fold_that_the_next_build_keeps(run_dbt, reselected, landing):
+    newest = _query(reselected, "select max(as_of_date) as day from intermediate.int_targets__daily")["day"].iloc[0]
+    assert (_plan(reselected)["trigger"], _plan(reselected)["live_from"]) == ("forced", newest)
     folds = _query(
-        held, "select distinct input, fold_start from tournament.int_ensemble__inputs where fold_type = 'live'"
+        reselected, "select distinct input, fold_start from tournament.int_ensemble__inputs where fold_type = 'live'"
     )
     assert set(folds["input"]) == {BUCKET, "core", "reference"}
     assert folds["fold_start"].eq(newest).all()
-    ledger = _query(held, f"from state.forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
+    ledger = _query(reselected, f"from state.forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
     assert ledger.groupby("model_version").size().eq(4).all()
     made = _query(
-        held, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
+        reselected, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
     )
 
-    run_dbt(_build("auto"), landing=landing, data_dir=held)
-    assert (_plan(held)["action"], _plan(held)["live_from"], _plan(held)["n_to_train"]) == ("nothing", newest, 0)
-    again = _query(
-        held, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
+    run_dbt(_build("auto"), landing=landing, data_dir=reselected)
+    assert (_plan(reselected)["action"], _plan(reselected)["live_from"], _plan(reselected)["n_to_train"]) == (
+        "nothing",
+        newest,
+        0,
     )
-    pd.testing.assert_frame_equal(again, made)  # the first forecast of a day stays
-    history = _query(held, f"from state.monitoring.run_history where bucket = '{BUCKET}' order by live_from")
+    again = _query(
+        reselected, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
+    )
+    pd.testing.assert_frame_equal(again, made)  # the first forecast of a session is kept
+    history = _query(reselected, f"from state.monitoring.run_history where bucket = '{BUCKET}' order by live_from")
     assert history["trigger"].tolist() == ["first_run", "forced"]
 
 
 @pytest.fixture(scope="module")
 def next_session(tmp_path_factory):
-    """Landing files of the small market with one session more."""
+    """Landing files of the small market with one more session."""
     folder = tmp_path_factory.mktemp("landing") / "next_session"
     write_landing(simulate("planted", start=START, end="2023-05-31"), folder)
     return folder
 
 
-def test_a_tampered_model_is_refused_by_name_in_the_plan_and_without_training_the_bucket_waits(
-    run_dbt, held, next_session, tmp_path
+def test_a_tampered_model_is_named_in_the_plan_and_the_bucket_waits_if_training_is_off(
+    run_dbt, reselected, next_session, tmp_path
 ):
     data_dir = tmp_path / "data"
-    shutil.copytree(held, data_dir, symlinks=True)
+    shutil.copytree(reselected, data_dir, symlinks=True)
     tampered = _tamper_with_the_live_ridge(data_dir)
 
     run_dbt(_only_plan("auto"), landing=next_session, data_dir=data_dir)
@@ -100,7 +104,7 @@ def test_a_tampered_model_is_refused_by_name_in_the_plan_and_without_training_th
     assert (plan["action"], plan["trigger"], plan["n_to_train"]) == ("reselection", "refused", 1)
     assert f"{tampered}: facts.json was changed since it was written" in plan["reason"]
 
-    # without training the models that have forecast go on, which are those before; unless they are tampered with as well
+    # without training the previous models continue to forecast, unless they are tampered with too
     run_dbt(_only_plan("never"), landing=next_session, data_dir=data_dir)
     before = _plan(data_dir)
     assert before["action"] == "score"
@@ -110,7 +114,7 @@ def test_a_tampered_model_is_refused_by_name_in_the_plan_and_without_training_th
     assert (_plan(data_dir)["action"], _plan(data_dir)["n_to_train"]) == ("wait", 1)
 
 
-def test_the_printed_plan_is_of_the_past_after_a_build_and_else_of_the_future(built, held, monkeypatch, capsys):
+def test_the_plan_reports_the_last_build_or_announces_the_next(built, reselected, monkeypatch, capsys):
     def printed(data_dir) -> str:
         monkeypatch.setenv("ZL_DATA_DIR", str(data_dir))
         assert cli.main(["plan"]) == 0
@@ -118,20 +122,20 @@ def test_the_printed_plan_is_of_the_past_after_a_build_and_else_of_the_future(bu
 
     assert "\nDone by the build that ended " in printed(built.data_dir)
     assert "Next: on the same data a build trains nothing." in printed(built.data_dir)
-    # of one bucket, and not published: its fits are there, and are not announced once more
-    assert ": what `make build` would do\n" in printed(held)
-    if _plan(held)["n_to_train"]:
-        assert re.search(r"Next: `make build` \((\d+) fits?, \1 of them trained since\)", printed(held))
+    # a build of one bucket without publication: its fits exist and are not announced again
+    assert ": what `make build` would do\n" in printed(reselected)
+    if _plan(reselected)["n_to_train"]:
+        assert re.search(r"Next: `make build` \((\d+) fits?, \1 of them trained since\)", printed(reselected))
 
 
-def test_a_word_that_tournament_does_not_know_is_refused(run_dbt, held, landing):
-    failed = run_dbt(_build("nevr", "int_plan__live"), landing=landing, data_dir=held, expect_failure=True)
+def test_an_unknown_value_of_var_tournament_is_refused(run_dbt, reselected, landing):
+    failed = run_dbt(_build("nevr", "int_plan__live"), landing=landing, data_dir=reselected, expect_failure=True)
     assert "var tournament is 'nevr'. Use auto, always or never." in failed.stdout
 
 
 @pytest.mark.full
-def test_a_driver_that_turns_round_is_found_out_and_its_bucket_chosen_anew(run_dbt, tmp_path):
-    """In the world `broken` crude turns against ZL in October 2021: month by month until the bucket is renewed, and a build after."""
+def test_a_bucket_whose_driver_flips_is_degraded_and_reselected(run_dbt, tmp_path):
+    """Crude's effect on ZL flips in October 2021; build monthly until the bucket is reselected, and once more."""
     acted = pd.DataFrame()
     data_dir, vars_ = tmp_path / "data", "{buckets: [energy]}"
     for month in pd.date_range("2021-09-30", "2023-12-31", freq="ME"):

@@ -1,4 +1,4 @@
-"""Families from outside of the package: one that competes, and three that fail in each way there is, in processes as in a build."""
+"""Families from outside the package, in processes as in a build: one competes, three fail in different ways."""
 
 import contextlib
 import io
@@ -18,15 +18,15 @@ FORECAST = ["competitor", "fold_type", *KEY, *QUANTILES, "status"]
 FROM_OUTSIDE = ("toy", "killed", "raising", "sleeping")
 MODULES = own_modules(["reference", "xgboost", "stacking"]) | {name: f"outside.{name}" for name in FROM_OUTSIDE}
 REASONS = {
-    "killed": ("failed", "its process died"),
+    "killed": ("failed", "process died"),
     "raising": ("failed", "ValueError: the moon is in the wrong house"),
-    "sleeping": ("timed_out", "not finished after 3 s, its limit in seeds/families.csv"),
+    "sleeping": ("timed_out", "timed out after 3 s; raise time_limit_seconds"),
 }
 
 
 @pytest.fixture(scope="module")
 def market():
-    """A mart whose first feature drives z_return by its sign, two years and a live fold; mart and targets."""
+    """Simulate mart and targets, two years and a live fold; the sign of the first feature drives z_return."""
     rng, n = np.random.default_rng(5), 800
     days = pd.bdate_range("2017-01-02", periods=n)
     mart = pd.DataFrame({"as_of_date": days, "driver": rng.standard_normal(n), "horizonless": 1.0})
@@ -34,7 +34,7 @@ def market():
 
 
 def _run(market, families=tuple(MODULES), executor="local") -> tuple[pd.DataFrame, list[str]]:
-    """Forecasts, and the line of each task that ended."""
+    """Return the forecasts and the printed line of each finished task."""
     seed = families_seed({name: MODULES[name] for name in families}, {"sleeping": 3})
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         forecasts = run_specialist(inputs(*market, seed), executor=executor)
@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first_run(market, folder):
-    """All of them together."""
+    """Run all families together."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZL_DATA_DIR", str(folder))
         return _run(market)
@@ -69,11 +69,11 @@ def forecasts(first_run):
 def test_a_family_from_outside_competes_and_finds_its_driver(market, forecasts):
     own = forecasts[(forecasts["competitor"] == "toy") & (forecasts["fold_type"] == "oof")]
     joined = own.merge(market[1].dropna(), on=KEY)
-    assert np.corrcoef(joined["q50"], joined["z_return"])[0, 1] > 0.5  # of 0.71 that the truth would reach
+    assert np.corrcoef(joined["q50"], joined["z_return"])[0, 1] > 0.5  # the true signal reaches 0.71
 
 
 @pytest.mark.parametrize("family", REASONS)
-def test_a_family_that_dies_raises_or_does_not_end_leaves_rows_with_the_reason(forecasts, family):
+def test_a_family_that_is_killed_raises_or_times_out_has_rows_with_the_reason(forecasts, family):
     status, reason = REASONS[family]
     own = forecasts[forecasts["competitor"] == family]
     assert len(own) == (forecasts["competitor"] == "reference").sum()
@@ -82,25 +82,25 @@ def test_a_family_that_dies_raises_or_does_not_end_leaves_rows_with_the_reason(f
     assert own[QUANTILES].isna().all(axis=None)
 
 
-def test_the_others_go_on(forecasts):
+def test_the_other_families_continue(forecasts):
     own = forecasts[forecasts["competitor"].isin(["reference", "xgboost", "toy"])]
     assert set(own["status"]) == {"ok"}
     assert own[QUANTILES].notna().all(axis=None)
 
 
-def test_stacking_waits_for_matured_forecasts_and_then_leans_on_the_best(forecasts):
+def test_stacking_skips_the_first_fold_and_then_prefers_the_best_family(forecasts):
     own = forecasts[forecasts["competitor"] == "stacking"]
     assert own.groupby("fold_start")["status"].unique().str[0].tolist() == ["skipped", "ok"]
     both = own[own["status"] == "ok"].merge(forecasts[forecasts["competitor"] == "toy"], on=KEY, suffixes=("", "_toy"))
     assert np.corrcoef(both["q50"], both["q50_toy"])[0, 1] > 0.9
 
 
-def test_every_task_that_ended_is_a_line_with_what_remains(first_run):
+def test_every_finished_task_prints_a_line_with_the_remaining_time(first_run):
     _, lines = first_run
     assert all(
         re.fullmatch(r"\d+/\d+ crush \w+ 20\d\d-01 .*: \d+ s so far, about \d+ s remain", line) for line in lines
     )
-    # each family of the first level is trained on both folds, then all forecast together; stacking on the second
+    # first-level families are trained on both folds and forecast together; stacking is trained on the second
     assert len(lines) == 2 * (6 + 1) + 2
     assert sum(" killed failed:" in line for line in lines) == 2
     assert sum(" sleeping timed_out:" in line for line in lines) == 2
@@ -108,10 +108,10 @@ def test_every_task_that_ended_is_a_line_with_what_remains(first_run):
     assert lines[-1].endswith("about 0 s remain")
 
 
-def test_what_died_is_tried_again_and_what_raised_or_did_not_end_is_not(monkeypatch, market, forecasts, folder):
+def test_killed_fits_are_retried_and_failed_or_timed_out_ones_are_not(monkeypatch, market, forecasts, folder):
     monkeypatch.setenv("ZL_DATA_DIR", str(folder))
     again, lines = _run(market)
-    assert len(lines) == 2  # one a fold
+    assert len(lines) == 2  # one per fold
     assert all(" killed failed:" in line for line in lines)
     pd.testing.assert_frame_equal(again[FORECAST], forecasts[FORECAST])
 

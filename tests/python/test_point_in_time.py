@@ -1,7 +1,7 @@
-"""Nothing looks ahead: features and targets at T are the same to the last bit, whatever comes after T.
+"""Point in time: features and targets at T are bit-identical, whatever data come after T.
 
-Three ways to ask: build without what came later (time travel), build with something else in its place
-(perturbation), and put a look-ahead into a copy of the project to see that the first would have found it.
+Three checks: build without later data (time travel), build with other later data (perturbation), and build a copy of
+the project with a planted look-ahead, which time travel must detect.
 """
 
 import shutil
@@ -23,7 +23,7 @@ KNOWN_AT_TARGET = (
     "realised_log_return",
     "z_return",
 )
-# a Thursday in the middle: Tuesday's positions are out on Friday
+# a Thursday in the middle: Tuesday's positions are published on Friday
 SAMPLE_CUTS = (date(2019, 3, 13), date(2020, 3, 19), date(2021, 9, 30))
 REAL_CUT = date(2020, 4, 21)  # the session after WTI settled below zero
 MORE_REAL_CUTS = (date(2013, 7, 5), date(2018, 6, 15), date(2021, 6, 30))
@@ -32,7 +32,7 @@ MORE_REAL_CUTS = (date(2013, 7, 5), date(2018, 6, 15), date(2021, 6, 30))
 
 
 def truncated(landing: Path, cut: date, to: Path) -> Path:
-    """The landing files as they were on the evening of `cut`."""
+    """Write the landing files as they were on the evening of `cut`."""
     with _landing_tables(landing, to) as con:
         con.execute("delete from bars_daily where as_of_date > $cut", {"cut": cut})
         con.execute("delete from series where available_on > $cut", {"cut": cut})
@@ -41,7 +41,7 @@ def truncated(landing: Path, cut: date, to: Path) -> Path:
 
 
 def perturbed(landing: Path, cut: date, to: Path) -> Path:
-    """The same files up to `cut`, and nonsense afterwards, which only just keeps the contract for ZL."""
+    """Write the same files up to `cut` and perturbed data afterwards, which only just meet the contract for ZL."""
     with _landing_tables(landing, to) as con:
         con.execute("select setseed(0.5)")
         con.execute(
@@ -79,7 +79,7 @@ def perturbed(landing: Path, cut: date, to: Path) -> Path:
 
 
 class _landing_tables:
-    """Landing files as DuckDB tables; what is left of them is written to `to` at the end."""
+    """Load landing files as DuckDB tables, and write the tables to `to` at the end."""
 
     def __init__(self, landing: Path, to: Path):
         self.landing, self.to, self.con = landing, to, duckdb.connect()
@@ -118,7 +118,7 @@ class _landing_tables:
 
 
 def differences(left: pa.Table, right: pa.Table) -> dict[str, int]:
-    """Rows that differ by column, floats by their bits; `rows` and `columns` where the shapes differ."""
+    """Count differing rows by column, floats by their bits; `rows` and `columns` if the shapes differ."""
     if left.column_names != right.column_names:
         return {"columns": len(set(left.column_names) ^ set(right.column_names)) or len(left.column_names)}
     if left.num_rows != right.num_rows:
@@ -142,7 +142,7 @@ def _n_different(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:
 
 
 def differences_at_or_before(cut: date, full: Path, other: Path) -> dict[str, dict[str, int]]:
-    """What differs between two builds in rows up to `cut`, by table; targets by what was known when."""
+    """Return the differences between two builds in rows up to `cut`, by table; targets as far as they were known."""
     days = f"as_of_date <= date '{cut}'"
     queries = {bucket: f"from {mart} where {days} order by as_of_date" for bucket, mart in MARTS.items()}
     key = "as_of_date, horizon_days"
@@ -161,7 +161,7 @@ def differences_at_or_before(cut: date, full: Path, other: Path) -> dict[str, di
 
 @pytest.fixture(scope="module")
 def builds(sample_landing, sample_features, tmp_path_factory):
-    """Warehouses of the sample as it was at each cut, and of the perturbed one."""
+    """Build warehouses of the sample truncated at each cut, and of the perturbed one."""
     folder = tmp_path_factory.mktemp("time_travel")
     landings = {cut: truncated(sample_landing, cut, folder / f"landing_{cut}") for cut in SAMPLE_CUTS}
     landings["perturbed"] = perturbed(sample_landing, SAMPLE_CUTS[1], folder / "landing_perturbed")
@@ -177,7 +177,7 @@ def real_full(features, real_landing, tmp_path_factory) -> DbtResult:
 # ---------------------------------------------------------------- time travel and perturbation
 
 
-def test_sql_repeated_without_dbt_is_what_dbt_builds(features, sample_landing, sample_features, builds, tmp_path):
+def test_sql_run_without_dbt_equals_the_dbt_build(features, sample_landing, sample_features, builds, tmp_path):
     cut = SAMPLE_CUTS[1]
     by_dbt = features(landing=truncated(sample_landing, cut, tmp_path / "landing"), data_dir=tmp_path / "data")
     for table in (*MARTS.values(), TARGETS):
@@ -186,36 +186,36 @@ def test_sql_repeated_without_dbt_is_what_dbt_builds(features, sample_landing, s
 
 
 @pytest.mark.parametrize("cut", SAMPLE_CUTS, ids=str)
-def test_without_what_came_later_the_sample_is_the_same_to_the_last_bit(builds, cut):
+def test_truncating_later_data_leaves_sample_features_bit_identical(builds, cut):
     assert differences_at_or_before(cut, builds["full"], builds[cut]) == {}
 
 
-def test_with_nonsense_in_place_of_what_came_later_the_sample_is_the_same(builds):
+def test_perturbing_later_data_leaves_sample_features_bit_identical(builds):
     assert differences_at_or_before(SAMPLE_CUTS[1], builds["full"], builds["perturbed"]) == {}
 
 
-def test_the_nonsense_reaches_every_mart_after_the_cut(builds):
-    # else the test before would be true of a build that reads nothing
+def test_the_perturbation_reaches_every_mart_after_the_cut(builds):
+    # otherwise the test above would pass for a build that reads nothing
     for bucket, mart in MARTS.items():
         query = f"from {mart} where as_of_date > date '{SAMPLE_CUTS[1]}' order by as_of_date"
         found = differences(read(builds["full"], query), read(builds["perturbed"], query))
         assert len([name for name in found if not name.startswith("base_")]) >= 5, bucket
 
 
-def test_without_what_came_later_real_features_are_the_same_to_the_last_bit(real_landing, real_full, tmp_path):
+def test_truncating_later_data_leaves_real_features_bit_identical(real_landing, real_full, tmp_path):
     then = repeated(real_full, truncated(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
     assert differences_at_or_before(REAL_CUT, real_full.warehouse, then) == {}
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("cut", MORE_REAL_CUTS, ids=str)
-def test_at_more_dates_real_features_are_the_same_to_the_last_bit(real_landing, real_full, tmp_path, cut):
+def test_truncating_at_more_dates_leaves_real_features_bit_identical(real_landing, real_full, tmp_path, cut):
     then = repeated(real_full, truncated(real_landing, cut, tmp_path / "landing"), tmp_path / "data")
     assert differences_at_or_before(cut, real_full.warehouse, then) == {}
 
 
 @pytest.mark.full
-def test_with_nonsense_in_place_of_what_came_later_real_features_are_the_same(real_landing, real_full, tmp_path):
+def test_perturbing_later_data_leaves_real_features_bit_identical(real_landing, real_full, tmp_path):
     other = repeated(real_full, perturbed(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
     assert differences_at_or_before(REAL_CUT, real_full.warehouse, other) == {}
 
@@ -225,7 +225,7 @@ def test_with_nonsense_in_place_of_what_came_later_real_features_are_the_same(re
 
 @pytest.fixture(scope="module")
 def look_ahead(features, project_copy, sample_landing, tmp_path_factory) -> dict[str, dict[str, int]]:
-    """What time travel finds in a copy of the project that joins on obs_date and leads for lag."""
+    """Return the differences found in a copy of the project that joins on obs_date and uses lead instead of lag."""
     for model, right, wrong in (
         (
             "intermediate/int_series__asof",
@@ -248,17 +248,17 @@ def look_ahead(features, project_copy, sample_landing, tmp_path_factory) -> dict
     return differences_at_or_before(cut, full.warehouse, then)
 
 
-def test_time_travel_finds_a_join_on_the_date_that_the_data_describe(look_ahead):
+def test_time_travel_detects_a_join_on_the_observation_date(look_ahead):
     assert {"cftc_zl_net_share", "usda_sbo_stocks_to_use"} & set(look_ahead["crush"])
     assert {"fed", "fx", "tariff", "biofuel"} <= set(look_ahead)
 
 
-def test_time_travel_finds_a_lead_in_place_of_a_lag(look_ahead):
+def test_time_travel_detects_a_lead_in_place_of_a_lag(look_ahead):
     assert look_ahead["crush"]["cbot_zl_oil_share_change_5"] == 5
 
 
-def test_time_travel_finds_nothing_where_nothing_was_changed(look_ahead):
-    assert "energy" not in look_ahead  # reads bars only, and its model was left as it is
+def test_time_travel_reports_nothing_for_unchanged_models(look_ahead):
+    assert "energy" not in look_ahead  # reads only bars, and its model is unchanged
 
 
 def test_a_difference_in_the_last_bit_is_a_difference():
@@ -289,17 +289,17 @@ def assert_dates_are_in_order(warehouse: Path) -> None:
     assert wrong["n"][0].as_py() == 0
 
 
-def test_rows_of_the_sample_read_nothing_later_than_their_date_and_targets_lie_ahead(builds):
+def test_sample_rows_read_no_later_data_and_targets_are_in_the_future(builds):
     assert_dates_are_in_order(builds["full"])
     assert_dates_are_in_order(builds[SAMPLE_CUTS[1]])
 
 
-def test_real_rows_read_nothing_later_than_their_date_and_targets_lie_ahead(real_full):
+def test_real_rows_read_no_later_data_and_targets_are_in_the_future(real_full):
     assert_dates_are_in_order(real_full.warehouse)
 
 
-def test_a_live_target_date_is_the_session_that_came_or_an_earlier_one_without_a_bar(builds):
-    # the exchange calendar counts a session that later had no bar; such a target slips, it never comes sooner
+def test_a_live_target_date_is_the_actual_session_or_an_earlier_one_without_a_bar(builds):
+    # the exchange calendar counts a session that later had no bar; such a target moves later, never earlier
     cut = SAMPLE_CUTS[1]
     live = read(
         builds[cut],

@@ -1,4 +1,4 @@
-"""The published snapshot: complete or not at all, and readable while it changes."""
+"""The published snapshot is complete or not published, and readable while it changes."""
 
 import fcntl
 import hashlib
@@ -32,7 +32,7 @@ def serving(tmp_path, monkeypatch):
 
 
 def tables(con, price: float, rows: int = 1000) -> dict:
-    """Two tables that carry the same number in every row, so that a mixture of two snapshots would show."""
+    """Two tables with the same number in every row, so that a mixture of two snapshots is visible."""
     return {
         "forecasts.zl_forecast": con.sql(f"select i as n, {price}::double as price from range({rows}) t(i)"),
         "monitoring.verdicts": con.sql(f"select {price}::double as price from range({rows})"),
@@ -48,7 +48,7 @@ def folders(serving) -> list[str]:
     return sorted(folder.name for folder in (serving / "snapshots").iterdir())
 
 
-def test_snapshot_holds_every_table_in_duckdb_and_in_parquet(serving):
+def test_the_snapshot_has_every_table_in_duckdb_and_parquet(serving):
     facts = publish(tables(duckdb.connect(), price=42.0))
     assert facts["n_rows"].tolist() == [1000, 1000]
     with duckdb.connect(str(serving / "serving.duckdb"), read_only=True) as con:
@@ -72,7 +72,7 @@ def test_row_order_does_not_make_a_new_snapshot(serving):
     assert up["snapshot_id"].tolist() == down["snapshot_id"].tolist()
 
 
-def test_a_thousandth_of_a_cent_makes_a_new_snapshot_and_the_noise_of_threads_none(serving):
+def test_a_thousandth_of_a_cent_makes_a_new_snapshot_and_rounding_noise_does_not(serving):
     con = duckdb.connect()
     ids = [publish(tables(con, price=price))["snapshot_id"].iloc[0] for price in (43.71, 43.711, 43.711 + 1e-12)]
     assert ids[0] != ids[1] == ids[2]
@@ -134,17 +134,17 @@ def umask_077():
     os.umask(before)
 
 
-def test_bi_tools_of_other_users_may_read_everything_and_nobody_writes_whatever_the_umask(serving, umask_077, capsys):
+def test_other_users_can_read_but_not_write_the_snapshot_under_any_umask(serving, umask_077, capsys):
     publish(tables(duckdb.connect(), price=1.0))
     seen = {path: path.stat().st_mode & 0o777 for path in (serving, *serving.rglob("*")) if path.name != ".lock"}
     assert len(seen) > 8
     assert set(seen.values()) == {0o755, 0o444}
     assert all((mode == 0o755) == path.is_dir() for path, mode in seen.items())
-    assert f"{serving.parent} is closed to other users: `chmod o+x`" in capsys.readouterr().out  # and stays as it was
+    assert f"Other users cannot enter {serving.parent}: run `chmod o+x`" in capsys.readouterr().out
     assert serving.parent.stat().st_mode & 0o077 == 0
 
 
-def test_folders_that_an_earlier_version_has_closed_are_opened(serving):
+def test_folders_closed_by_an_earlier_version_are_made_readable(serving):
     (serving / "snapshots").mkdir(parents=True, mode=0o700)
     serving.chmod(0o700)
     publish(tables(duckdb.connect(), price=1.0))
@@ -198,33 +198,33 @@ def _link_to_a_copy(snapshot: Path) -> None:
         (lambda s: (s / "extracts").mkdir(), "extracts is an empty folder"),
         (lambda s: os.mkfifo(s / "pipe"), "pipe is a named pipe"),
         (_link_to_a_copy, "report.html is a link to"),
-        (_claim_other_rows, "manifest.json is not as it was written"),
-        (_as_an_earlier_version, "manifest.json is not as it was written"),
+        (_claim_other_rows, "manifest.json was changed since it was written"),
+        (_as_an_earlier_version, "manifest.json was changed since it was written"),
         (lambda s: (s / "manifest.json").unlink(), "it has no manifest.json"),
         (lambda s: ((s / "manifest.json").unlink(), os.mkfifo(s / "manifest.json")), "it has no manifest.json"),
     ],
 )
-def test_what_is_not_as_it_was_written_is_not_taken_for_published(serving, capsys, damage, printed):
+def test_a_changed_snapshot_does_not_count_as_published(serving, capsys, damage, printed):
     con = duckdb.connect()
     snapshot_id = publish(tables(con, price=1.0))["snapshot_id"][0]
     damaged = (serving / "current").resolve()
     for path in damaged.rglob("*"):
-        path.chmod(0o755)  # as root does not need to
+        path.chmod(0o755)  # root does not need this
     damage(damaged)
-    held = (damaged / "serving.duckdb").open("rb")  # a reader that has it open
+    opened = (damaged / "serving.duckdb").open("rb")  # a reader with the file open
     assert publish(tables(con, price=1.0))["snapshot_id"][0] == snapshot_id
     assert f"Snapshot {snapshot_id}: {printed}" in capsys.readouterr().out
     assert prices(serving) == [(1.0,)]
     assert pd.read_parquet(serving / "parquet" / "monitoring.verdicts.parquet")["price"].eq(1.0).all()
     assert (serving / "report.html").read_text() == "<html></html>"
-    assert held.read(16)
-    held.close()
+    assert opened.read(16)
+    opened.close()
     assert publishing._fault((serving / "current").resolve()) == ""
     publish(tables(con, price=1.0))
-    assert folders(serving) == [snapshot_id, f"{snapshot_id}-2"]  # sound: nothing is written a third time
+    assert folders(serving) == [snapshot_id, f"{snapshot_id}-2"]  # valid, so nothing is written a third time
 
 
-def test_links_are_put_right_and_a_folder_in_the_place_of_one_is_named(serving):
+def test_links_are_repaired_and_a_folder_in_place_of_a_link_is_named(serving):
     con = duckdb.connect()
     publish(tables(con, price=1.0))
     (serving / "serving.duckdb").unlink()
@@ -236,7 +236,7 @@ def test_links_are_put_right_and_a_folder_in_the_place_of_one_is_named(serving):
     assert (serving / "report.html").read_text() == "<html></html>"
     (serving / "parquet").unlink()
     (serving / "parquet").mkdir()  # cp -rL
-    with pytest.raises(ZlForecastError, match=r"serving/parquet is a folder and must be a link .* Remove it"):
+    with pytest.raises(ZlForecastError, match=r"serving/parquet is a folder, expected a link .* Remove it"):
         publish(tables(con, price=1.0))
 
 
@@ -245,8 +245,8 @@ def test_links_are_put_right_and_a_folder_in_the_place_of_one_is_named(serving):
 
 @pytest.mark.parametrize(
     "error", [OSError, duckdb.IOException, duckdb.TransactionException, duckdb.FatalException]
-)  # all four were seen on a full disk
-def test_failed_publication_leaves_the_last_snapshot_and_no_debris(serving, monkeypatch, error):
+)  # all four occurred on a full disk
+def test_a_failed_publication_leaves_the_last_snapshot_and_no_other_files(serving, monkeypatch, error):
     con = duckdb.connect()
     publish(tables(con, price=1.0))
 
@@ -260,7 +260,7 @@ def test_failed_publication_leaves_the_last_snapshot_and_no_debris(serving, monk
     assert [name for name in folders(serving) if name.startswith(".")] == []
 
 
-def test_snapshot_that_reads_back_short_is_not_published(serving, monkeypatch):
+def test_a_snapshot_with_missing_rows_is_not_published(serving, monkeypatch):
     con = duckdb.connect()
     publish(tables(con, price=1.0))
     facts_of = publishing._facts
@@ -269,7 +269,7 @@ def test_snapshot_that_reads_back_short_is_not_published(serving, monkeypatch):
         return {**facts_of(name, relation), "n_rows": facts_of(name, relation)["n_rows"] + 1, "content_hash": "x"}
 
     monkeypatch.setattr(publishing, "_facts", one_row_more)
-    with pytest.raises(ZlForecastError, match="reads back 1000 rows of 1001"):
+    with pytest.raises(ZlForecastError, match="has 1000 rows instead of 1001"):
         publish(tables(con, price=2.0))
     assert prices(serving) == [(1.0,)]
 
@@ -291,7 +291,7 @@ def test_a_snapshot_that_was_current_again_is_pruned_last(serving):
     assert first in folders(serving)
 
 
-def test_other_things_among_the_snapshots_cost_no_snapshot_its_place(serving):
+def test_other_files_in_the_folder_do_not_count_as_snapshots_in_pruning(serving):
     con = duckdb.connect()
     publish(tables(con, price=0.0))
     for name in ("notes.txt", "more.txt"):
@@ -305,7 +305,7 @@ def test_other_things_among_the_snapshots_cost_no_snapshot_its_place(serving):
     assert prices(serving) == [(3.0,)]
 
 
-def test_reader_that_holds_the_old_snapshot_open_keeps_reading_it(serving):
+def test_a_reader_with_the_old_snapshot_open_can_continue_to_read_it(serving):
     con = duckdb.connect()
     publish(tables(con, price=1.0))
     with duckdb.connect(str(serving / "serving.duckdb"), read_only=True) as reader:
@@ -315,7 +315,7 @@ def test_reader_that_holds_the_old_snapshot_open_keeps_reading_it(serving):
 
 
 def _read_until(path: str, stop, reads, out) -> None:
-    """Open and read the snapshot over and over, as BI tools do; report every answer and every error."""
+    """Open and read the snapshot repeatedly, as BI tools do; report every answer and error."""
     seen = set()
     try:
         while not stop.is_set():
@@ -333,7 +333,7 @@ def _read_until(path: str, stop, reads, out) -> None:
         out.put((seen, repr(error)))
 
 
-def test_reader_in_another_process_never_sees_half_a_snapshot(serving):
+def test_a_reader_in_another_process_never_sees_a_partial_snapshot(serving):
     con = duckdb.connect()
     publish(tables(con, price=0.0))
     context = multiprocessing.get_context("spawn")
@@ -349,7 +349,7 @@ def test_reader_in_another_process_never_sees_half_a_snapshot(serving):
     reader.join(timeout=30)
     assert error is None
     assert reads.value >= 20
-    assert len(seen) > 1  # it did see the snapshot change
+    assert len(seen) > 1  # it has seen the snapshot change
     assert all(n == 2000 and low == high for n, low, high in seen)
 
 
@@ -374,13 +374,13 @@ PUBLISHER = """
 
 
 def _publisher(go: Path, *prices: float) -> subprocess.Popen:
-    """A process that publishes these prices one after the other; each page is finished once the file `go` is there."""
+    """Start a process that publishes these prices in turn; it finishes each page when the file `go` exists."""
     command = [sys.executable, "-c", textwrap.dedent(PUBLISHER), str(go), *map(str, prices)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def _written_by(process: subprocess.Popen, serving: Path) -> Path:
-    """The folder in which a publisher is at work."""
+    """Return the folder that a publisher is writing."""
     ends = time.monotonic() + 60
     while not (found := list((serving / "snapshots").glob(".writing-*/serving.duckdb"))):
         assert process.poll() is None, process.stdout.read()
@@ -390,7 +390,7 @@ def _written_by(process: subprocess.Popen, serving: Path) -> Path:
 
 
 @pytest.mark.parametrize("how", [None, signal.SIGTERM])
-def test_whoever_comes_second_waits_for_the_first_however_that_one_ends(serving, tmp_path, capsys, how):
+def test_a_second_publisher_waits_for_the_first_however_it_ends(serving, tmp_path, capsys, how):
     con = duckdb.connect()
     publish(tables(con, price=1.0))
     first = _publisher(tmp_path / "go", 2.0)
@@ -409,12 +409,12 @@ def test_whoever_comes_second_waits_for_the_first_however_that_one_ends(serving,
     second.join(30)
     assert f"Waiting for process {first.pid}" in capsys.readouterr().out
     assert prices(serving) == [(3.0,)]
-    assert len(folders(serving)) == (3 if how is None else 2)  # and nothing unfinished among them
+    assert len(folders(serving)) == (3 if how is None else 2)  # and no unfinished ones
     assert [path.name for path in serving.iterdir() if path.name.startswith(".")] == [".lock"]
 
 
-def test_two_publish_at_once_and_both_end_well(serving, tmp_path):
-    """The same content among them, too."""
+def test_two_concurrent_publishers_both_succeed(serving, tmp_path):
+    """They publish equal content among other content."""
     (tmp_path / "go").touch()
     publishers = [_publisher(tmp_path / "go", *(number, 100, 10 + number, 100)) for number in range(2)]
     for publisher in publishers:

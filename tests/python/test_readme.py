@@ -1,4 +1,4 @@
-"""What README.md describes is there."""
+"""Targets, tables, files, variables and commands that README.md names exist."""
 
 import re
 
@@ -10,7 +10,7 @@ from conftest import PROJECT
 README = (PROJECT / "README.md").read_text()
 
 
-def test_every_make_command_of_the_readme_is_a_target():
+def test_make_commands_of_the_readme_are_targets():
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), flags=re.M))
     assert set(re.findall(r"make ([a-z-]+)", README)) - {"it"} <= targets
 
@@ -61,7 +61,7 @@ def test_every_status_of_the_readme_is_one_of_the_leaderboard():
     assert re.findall(r"^\| `(\w+)` \|", table, flags=re.M) == allowed.split(", ")
 
 
-def test_every_zl_command_of_the_readme_is_one():
+def test_zl_commands_of_the_readme_exist():
     source = (PROJECT / "src/zl_forecast/cli.py").read_text()
     named = set(re.findall(r"(?:^|`)zl ([a-z]+)", README, flags=re.M))
     assert named

@@ -1,4 +1,4 @@
-"""The past as if live: which days, what was known on them, going on after a stop, and the numbers of the report."""
+"""Replay: its sessions, their point-in-time data, resuming, and the numbers of the report."""
 
 import subprocess
 import sys
@@ -58,9 +58,9 @@ def test_steps_are_the_last_sessions_by_the_calendar(sessions, step, days):
     assert [str(day) for day in chosen] == days
 
 
-def test_to_after_the_newest_bar_ends_with_it_and_says_so(sessions, capsys):
+def test_a_range_past_the_newest_bar_ends_there_with_a_message(sessions, capsys):
     assert chosen_days(sessions, date(2021, 4, 19), date(2022, 12, 31), "week") == [date(2021, 4, 21)]
-    assert "TO 2022-12-31 lies after the newest ZL bar: the replay ends with 2021-04-21" in capsys.readouterr().out
+    assert "TO 2022-12-31 is after the newest ZL bar: the replay ends on 2021-04-21" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -71,25 +71,25 @@ def test_to_after_the_newest_bar_ends_with_it_and_says_so(sessions, capsys):
             date(2022, 1, 1),
             date(2022, 2, 1),
             "week",
-            "no session of ZL lies in FROM 2022-01-01 TO 2022-02-01.*to 2021-04-21",
+            "no ZL session between FROM 2022-01-01 and TO 2022-02-01.*to 2021-04-21",
         ),
-        (date(2021, 2, 1), date(2021, 1, 1), "week", "no session of ZL lies in"),
-        (date(2021, 4, 3), date(2021, 4, 4), "day", "no session of ZL lies in"),  # a weekend
+        (date(2021, 2, 1), date(2021, 1, 1), "week", "no ZL session between FROM"),
+        (date(2021, 4, 3), date(2021, 4, 4), "day", "no ZL session between FROM"),  # a weekend
         # 816 sessions of five a week from 2 January 2017 on: 163 weeks and a day, so 17 February 2020
-        (date(2018, 1, 5), date(2021, 1, 1), "week", "2018-01-05, has 265 .*needs 816.*FROM=2020-02-17"),
+        (date(2018, 1, 5), date(2021, 1, 1), "week", "only 265 ZL .* 2018-01-05 .*needs 816.*FROM=2020-02-17"),
     ],
 )
-def test_a_range_that_cannot_be_replayed_is_named_with_the_way_out(sessions, start, end, step, says):
+def test_a_range_that_cannot_be_replayed_is_refused_with_a_fix(sessions, start, end, step, says):
     with pytest.raises(ZlForecastError, match=says):
         chosen_days(sessions, start, end, step)
 
 
-def test_from_as_early_as_the_message_says_is_taken(sessions):
+def test_the_earliest_start_named_in_the_message_is_accepted(sessions):
     earliest = sessions[HISTORY_SESSIONS - 1].date()
     assert chosen_days(sessions, earliest, earliest, "day") == [earliest]
 
 
-def test_landing_of_a_day_has_all_that_was_public_and_nothing_later(tables, sample_landing, tmp_path):
+def test_landing_data_of_a_day_are_all_public_rows_and_no_later_ones(tables, sample_landing, tmp_path):
     day = date(2021, 6, 30)
     write_known(tables, day, tmp_path, sample_landing / "SIMULATED.json")
     known = LandingFolder(tmp_path, "simulated")
@@ -105,7 +105,7 @@ def test_landing_of_a_day_has_all_that_was_public_and_nothing_later(tables, samp
     assert (tmp_path / "SIMULATED.json").read_text() == (sample_landing / "SIMULATED.json").read_text()
 
 
-def test_what_comes_later_changes_no_byte_and_what_came_before_does(tables, tmp_path):
+def test_only_data_public_by_the_day_change_its_landing_files(tables, tmp_path):
     day = date(2021, 6, 30)
     write_known(tables, day, tmp_path / "as_it_is", None)
     perturbed = {name: _perturbed(table, KNOWN_FROM[name], after=day) for name, table in tables.items()}
@@ -119,7 +119,7 @@ def test_what_comes_later_changes_no_byte_and_what_came_before_does(tables, tmp_
 
 
 def _perturbed(table: pa.Table, column: str, after: date) -> pa.Table:
-    """Every number after a day is another one, a third of the rows is missing, and the order is another one."""
+    """Change all numbers after a day, remove a third of the rows, and shuffle them."""
     rows = table.to_pandas()
     later = rows[column] > after
     numbers = rows.select_dtypes("float").columns
@@ -128,7 +128,7 @@ def _perturbed(table: pa.Table, column: str, after: date) -> pa.Table:
     return pa.Table.from_pandas(rows, schema=table.schema, preserve_index=False)
 
 
-def test_a_table_of_which_nothing_was_public_yet_has_no_file(tables, tmp_path):
+def test_a_table_without_public_rows_has_no_file(tables, tmp_path):
     write_known(tables, date(2021, 6, 30), tmp_path, None)
     write_known({"policy_events": tables["policy_events"]}, date(2000, 1, 1), tmp_path, None)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
@@ -139,7 +139,7 @@ def test_a_table_of_which_nothing_was_public_yet_has_no_file(tables, tmp_path):
 
 
 class FakeDbt:
-    """Notes what it is asked for, with the newest bar it could see, and leaves the warehouse worked by hand."""
+    """Record each requested command with the newest visible bar, and write the warehouse worked by hand."""
 
     def __init__(self, fails_at: date | None = None, error: BaseException | None = None):
         self.fails_at, self.error = fails_at, error
@@ -156,16 +156,16 @@ class FakeDbt:
 
 @pytest.fixture
 def november(sample_landing, tmp_path, monkeypatch):
-    """Replays the weeks of November 2021 in the sample, in a data folder of the test's own."""
+    """Replay the weeks of November 2021 of the sample in the test's own data folder."""
     monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("ZL_LANDING_DIR", str(sample_landing))
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path / "data"))
     return lambda dbt=None: replay("2021-11-01", "2021-11-28", "week", ("crush",), "quick", dbt=dbt)
 
 
-def test_stopped_after_two_steps_it_goes_on_with_the_rest_and_then_only_reports(november, tmp_path, capsys):
+def test_a_stopped_replay_resumes_and_a_finished_one_only_reports(november, tmp_path, capsys):
     stopped = FakeDbt(FRIDAYS[2], KeyboardInterrupt())
-    with pytest.raises(ZlForecastError, match="stopped at 2021-11-19; the same command goes on from there"):
+    with pytest.raises(ZlForecastError, match="stopped at 2021-11-19; run the same command to continue"):
         november(stopped)
     assert stopped.asked == [("build", FRIDAYS[0]), ("build", FRIDAYS[1])]
 
@@ -182,7 +182,7 @@ def test_stopped_after_two_steps_it_goes_on_with_the_rest_and_then_only_reports(
     assert (folder / "report.md").read_text() in capsys.readouterr().out
 
 
-def test_data_tests_that_fail_come_after_the_report_and_are_run_again(november, capsys):
+def test_failing_data_tests_are_reported_after_the_report_and_run_again(november, capsys):
     class FailsTests(FakeDbt):
         def __call__(self, command, work):
             super().__call__(command, work)
@@ -208,14 +208,12 @@ def test_new_bars_after_the_end_of_the_data_are_replayed_and_tested_as_well(tabl
     assert dbt.asked == [(command, day) for day in FRIDAYS[1:3] for command in ("build", "test")]
 
 
-def test_other_landing_data_do_not_go_into_a_replay_that_was_begun(november, tables, tmp_path, monkeypatch):
+def test_a_started_replay_refuses_other_landing_data(november, tables, tmp_path, monkeypatch):
     with pytest.raises(ZlForecastError):
         november(FakeDbt(FRIDAYS[2], KeyboardInterrupt()))
-    write_known(tables, date(2021, 12, 31), tmp_path / "market", None)  # the same numbers, said to be real ones
+    write_known(tables, date(2021, 12, 31), tmp_path / "market", None)  # the same numbers, marked as real
     monkeypatch.setenv("ZL_LANDING_DIR", str(tmp_path / "market"))
-    with pytest.raises(
-        ZlForecastError, match=r"is not what this replay was begun with: up to 2021-11-12.*remove .*replay"
-    ):
+    with pytest.raises(ZlForecastError, match=r"up to 2021-11-12 changed since this replay started.*remove .*replay"):
         november(FakeDbt())
 
 
@@ -226,8 +224,8 @@ def test_a_failed_build_is_reported_with_day_node_and_log(november, tmp_path, mo
     assert cli.main(command) == 1
     printed = capsys.readouterr().err
     log = tmp_path / "data" / "replay" / "2021-11-01_2021-11-28_week_crush_quick" / "replay.log"
-    assert f"the step 2021-11-12 failed: specialist_crush: no memory left\n    All of dbt's output: {log}." in printed
-    assert "the same command goes on from there" in printed
+    assert f"step 2021-11-12 failed: specialist_crush: no memory left\n    dbt output: {log}." in printed
+    assert "run the same command to continue" in printed
 
 
 @pytest.mark.parametrize(
@@ -238,16 +236,16 @@ def test_a_failed_build_is_reported_with_day_node_and_log(november, tmp_path, mo
         (("2018-11-01", "2021-11-28"), "2018-11-02, has .* needs 816"),
     ],
 )
-def test_an_argument_that_does_not_exist_is_named(november, arguments, says):
+def test_an_invalid_argument_is_named(november, arguments, says):
     with pytest.raises(ZlForecastError, match=says):
         replay(*arguments, dbt=FakeDbt())
 
 
 def worked_by_hand(warehouse: Path) -> None:
-    """Six forecasts, four of which are due; two reselections, one of them of a degraded bucket; one fallback.
+    """Six forecasts, four of them matured; two reselections, one of them after a degradation; one fallback.
 
-    1w: pinball 1 + 2 + 3 = 6 against 2 + 2 + 4 = 8, so 25 % less; inside 80 %: two of three, inside 90 %: all.
-    1m: pinball 3 against 2, so 50 % more; outside of both bands. Another market was forecast before, and is left out.
+    1w: pinball 1 + 2 + 3 = 6 against 2 + 2 + 4 = 8, so 25 % less; two of three inside the 80 % band, all inside 90 %.
+    1m: pinball 3 against 2, so 50 % more; outside both bands. Earlier forecasts of another market are left out.
     """
     warehouse.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(warehouse)) as con:
@@ -295,7 +293,7 @@ def worked_by_hand(warehouse: Path) -> None:
 
 @pytest.fixture
 def lines(tmp_path) -> list[str]:
-    """Lines of the report of `worked_by_hand`, single blanks."""
+    """Return the lines of the report of `worked_by_hand`, with single blanks."""
     worked_by_hand(tmp_path / "warehouse.duckdb")
     seconds = {date(2021, 3, 26): 100.0, date(2021, 4, 1): 10.0, date(2021, 4, 9): 40.0}
     return [" ".join(line.split()) for line in report(tmp_path / "warehouse.duckdb", seconds).splitlines()]
@@ -315,20 +313,20 @@ def lines(tmp_path) -> list[str]:
         "| 2021Q2 | 50% (2) | - |",
         "Fallback to the reference in 1 of 6 forecasts:",
         "| 1m | 1 | 2021-04-01 | 2021-04-01 |",
-        "Health at the end, of 3 bucket or published horizons: 2 healthy, 1 degraded.",
+        "Health at the end, over 3 subjects and horizons: 2 healthy, 1 degraded.",
         "| crush | 1w | degraded | loss above the expected one |",
-        "- 3 steps in 2.5 minutes, steps that were cut short not counted",
-        "- the first step, with all of the history to fit: 100 s",
+        "- 3 steps in 2.5 minutes, without interrupted attempts",
+        "- the first step, which fits the whole history: 100 s",
         "- median of the 2 later steps: 25 s",
         "- median of the 1 of them with a reselection: 40 s",
         "- median of the 1 of them without a reselection: 10 s",
     ],
 )
-def test_report_says_what_was_worked_by_hand(lines, line):
+def test_the_report_matches_values_worked_by_hand(lines, line):
     assert line in lines
 
 
-def test_report_of_a_warehouse_without_plan_history_or_outcomes_says_so(tmp_path):
+def test_the_report_states_missing_plan_history_and_outcomes(tmp_path):
     warehouse = tmp_path / "warehouse.duckdb"
     worked_by_hand(warehouse)
     with duckdb.connect(str(warehouse)) as con:
@@ -339,7 +337,7 @@ def test_report_of_a_warehouse_without_plan_history_or_outcomes_says_so(tmp_path
     assert not draw(warehouse, tmp_path / "replay.png")
 
 
-def test_picture_is_drawn_whole(tmp_path):
+def test_the_chart_is_complete(tmp_path):
     worked_by_hand(tmp_path / "warehouse.duckdb")
     assert draw(tmp_path / "warehouse.duckdb", tmp_path / "replay.png")
     assert (tmp_path / "replay.png").read_bytes().startswith(b"\x89PNG")
@@ -362,7 +360,7 @@ def test_a_real_replay_forecasts_each_step_from_its_own_day_and_repeats_nothing(
     assert set(ledger["data_source"]) == {"simulated"}
     newest = read(folder / "warehouse.duckdb", "select max(as_of_date) as day from staging.stg_landing__bars")
     assert newest["day"].to_pylist() == [days[-1]]
-    # what was made later knows what came of the first: 5 sessions after 21 April
+    # the first forecast matures 5 sessions after 21 April
     due = read(
         folder / "warehouse.duckdb", "select count(*) as n from forecasts.zl_forecast_accuracy where horizon_days = 5"
     )

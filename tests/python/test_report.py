@@ -1,4 +1,4 @@
-"""The report page, `zl summary` and `zl leaderboard ensemble`: what they say is what the tables hold, whatever is missing."""
+"""The report page, `zl summary` and `zl leaderboard ensemble` show the tables' values, also with missing data."""
 
 import re
 from functools import partial
@@ -25,7 +25,7 @@ FORECAST = {
     "target_date": pd.Timestamp("2024-06-14"),
     "buckets_offered": "biofuel china crush energy fed fx tariff volatility",
 }
-# family: skill, status, verdict; catboost wins
+# family: skill, status, verdict; catboost is the champion
 FAMILIES = {
     "catboost": (0.0312, "ok", "skill"),
     "reference": (0.0, "ok", None),
@@ -55,10 +55,10 @@ HISTORY = pd.DataFrame(
         "horizon_days": 5,
     }
 )
-# two years and a session ahead of the forecast; the backtest above ends a day before it
+# two years, up to one session after the forecast; the backtest above ends one day before it
 PRICES = pd.DataFrame({"as_of_date": pd.bdate_range("2022-03-15", "2024-03-18")})
 PRICES["close"] = 40 + PRICES.index.to_series() / 100
-# of the published forecast: another number at every horizon
+# of the published forecast, with different numbers at every horizon
 RECORD = pd.DataFrame(
     {
         "subject": "published",
@@ -121,7 +121,7 @@ def explanations(leaderboard: pd.DataFrame) -> pd.DataFrame:
 def snapshot(
     con=None, forecast=FORECAST, history=HISTORY, prices=None, **tables: pd.DataFrame
 ) -> duckdb.DuckDBPyConnection:
-    """What the page reads; other tables that are not given are empty."""
+    """Write the tables that the page reads; tables that are not given are empty."""
     con = con or duckdb.connect()
     con.execute("create schema forecasts; create schema monitoring")
     for name, types in TYPES.items():
@@ -156,13 +156,13 @@ def page(leaderboard=None, explained: bool = True, **more) -> str:
 
 
 class Cells(HTMLParser):
-    """The heat maps as (horizon code, family, bucket) -> text, title and class of the cell."""
+    """Parse the heat maps as (horizon code, family, bucket) -> text, title and class of the cell."""
 
     def __init__(self, text: str):
         super().__init__()
         self.cells: dict[tuple[str, str, str], tuple[str, str, str]] = {}
         self._code, self._buckets, self._family, self._into, self._row = "", [], "", None, []
-        self.feed(text[text.index('<div class="maps">') : text.index("<h2>Who stands")])
+        self.feed(text[text.index('<div class="maps">') : text.index("<h2>Champion per bucket")])
 
     def handle_starttag(self, tag, attributes):
         if tag == "tr":
@@ -201,7 +201,7 @@ def test_every_cell_of_the_map_is_the_skill_of_the_leaderboard():
         assert title == row.reason
 
 
-def test_the_map_says_in_words_and_signs_what_its_colours_say():
+def test_the_map_shows_text_and_signs_besides_colours():
     cells = {
         family: text
         for (code, family, bucket), (text, *_) in Cells(page()).cells.items()
@@ -217,7 +217,7 @@ def test_the_map_says_in_words_and_signs_what_its_colours_say():
     }
 
 
-def test_only_the_winner_is_framed_and_a_winner_without_skill_says_so():
+def test_only_the_champion_is_framed_and_shows_its_verdict():
     rows = board()
     rows.loc[rows["family"] == "catboost", "verdict"] = "no_skill"
     cells = Cells(page(rows)).cells
@@ -226,7 +226,7 @@ def test_only_the_winner_is_framed_and_a_winner_without_skill_says_so():
     assert cells["1w", "catboost", "crush"][0] == "+3.1no_skill"
 
 
-def test_the_reference_as_winner_has_no_skill():
+def test_the_reference_as_champion_has_no_skill():
     rows = board()
     rows["is_winner"] = rows["family"] == "reference"
     text = page(rows.assign(verdict=rows["verdict"].where(~rows["is_winner"], "no_skill")), explained=False)
@@ -241,9 +241,9 @@ def test_a_family_that_did_not_compete_in_a_bucket_leaves_its_cell_empty():
     assert Cells(text).cells["1w", "garch", "fx"][0] == "-1.5 F"
 
 
-def test_every_winner_has_its_sentence_and_what_moves_its_forecast():
+def test_every_champion_has_its_reason_and_attributions():
     text = page()
-    reasons = text[text.index("<h2>Who stands") :]
+    reasons = text[text.index("<h2>Champion per bucket") :]
     for row in winners(board()).itertuples():
         assert f"{row.winner} in {row.bucket} at {row.horizon_code}." in reasons
     for sentence in explanations(board())["explanation"]:
@@ -251,12 +251,12 @@ def test_every_winner_has_its_sentence_and_what_moves_its_forecast():
     assert reasons.count("+1.2%") == reasons.count("81%") == len(BUCKETS) * len(CODES)
 
 
-def test_a_winner_that_no_feature_moves_says_so():
+def test_a_champion_without_attributions_is_reported():
     assert page(explained=False).count("No feature moves its newest forecast") == len(BUCKETS) * len(CODES)
 
 
 @pytest.mark.parametrize("missing", [None, "2024-03-01"])
-def test_the_chart_draws_every_close_of_the_last_year_and_nothing_else(missing):
+def test_the_chart_has_exactly_the_closes_of_the_last_year(missing):
     prices = PRICES[PRICES["as_of_date"] != missing]
     picture = re.search("<svg.*?</svg>", page(prices=prices))[0]
     drawn = [pair.split(",") for pair in re.search('class="history" points="(.*?)"', picture)[1].split(" ")]
@@ -268,23 +268,23 @@ def test_the_chart_draws_every_close_of_the_last_year_and_nothing_else(missing):
     width = report.WIDTH - 2 * report.MARGIN
     days = (expected["as_of_date"] - ends[0]) / (ends[1] - ends[0])
     assert [float(x) for x, _ in drawn] == pytest.approx(list(report.MARGIN + days * width), abs=0.051)
-    # the scale is read off the labels at the left, which a reader goes by
+    # read the scale from the labels at the left, as a reader does
     labels = re.findall(r'<text x="4" y="([\d.]+)">([\d.]+)</text>', picture)
     (y_low, low), (y_high, high) = [(float(y) - 4, float(price)) for y, price in (labels[0], labels[-1])]
     closes = [low + (float(y) - y_low) / (y_high - y_low) * (high - low) for _, y in drawn]
-    assert closes == pytest.approx(list(expected["close"]), abs=0.1)  # labels have one digit
+    assert closes == pytest.approx(list(expected["close"]), abs=0.1)  # labels have one decimal
 
 
-def test_the_page_has_every_part_in_its_order():
+def test_the_page_has_all_sections_in_order():
     text = page()
     assert re.findall("<h2>(.*?)</h2>", text) == [
         "Forecast, cents/lb",
         "Is there skill?",
-        "Do the bands hold?",
+        "Are the bands calibrated?",
         "Risk",
         "How the inputs are combined",
         "Tournament",
-        "Who stands for each bucket, and why",
+        "Champion per bucket, with reasons",
     ]
     with duckdb.connect() as con:
         snapshot(
@@ -295,7 +295,7 @@ def test_the_page_has_every_part_in_its_order():
             **calibration.tables(codes=CODES),
         )
         for part, head in (
-            (report.report_calibration.calibration_section(con), "Do the bands hold?"),
+            (report.report_calibration.calibration_section(con), "Are the bands calibrated?"),
             (report.report_risk.risk_section(con), "Risk"),
             (report.report_ensemble.ensemble_section(con), "How the inputs are combined"),
         ):
@@ -303,7 +303,7 @@ def test_the_page_has_every_part_in_its_order():
             assert f"<h2>{head}</h2>\n{part}\n<h2>" in text
 
 
-def test_the_record_of_the_published_forecast_is_that_of_the_verdicts():
+def test_the_record_of_the_published_forecast_equals_the_verdicts():
     own = page().split("<h2>Is there skill?</h2>")[1].split("<h2>")[0]
     rows = [re.findall(r"<td>(?:<span.*?>)?(.*?)(?:</span>)?</td>", row) for row in own.split("<tr>")[2:]]
     assert rows == [
@@ -314,27 +314,27 @@ def test_the_record_of_the_published_forecast_is_that_of_the_verdicts():
     ]
 
 
-def test_a_fresh_market_in_which_nothing_has_matured_has_a_page_without_numbers_that_are_none():
+def test_a_page_without_matured_forecasts_shows_no_missing_values():
     board = ensemble.board(CODES, published="reference_alone").assign(pinball_skill=None, coverage_80=None)
     text = report.render(
         snapshot(history=HISTORY.iloc[:0], zl_risk=risk.risk(CODES, levels={}), ensemble_leaderboard=board)
     )
-    assert "No published forecast of the history has matured yet: no skill has been shown." in text
-    assert "there is nothing to compare the bands with" in text
+    assert "No published forecast has matured yet, so no skill has been shown." in text
+    assert "so calibration cannot be measured" in text
     assert re.findall(r"\b(nan|NaN|None|inf)\b", text) == []
     assert text.rstrip().endswith("</html>")
 
 
-def test_a_page_without_any_bucket_is_still_a_page():
+def test_the_page_is_complete_without_buckets():
     text = report.render(snapshot(forecast={**FORECAST, "buckets_offered": ""}))
-    assert text.count("No bucket held a tournament in this build.") == 2
+    assert text.count("No bucket ran a tournament in this build.") == 2
     assert report.report_ensemble.NOTHING in text
     assert report.report_risk.NOTHING in text
     assert "Only 0 of 8 buckets took part: none." in text
     assert text.rstrip().endswith("</html>")
 
 
-def test_what_tables_hold_cannot_become_markup():
+def test_text_from_tables_cannot_become_markup():
     evil = '<script>alert("1")</script>\' onmouseover=x'
     rows = board(buckets=(evil,)).assign(label=evil, reason=evil)
     rows["family"] += "<b>"
@@ -358,7 +358,7 @@ def test_what_tables_hold_cannot_become_markup():
     assert ("1w", "catboost<b>", evil) in Cells(text).cells
 
 
-def test_the_page_needs_nothing_from_outside():
+def test_the_page_has_no_external_resources():
     text = page()
     assert re.findall(r"https?://|src=|<link|<script|@import|url\(", text) == []
 
@@ -369,7 +369,7 @@ def test_simulated_data_keep_their_banner_and_market_data_have_none():
 
 
 def publish(data_dir, **tables) -> str:
-    """Write a snapshot to where the commands look for it; returns its page."""
+    """Write a snapshot to the folder that the commands read; return its page."""
     (data_dir / "serving").mkdir(parents=True)
     with duckdb.connect(str(data_dir / "serving" / "serving.duckdb")) as con:
         return report.render(snapshot(con, **tables))
@@ -377,7 +377,7 @@ def publish(data_dir, **tables) -> str:
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """The function `publish` above, to where ZL_DATA_DIR points."""
+    """Return the function `publish`, which writes below ZL_DATA_DIR."""
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
     return partial(publish, tmp_path)
 
@@ -386,14 +386,14 @@ def published(tmp_path, monkeypatch):
     ("offered", "said"),
     [("crush fx", "Only 2 of 8 buckets took part: crush, fx."), (FORECAST["buckets_offered"], None)],
 )
-def test_the_page_and_the_summary_say_where_buckets_are_missing(offered, said, published, capsys):
+def test_the_page_and_the_summary_report_missing_buckets(offered, said, published, capsys):
     text = published(forecast={**FORECAST, "buckets_offered": offered})
     assert cli.main(["summary"]) == 0
     for words in (text, capsys.readouterr().out):
         assert said in words if said else "buckets took part" not in words
 
 
-def test_a_ninth_bucket_that_another_market_had_is_not_missed():
+def test_a_ninth_bucket_of_another_market_does_not_count_as_missing():
     with duckdb.connect() as con:
         snapshot(con)
         nine = f"{FORECAST['buckets_offered']} weather"
@@ -406,9 +406,7 @@ def test_a_ninth_bucket_that_another_market_had_is_not_missed():
         assert report.missing_buckets(con).startswith("Only 8 of 9 buckets took part")
 
 
-def test_the_summary_says_that_a_build_went_back_which_market_else_there_is_and_which_files_it_read(
-    published, tmp_path, capsys
-):
+def test_the_summary_reports_a_step_back_other_markets_and_the_files_read(published, tmp_path, capsys):
     published(forecast={**FORECAST, "newest_seen_on": pd.Timestamp("2024-03-15")})
     assert cli.main(["summary"]) == 0
     said = capsys.readouterr().out
@@ -427,18 +425,18 @@ def test_the_summary_says_that_a_build_went_back_which_market_else_there_is_and_
         )
     assert cli.main(["summary"]) == 0
     said = capsys.readouterr().out
-    assert "an earlier day than this data folder has seen (2024-04-01" in said
-    assert "also holds 1 forecasts with data_source = 'market'" in said
+    assert "older than the newest session in this data folder (2024-04-01" in said
+    assert "also holds 1 forecasts of another market (data_source = 'market')" in said
     assert "Landing: /files (bars_daily.csv); 1 findings in monitoring.landing_findings" in said
 
 
-def test_the_summary_of_a_fresh_market_has_dashes_for_what_has_not_been_shown(published, capsys):
+def test_the_summary_of_a_fresh_market_has_dashes_for_missing_values(published, capsys):
     published(forecast={**FORECAST, "backtest_pinball_skill": None, "backtest_coverage_80": None})
     assert cli.main(["summary"]) == 0
     assert re.search(r"^1w .* skill +- +- +equal_weights$", capsys.readouterr().out, flags=re.M)
 
 
-def test_the_summary_says_which_buckets_were_chosen_anew_and_why(published, capsys):
+def test_the_summary_reports_reselected_buckets_with_reasons(published, capsys):
     actions = pd.DataFrame(
         {
             "bucket": ["fx", "crush", "fed"],
@@ -448,10 +446,10 @@ def test_the_summary_says_which_buckets_were_chosen_anew_and_why(published, caps
     )
     published(run_plan=actions)
     assert cli.main(["summary"]) == 0
-    assert re.search(r"Chosen and fitted anew for 2024-03-15.* \(degraded\): crush, fx\.", capsys.readouterr().out)
+    assert re.search(r"Reselected on 2024-03-15.* \(degraded\): crush, fx\.", capsys.readouterr().out)
 
 
-def test_the_ensemble_leaderboard_is_printed_row_by_row_with_the_line_s_own_record(published, capsys):
+def test_the_ensemble_leaderboard_is_printed_with_the_record_of_the_published_forecast(published, capsys):
     board = ensemble.board(CODES)
     coverages = pd.DataFrame({"horizon_days": days, "is_inside_90": [True] * 9 + [days == 5, None]} for days in CODES)
     history = coverages.explode("is_inside_90").assign(as_of_date=FORECAST["as_of_date"], last_price=48.0)
@@ -488,13 +486,13 @@ def test_the_ensemble_leaderboard_is_printed_row_by_row_with_the_line_s_own_reco
         )
 
 
-def test_before_anything_has_matured_the_ensemble_leaderboard_says_that_no_skill_has_been_shown(published, capsys):
+def test_the_ensemble_leaderboard_without_matured_forecasts_reports_that_no_skill_has_been_shown(published, capsys):
     published(ensemble_leaderboard=ensemble.board(CODES), history=HISTORY.iloc[:0])
     assert cli.main(["leaderboard", "ensemble"]) == 0
-    assert capsys.readouterr().out.count("nothing has matured yet, so no skill has been shown") == len(CODES)
+    assert capsys.readouterr().out.count("nothing has matured yet") == len(CODES)
 
 
-def test_without_an_ensemble_leaderboard_the_command_says_what_to_do(published, tmp_path, capsys):
+def test_a_missing_ensemble_leaderboard_is_reported_with_a_fix(published, tmp_path, capsys):
     def refused() -> str:
         assert cli.main(["leaderboard", "ensemble"]) == 1
         return capsys.readouterr().err
@@ -504,4 +502,4 @@ def test_without_an_ensemble_leaderboard_the_command_says_what_to_do(published, 
     assert "no ensemble method competed. Run `make build`" in refused()
     with duckdb.connect(str(tmp_path / "serving" / "serving.duckdb")) as con:
         con.execute("drop table monitoring.ensemble_leaderboard")
-    assert "was published before there was an ensemble leaderboard. Run `make build`" in refused()
+    assert "is from an older version without an ensemble leaderboard. Run `make build`" in refused()

@@ -1,4 +1,4 @@
-"""The page's part on calibration: what it draws and says is what the four tables hold, of the published forecast alone."""
+"""The calibration section of the page shows the four tables' values, of the published forecast only."""
 
 import re
 from xml.etree import ElementTree
@@ -11,8 +11,8 @@ from zl_forecast.report_calibration import NOTHING, calibration_section
 
 CODES = {5: "1w", 20: "1m"}
 LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
-SHARES = (0.04, 0.11, 0.2, 0.5, 0.8, 0.9, 0.96)  # at or below each level
-QUARTERS = {"2019-Q3": 0.75, "2019-Q4": 0.85, "2020-Q2": 0.3}  # none made in the first quarter of 2020
+SHARES = (0.04, 0.11, 0.2, 0.5, 0.8, 0.9, 0.96)  # observed share at or below each level
+QUARTERS = {"2019-Q3": 0.75, "2019-Q4": 0.85, "2020-Q2": 0.3}  # without a forecast in the first quarter of 2020
 SLICED = {("all", "all"): 0.79, ("regime", "CALM"): 0.84, ("break", "after_break"): 0.61, ("break", "otherwise"): 0.83}
 TYPES = {
     "reliability": "subject text, horizon_days int, horizon_code text, nominal double, observed double, n_rows bigint, "
@@ -27,7 +27,7 @@ TYPES = {
 
 
 def tables(subject="published", codes=CODES, outside=(), verdicts=None) -> dict[str, pd.DataFrame]:
-    """The four tables of one subject; levels `outside` of their band, `verdicts` by (band, test), `ok` where none is given."""
+    """Build the four tables of one subject; `outside` lists levels outside their band, `verdicts` by (band, test)."""
     keys = [{"subject": subject, "horizon_days": days, "horizon_code": code} for days, code in codes.items()]
     edges, cumulated = (0, *LEVELS, 1), (0, *SHARES, 1)
     rows = {name: [] for name in TYPES}
@@ -67,7 +67,7 @@ def tables(subject="published", codes=CODES, outside=(), verdicts=None) -> dict[
 
 
 def section(*many: dict[str, pd.DataFrame]) -> str:
-    """The section over the tables of some subjects, in a DuckDB of their own."""
+    """Render the section from the tables of some subjects."""
     with duckdb.connect() as con:
         con.execute("create schema monitoring")
         for name, types in TYPES.items():
@@ -79,18 +79,18 @@ def section(*many: dict[str, pd.DataFrame]) -> str:
 
 
 def plots(text: str) -> list[ElementTree.Element]:
-    """The SVGs, which must be well-formed."""
+    """Parse the SVGs, which must be well-formed."""
     return [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
 
 
 def table(text: str, head: str) -> dict[str, list[str]]:
-    """First cell of each row to the other cells, of the table whose first heading is `head`."""
+    """Map the first cell of each row to the other cells, for the table whose first heading is `head`."""
     own = text.split(f"<table><tr><th>{head}</th>")[1].split("</table>")[0]
     rows = [re.findall(r"<t[dh]>(.*?)</t[dh]>", row) for row in own.split("<tr>")[1:]]
     return {cells[0]: cells[1:] for cells in rows}
 
 
-def test_each_horizon_has_three_plots_that_say_their_numbers_to_those_who_cannot_see_them():
+def test_each_horizon_has_three_plots_with_their_numbers_as_accessible_labels():
     text = section(tables())
     labels = [plot.get("aria-label") for plot in plots(text)]
     assert [label.split(":")[0] for label in labels] == ["1w"] * 3 + ["1m"] * 3
@@ -101,14 +101,14 @@ def test_each_horizon_has_three_plots_that_say_their_numbers_to_those_who_cannot
     assert "<b>1m</b>: 1,758 forecasts, 88 of them independent" in text
 
 
-def test_a_level_outside_of_its_band_has_another_shape_and_is_named():
+def test_a_level_outside_its_band_has_another_shape_and_is_named():
     inside, outside = plots(section(tables(codes={5: "1w"}))), plots(section(tables(codes={5: "1w"}, outside=(0.25,))))
     assert (len(inside[0].findall("circle")), len(inside[0].findall("rect"))) == (7, 0)
     assert (len(outside[0].findall("circle")), len(outside[0].findall("rect"))) == (6, 1)
-    assert "P25 20% (outside of the band)" in outside[0].get("aria-label")
+    assert "P25 20% (outside the band)" in outside[0].get("aria-label")
 
 
-def test_points_lie_where_their_numbers_are():
+def test_points_are_at_the_positions_of_their_values():
     reliability, _, over_time = plots(section(tables(codes={5: "1w"})))
     axes = [tuple(map(float, point.split(","))) for point in reliability.findall("polyline")[-1].get("points").split()]
     (left, top), (_, bottom), (right, _) = axes
@@ -120,7 +120,7 @@ def test_points_lie_where_their_numbers_are():
         assert float(dot.get("cy")) == pytest.approx(bottom - share * (bottom - top), abs=0.06)
 
 
-def test_bars_are_as_high_as_their_shares_and_the_nominal_ones_are_lines():
+def test_bar_heights_are_observed_shares_and_lines_are_nominal_ones():
     histogram = plots(section(tables(codes={5: "1w"})))[1]
     bars = [float(bar.get("height")) for bar in histogram.findall("rect")]
     observed = tables(codes={5: "1w"})["pit_histogram"]["observed_share"]
@@ -138,11 +138,11 @@ def test_a_quarter_without_a_forecast_leaves_a_gap():
     assert second - fourth == pytest.approx(2 * (fourth - third), abs=0.3)
 
 
-def test_slices_stand_by_horizon_with_their_independent_samples_and_missing_ones_are_left_out():
+def test_slices_are_shown_by_horizon_with_independent_samples_and_without_missing_ones():
     assert table(section(tables()), "Forecasts made") == {
         "Whole history": ["79% (8.0)", "79% (2.0)"],
         "Calm regime": ["84% (8.0)", "84% (2.0)"],
-        "Within 60 sessions from a break on": ["61% (8.0)", "61% (2.0)"],
+        "First 60 sessions from a break": ["61% (8.0)", "61% (2.0)"],
         "At other times": ["83% (8.0)", "83% (2.0)"],
     }
 
@@ -174,7 +174,7 @@ def test_slices_stand_by_horizon_with_their_independent_samples_and_missing_ones
         ),
     ],
 )
-def test_verdicts_are_said_in_words(verdicts, text):
+def test_verdicts_are_shown_as_text(verdicts, text):
     assert table(section(tables(codes={5: "1w"}, verdicts=verdicts)), "Horizon") == {"1w": text}
 
 
@@ -183,12 +183,12 @@ def test_only_the_published_forecast_is_shown():
     assert section(tables(), other) == section(tables())
 
 
-def test_where_nothing_has_matured_a_sentence_says_so():
+def test_missing_matured_forecasts_are_reported():
     assert section(tables(subject="stacking")) == NOTHING
     assert section() == NOTHING
 
 
-def test_what_tables_hold_cannot_become_markup():
+def test_text_from_tables_cannot_become_markup():
     evil = '<script>alert("1")</script>\' onmouseover=x'
     text = section(tables(codes={5: evil}))
     assert "<script" not in text
@@ -197,5 +197,5 @@ def test_what_tables_hold_cannot_become_markup():
     assert len(plots(text)) == 3
 
 
-def test_the_section_needs_nothing_from_outside():
+def test_the_section_has_no_external_resources():
     assert re.findall(r"https?://|src=|<link|<script|@import|url\(", section(tables())) == []

@@ -1,4 +1,4 @@
-"""The page's part on the ensemble tournament: the map and the weights are what the two tables hold."""
+"""The ensemble section of the page shows the values of the two tables."""
 
 from xml.etree import ElementTree
 
@@ -9,7 +9,7 @@ import pytest
 from zl_forecast.report_ensemble import FULL_COLOUR, NOTHING, ensemble_section
 
 CODES = {5: "1w", 20: "1m"}
-# method: skill, selection_status, rank at the first horizon; at the others one further, the last first
+# method: skill, selection_status, rank at the first horizon; ranks rotate by one at each further horizon
 METHODS = {
     "equal_weights": (0.0087, "candidate"),
     "conformal": (-0.0056, "ruled_out"),
@@ -29,7 +29,7 @@ WEIGHTS = {"crush": 0.125, "reference": 0.8, "fx": 0.075}  # of today
 
 
 def board(codes=CODES, published="equal_weights") -> pd.DataFrame:
-    """monitoring.ensemble_leaderboard; every number another one."""
+    """Build monitoring.ensemble_leaderboard with distinct numbers."""
     return pd.DataFrame(
         {
             "horizon_days": days,
@@ -58,7 +58,7 @@ def board(codes=CODES, published="equal_weights") -> pd.DataFrame:
 
 
 def weights(method="equal_weights", codes=CODES, today=None) -> pd.DataFrame:
-    """monitoring.ensemble_weights: today's, last month's and the history's."""
+    """Build monitoring.ensemble_weights of today, of last month and of the history."""
     days = {("live", TODAY): WEIGHTS if today is None else today, ("live", "2024-02-29"): {"old": 1.0}}
     days[("oof", "2024-03-29")] = {"history": 1.0}
     return pd.DataFrame(
@@ -71,7 +71,7 @@ def weights(method="equal_weights", codes=CODES, today=None) -> pd.DataFrame:
 
 
 def section(rows=None, *many: pd.DataFrame) -> ElementTree.Element:
-    """The section over a leaderboard and some weights; the HTML must be well-formed."""
+    """Render the section from a leaderboard and weights; the HTML must be well-formed."""
     return ElementTree.fromstring(f"<div>{html(rows, *many)}</div>")
 
 
@@ -89,7 +89,7 @@ def html(rows=None, *many: pd.DataFrame) -> str:
 
 
 def cells(part: ElementTree.Element) -> dict[tuple[str, str], ElementTree.Element]:
-    """The map as (label, horizon code) -> cell, in its order."""
+    """Parse the map as (label, horizon code) -> cell, in order."""
     head, *rows = part.find("div[@class='methods']/table")
     codes = ["".join(cell.itertext()) for cell in head][1:]
     return {(row[0].text, code): cell for row in rows for code, cell in zip(codes, row.findall("td"), strict=True)}
@@ -100,11 +100,11 @@ def figures(part: ElementTree.Element) -> dict[str, ElementTree.Element]:
 
 
 def bars(figure: ElementTree.Element) -> list[tuple[str, str, str]]:
-    """Name, style of the bar and number of each input."""
+    """Parse name, style of the bar and number of each input."""
     return [(row[0].text, row[1][0].get("style"), row[2].text) for row in figure.iter("tr")]
 
 
-def test_every_cell_is_the_row_of_the_leaderboard():
+def test_every_cell_equals_its_row_of_the_leaderboard():
     shown = cells(section())
     rows = board()
     assert len(shown) == len(rows)
@@ -117,7 +117,7 @@ def test_every_cell_is_the_row_of_the_leaderboard():
         assert cell.get("title") == row.reason
 
 
-def test_words_and_signs_say_what_colours_and_frames_say():
+def test_the_map_shows_text_and_signs_besides_colours_and_frames():
     shown = {label: cell for (label, code), cell in cells(section()).items() if code == "1w"}
     assert {label: cell.text for label, cell in shown.items()} == {
         "Equal Weights": "+0.87",
@@ -140,7 +140,7 @@ def test_only_the_published_method_is_framed(method):
     assert framed == {(method.replace("_", " ").title(), code) for code in CODES.values()}
 
 
-def test_better_is_bluer_and_worse_more_orange_up_to_the_full_colour():
+def test_colours_are_blue_for_better_and_orange_for_worse_up_to_the_limit():
     rows = board(codes={5: "1w"})
     rows["pinball_skill"] = [0, FULL_COLOUR / 2, FULL_COLOUR, 3 * FULL_COLOUR, -FULL_COLOUR, -FULL_COLOUR / 2]
     styles = [cell.get("style") for cell in cells(section(rows)).values()]
@@ -151,10 +151,10 @@ def test_better_is_bluer_and_worse_more_orange_up_to_the_full_colour():
     assert warmth[2] < warmth[1] < warmth[0] < warmth[5] < warmth[4]
 
 
-def test_rows_follow_the_mean_place_and_a_method_that_one_horizon_lacks_leaves_its_cell_empty():
+def test_rows_are_ordered_by_mean_rank_and_a_missing_method_has_an_empty_cell():
     rows = board()
     far = rows["horizon_days"] == 20
-    rows.loc[far, "rank"] = 3 * (len(METHODS) + 1 - rows.loc[far, "rank"])  # turned round, and it counts more
+    rows.loc[far, "rank"] = 3 * (len(METHODS) + 1 - rows.loc[far, "rank"])  # reversed, with more weight in the mean
     rows = rows[(rows["ensemble_method"] != "mine") | far]
     shown = cells(section(rows))
     labels = list(dict.fromkeys(label for label, _ in shown))
@@ -163,7 +163,7 @@ def test_rows_follow_the_mean_place_and_a_method_that_one_horizon_lacks_leaves_i
     assert "".join(shown["Mine", "1w"].itertext()) == ""
 
 
-def test_bars_are_today_s_weights_of_the_published_method_by_size():
+def test_bars_are_todays_weights_of_the_published_method_by_size():
     part = section(None, weights(), weights("conformal", today={"other": 1.0}))
     expected = [
         ("reference", "width: 80.0%", "80.0%"),
@@ -183,29 +183,29 @@ def test_each_horizon_has_the_weights_of_its_own_method():
     shown = figures(section(rows, weights(codes={5: "1w", 20: "1m"}), weights("stacking", codes={20: "1m"})))
     assert len(bars(shown["1w"])) == 3
     assert bars(shown["1m"]) == []
-    assert shown["1m"].find("p").text == "This method gives its inputs no weights."
+    assert shown["1m"].find("p").text == "This method has no weights per input."
 
 
-def test_a_negative_weight_has_another_colour_and_none_runs_out_of_its_cell():
+def test_a_negative_weight_has_another_colour_and_bars_stay_inside_their_cell():
     part = section(board(codes={5: "1w"}), weights(codes={5: "1w"}, today={"crush": 1.25, "fx": -0.25}))
     assert bars(figures(part)["1w"]) == [("crush", "width: 100.0%", "125.0%"), ("fx", "width: 25.0%", "-25.0%")]
     assert [bar.get("class") for bar in figures(part)["1w"].iter("div")] == ["bar", "bar negative"]
 
 
-def test_before_anything_has_matured_there_are_no_numbers():
+def test_without_matured_forecasts_there_are_no_numbers():
     rows = board(published="reference_alone").assign(pinball_skill=None, coverage_80=None, relative_width_80=None)
     part = section(rows)
     assert {cell.text for cell in cells(part).values()} == {"?"}
     text = "".join(part.itertext())
     assert "nan" not in text.lower()
-    assert text.count("This method gives its inputs no weights.") == len(CODES)
+    assert text.count("This method has no weights per input.") == len(CODES)
 
 
-def test_a_build_without_methods_says_so():
+def test_a_build_without_methods_is_reported():
     assert html(board().iloc[:0]) == NOTHING
 
 
-def test_what_tables_hold_cannot_become_markup():
+def test_text_from_tables_cannot_become_markup():
     evil = '<script>alert("1")</script>\' onmouseover=x'
     rows = board(codes={5: evil}).assign(label=evil, reason=evil)
     text = html(rows, weights(codes={5: evil}, today={evil: 1.0}))

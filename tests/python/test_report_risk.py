@@ -1,4 +1,4 @@
-"""The page's part on risk: what it says is what zl_risk holds, for a buyer and for a holder."""
+"""The risk section of the page shows the values of zl_risk, for a buyer and for a holder."""
 
 from xml.etree import ElementTree
 
@@ -15,7 +15,7 @@ TYPES = "horizon_days int, horizon_code text, side text, measure text, level_cen
 
 
 def risk(codes=CODES, levels=LEVELS) -> pd.DataFrame:
-    """zl_risk: every number another one."""
+    """Build zl_risk with distinct numbers."""
     rows = []
     for days, code in codes.items():
         for place, (side, extreme) in enumerate({"buyer": "high", "holder": "low"}.items()):
@@ -41,16 +41,16 @@ def section(rows: pd.DataFrame) -> str:
 
 
 def tables(text: str) -> list[list[list[str]]]:
-    """Rows of cells of each table; the HTML must be well-formed."""
+    """Parse the rows of each table; the HTML must be well-formed."""
     return [
         [["".join(cell.itertext()) for cell in row] for row in table]
         for table in ElementTree.fromstring(f"<div>{text}</div>").iter("table")
     ]
 
 
-def test_losses_stand_by_horizon_and_side():
+def test_losses_are_shown_by_horizon_and_side():
     assert tables(section(risk()))[0] == [
-        ["Horizon", "Who loses", "VaR 95", "CVaR 95", "VaR 99", "CVaR 99"],
+        ["Horizon", "Side", "VaR 95", "CVaR 95", "VaR 99", "CVaR 99"],
         ["1w", "buyer, if the price rises", "0.50", "1.50", "2.50", "3.50"],
         ["1w", "holder, if the price falls", "0.75", "1.75", "2.75", "3.75"],
         ["1m", "buyer, if the price rises", "2.00", "3.00", "4.00", "5.00"],
@@ -58,7 +58,7 @@ def test_losses_stand_by_horizon_and_side():
     ]
 
 
-def test_prices_go_from_the_expected_high_down_to_the_expected_low():
+def test_price_levels_are_between_expected_high_and_expected_low():
     assert tables(section(risk()))[1] == [
         ["Price, cents/lb", "1w", "1m"],
         ["", "ends", "touches", "ends", "touches"],
@@ -73,7 +73,7 @@ def test_prices_go_from_the_expected_high_down_to_the_expected_low():
 @pytest.mark.parametrize(
     ("share", "text"), [(0.0, "<1%"), (0.0049, "<1%"), (0.0051, "1%"), (0.994, "99%"), (0.996, ">99%"), (1.0, ">99%")]
 )
-def test_no_probability_is_said_to_be_0_or_100(share, text):
+def test_no_probability_is_shown_as_0_or_100(share, text):
     rows = risk(codes={5: "1w"}, levels={60.0: "above"})
     rows.loc[rows["measure"].str.startswith("prob"), "value"] = share
     assert tables(section(rows))[1][3] == ["above 60.00 (+20%)", text, text]
@@ -94,11 +94,11 @@ def test_a_level_or_a_loss_that_one_horizon_lacks_leaves_its_cells_empty():
     assert prices[3] == ["above 60.00 (+20%)", "", "", "21%", "23%"]
 
 
-def test_an_empty_risk_table_is_said():
+def test_an_empty_risk_table_is_reported():
     assert section(risk().iloc[:0]) == NOTHING
 
 
-def test_what_the_table_holds_cannot_become_markup():
+def test_text_from_the_table_cannot_become_markup():
     evil = '<script>alert("1")</script>'
     text = section(risk(codes={5: evil}, levels={60.0: evil}))
     assert "<script" not in text

@@ -1,4 +1,4 @@
-"""The screened ridge and the regression combination: they find what is there, and stay silent where nothing is."""
+"""The screened ridge and the regression combination find planted signals and equal the reference on noise."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ HORIZONS = (5, 20, 60, 120)
 
 
 def overlapping(signal: np.ndarray, noise: np.ndarray, horizon: int) -> np.ndarray:
-    """Scaled returns over `horizon` sessions whose mean is `signal` at their origin."""
+    """Simulate standardised returns over `horizon` sessions with mean `signal` at their origin."""
     shocks = np.convolve(noise, np.ones(horizon), mode="full")[horizon - 1 : horizon - 1 + len(signal)]
     return signal + shocks / np.sqrt(horizon)
 
@@ -26,10 +26,10 @@ def test_screening_keeps_the_feature_with_evidence_and_drops_the_others():
     y = 0.5 * x[:, 0] + rng.standard_normal(4000)
     coefficients = screened_ridge(x, y - y.mean(), samples=4000, screen=9.0, prior_r2=0.2)
     assert np.argmax(np.abs(coefficients)) == 0
-    assert np.count_nonzero(coefficients) <= 3  # t above 3 happens once in 370 by chance
+    assert np.count_nonzero(coefficients) <= 3  # |t| > 3 has probability 1/370 by chance
 
 
-def test_slope_of_a_true_forecast_is_one_and_of_noise_next_to_nothing():
+def test_slope_of_a_true_forecast_is_one_and_of_noise_nearly_zero():
     rng = np.random.default_rng(1)
     forecast = rng.standard_normal(3000)
     assert shrunk_slope(forecast, forecast + rng.standard_normal(3000), overlap=1) == pytest.approx(1.0, abs=0.1)
@@ -43,7 +43,7 @@ def test_slope_against_a_forecast_that_points_the_wrong_way_is_zero():
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
-def test_folds_share_no_target_with_the_rows_that_are_fitted_for_them(horizon):
+def test_targets_of_a_fold_do_not_overlap_with_its_training_rows(horizon):
     n = 1500
     for fold, outside in purged_folds(n, horizon):
         inside = np.arange(n)[fold]
@@ -53,7 +53,7 @@ def test_folds_share_no_target_with_the_rows_that_are_fitted_for_them(horizon):
 
 @pytest.fixture(scope="module")
 def two_halves():
-    """Two inputs, each with the median of one of two independent drivers; the outcome is their sum plus noise."""
+    """Simulate two inputs, each with one of two independent drivers as median; the outcome is their sum plus noise."""
     rng = np.random.default_rng(3)
     n = 1600
     dates = pd.bdate_range("2015-01-01", periods=n)
@@ -68,7 +68,7 @@ def two_halves():
         noise = rng.standard_normal(n + horizon)
         z_return.append(overlapping(signal["a"] + signal["b"], noise, horizon))
     horizons, origins = np.concatenate(keys), np.tile(dates.to_numpy(), len(HORIZONS))
-    known_on = origins + horizons.astype("timedelta64[D]")  # the method does not look at it
+    known_on = origins + horizons.astype("timedelta64[D]")  # the method does not read it
     present = np.ones((len(origins), 3), bool)
     names = ("a", "b", "reference")
     rows = Rows(origins, horizons, names, np.concatenate(quantiles), present, known_on, np.concatenate(z_return))

@@ -1,4 +1,4 @@
-"""Paths through the final distributions, and the risk that they tell, against closed forms."""
+"""Paths through the final distributions, and risk measures, against closed forms."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ LEVELS = pd.DataFrame({"level": [60.0, -10.0, 5.0], "unit": ["cents_per_lb", "pe
 
 
 def forecast(log_quantiles: dict[int, np.ndarray]) -> pd.DataFrame:
-    """zl_forecast, as far as it is read: horizon to quantiles of the log return."""
+    """Build the columns of zl_forecast that are read, from quantiles of the log return by horizon."""
     origin = {"as_of_date": pd.Timestamp("2024-01-02"), "last_price": LAST, "data_source": "simulated"}
     rows = [
         {
@@ -38,14 +38,14 @@ def cone(horizons=HORIZONS, daily: float = DAILY) -> pd.DataFrame:
 
 
 def measured(risk: pd.DataFrame, measure: str, level: float | None = None) -> pd.Series:
-    """Value of a measure by horizon."""
+    """Select the value of a measure by horizon."""
     rows = risk[(risk["measure"] == measure) & (True if level is None else np.isclose(risk["level_cents"], level))]
     return rows.set_index("horizon_days")["value"]
 
 
 @pytest.fixture(scope="module")
 def asymmetric():
-    """Marginals that share nothing: drift, skew to either side, fat tails, and six months narrower than three."""
+    """Marginals of different shapes: drift, skew to either side, fat tails, and six months narrower than three."""
     return forecast(
         {
             5: 0.01 + 0.04 * SCORES + 0.01 * SCORES**2,
@@ -102,7 +102,7 @@ def test_correlation_of_normal_scores_does_not_depend_on_the_marginals(asymmetri
     pd.testing.assert_frame_equal(*ranks)
 
 
-def test_a_cone_stays_a_cone_between_its_horizons():
+def test_width_grows_with_the_square_root_of_time_between_horizons_of_a_cone():
     returns = daily_log_returns(np.array(HORIZONS), DAILY * np.sqrt(HORIZONS)[:, None] * SCORES)
     assert returns.shape == (120, settings.RISK_PATHS)
     assert returns.std(axis=1) == pytest.approx(DAILY * np.sqrt(np.arange(1, 121)), rel=2e-3)
@@ -111,7 +111,7 @@ def test_a_cone_stays_a_cone_between_its_horizons():
 
 def test_daily_steps_of_a_cone_are_independent():
     returns = daily_log_returns(np.array(HORIZONS), DAILY * np.sqrt(HORIZONS)[:, None] * SCORES)
-    steps = np.diff(returns, axis=0)[[30, 31, 90]]  # two in a row, and one far away
+    steps = np.diff(returns, axis=0)[[30, 31, 90]]  # two adjacent sessions and a distant one
     assert steps.std(axis=1) == pytest.approx(DAILY, rel=0.03)
     assert np.corrcoef(steps) == pytest.approx(np.eye(3), abs=0.03)
 
@@ -123,10 +123,10 @@ def test_a_forecast_that_narrows_gives_finite_paths_within_both_distributions():
     spread = np.log(paths["price"] / LAST).groupby(paths["horizon_days"]).std()
     assert spread.to_numpy() == pytest.approx([0.20, 0.05], rel=2e-3)
     high = paths.pivot(index="path_number", columns="horizon_days", values="highest_close")
-    assert (high[120] >= high[60]).all()  # the path remembers how high it was before
+    assert (high[120] >= high[60]).all()  # the maximum of a path cannot decrease
 
 
-def test_extremes_hold_the_last_price_and_every_price_on_the_way(paths):
+def test_extremes_include_the_last_price_and_every_price_of_the_path(paths):
     assert (paths["highest_close"] >= np.maximum(paths["price"], LAST)).all()
     assert (paths["lowest_close"] <= np.minimum(paths["price"], LAST)).all()
     high = paths.pivot(index="path_number", columns="horizon_days", values="highest_close")
@@ -152,7 +152,7 @@ def test_var_is_the_lognormal_quantile_beyond_the_last_price(risk, tail, name):
 @pytest.mark.parametrize(("tail", "name"), [(0.95, "95"), (0.99, "99")])
 def test_cvar_is_the_mean_loss_beyond_var(risk, tail, name):
     widths = DAILY * np.sqrt(HORIZONS)
-    # partial means of a lognormal: E[exp(sZ) | Z > z] = exp(s^2 / 2) P(Z > z - s) / P(Z > z), and the mirror image
+    # partial means of a lognormal: E[exp(sZ) | Z > z] = exp(s^2 / 2) P(Z > z - s) / P(Z > z), and its mirror image
     upper = LAST * np.exp(widths**2 / 2) * norm.sf(norm.ppf(tail) - widths) / (1 - tail)
     lower = LAST * np.exp(widths**2 / 2) * norm.cdf(-norm.ppf(tail) - widths) / (1 - tail)
     by_side = risk[risk["measure"] == f"cvar_{name}"].pivot(index="horizon_days", columns="side", values="value")
@@ -160,7 +160,7 @@ def test_cvar_is_the_mean_loss_beyond_var(risk, tail, name):
     assert by_side["holder"].to_numpy() == pytest.approx(LAST - lower, rel=3e-3)
 
 
-def test_rises_hurt_a_buyer_more_than_falls_hurt_a_holder_of_a_lognormal_price(risk):
+def test_with_lognormal_prices_a_buyers_var_exceeds_a_holders(risk):
     by_side = risk[risk["measure"] == "var_95"].pivot(index="horizon_days", columns="side", values="value")
     assert (by_side["buyer"] > by_side["holder"]).all()
 
@@ -175,7 +175,7 @@ def test_probability_of_ending_beyond_a_level_is_the_normal_one(risk):
     ("measure", "level"), [("prob_touch_above", 60.0), ("prob_touch_above", 52.5), ("prob_touch_below", 45.0)]
 )
 def test_probability_of_touching_a_level_obeys_the_reflection_principle(risk, measure, level):
-    # daily closes miss what happens between them: Broadie, Glasserman and Kou (1997) move the barrier out by 0.5826 daily deviations
+    # for daily closes Broadie, Glasserman and Kou (1997) shift the barrier by 0.5826 daily standard deviations
     away = abs(np.log(level / LAST)) + 0.5826 * DAILY
     expected = 2 * norm.sf(away / (DAILY * np.sqrt(HORIZONS)))
     assert measured(risk, measure, level).to_numpy() == pytest.approx(expected, abs=0.01)
@@ -192,13 +192,13 @@ def test_touching_is_never_rarer_than_ending_beyond(asymmetric):
         assert (touching >= ending).all()
 
 
-def test_levels_above_the_last_price_are_the_buyers_and_the_others_the_holders(risk):
+def test_levels_above_the_last_price_are_buyer_risks_and_levels_below_holder_risks(risk):
     sides = risk.dropna(subset="level_cents").groupby("level_cents")["side"].unique().map(list)
     assert sides.to_dict() == {45.0: ["holder"], 52.5: ["buyer"], 60.0: ["buyer"]}
 
 
-def test_expected_range_of_a_walk_is_spitzers():
-    daily = 0.0005  # so small that the price moves in proportion to its logarithm
+def test_expected_range_of_a_random_walk_is_spitzers_formula():
+    daily = 0.0005  # so small that price and log price are nearly proportional
     risk = risk_table(sample_paths(cone(daily=daily)), LEVELS)
     # Spitzer (1956): E[max(0, S_1 ... S_n)] = sum E[S_k^+] / k; about daily * (sqrt(2 n / pi) - 0.5826)
     expected = np.array([daily / np.sqrt(2 * np.pi) * (np.arange(1, n + 1) ** -0.5).sum() for n in HORIZONS])
@@ -207,7 +207,7 @@ def test_expected_range_of_a_walk_is_spitzers():
     assert 1 - measured(risk, "expected_low").to_numpy() / LAST == pytest.approx(expected, rel=0.015)
 
 
-def test_expected_range_holds_the_last_price_and_widens_with_the_horizon(asymmetric):
+def test_expected_range_contains_the_last_price_and_widens_with_the_horizon(asymmetric):
     risk = risk_table(sample_paths(asymmetric), LEVELS)
     high, low = measured(risk, "expected_high"), measured(risk, "expected_low")
     assert (low <= LAST).all()
@@ -225,7 +225,7 @@ def test_every_row_has_a_unit_and_only_level_rows_have_a_level(risk):
 
 
 def test_unknown_unit_of_a_level_is_refused_by_name(paths):
-    with pytest.raises(ZlForecastError, match="has the unit euro"):
+    with pytest.raises(ZlForecastError, match="has the unknown unit euro"):
         risk_table(paths, pd.DataFrame({"level": [1.0], "unit": ["euro"]}))
 
 
@@ -233,7 +233,7 @@ def test_unknown_unit_of_a_level_is_refused_by_name(paths):
     ("level", "unit", "price"),
     [(-120.0, "percent_of_last", "-10"), (0.0, "cents_per_lb", "0"), (np.nan, "cents_per_lb", "nan")],
 )
-def test_a_level_that_is_no_price_is_refused_with_the_price(paths, level, unit, price):
+def test_an_invalid_price_level_is_refused_with_the_price(paths, level, unit, price):
     with pytest.raises(
         ZlForecastError, match=f"the level {level:g} {unit}, a price of {price} cents/lb. Give a price above 0"
     ):
@@ -243,7 +243,7 @@ def test_a_level_that_is_no_price_is_refused_with_the_price(paths, level, unit, 
 @pytest.mark.parametrize(
     ("column", "price"), [("p05", -1.0), ("p25", np.nan), ("p95", np.inf), ("p50", 90.0), ("last_price", 0.0)]
 )
-def test_quantiles_that_are_no_distribution_of_a_price_are_refused_with_the_horizon(column, price):
+def test_invalid_price_quantiles_are_refused_with_the_horizon(column, price):
     broken = cone(horizons=(20,)).assign(**{column: price})
     with pytest.raises(ZlForecastError, match=r"horizon_days 20 the last price .* must be positive and ascend"):
         sample_paths(broken)

@@ -1,4 +1,4 @@
-"""The one policy of the runner: what goes wrong costs the competitor alone, and what is done twice is done for a reason."""
+"""The runner's policy: a failure affects only its competitor, and nothing is computed twice without a reason."""
 
 import os
 import shutil
@@ -26,11 +26,11 @@ OUT_OF_MEANS = {
 
 
 class Killed(BaseException):
-    """Stands for the death of a process, where there is none."""
+    """Simulates the death of a process."""
 
 
 class Endless(BaseException):
-    """Stands for what does not end within its limit."""
+    """Simulates a timeout."""
 
 
 def _dies():
@@ -39,17 +39,17 @@ def _dies():
 
 @dataclass(frozen=True)
 class Toy(Contest):
-    """Competitors that forecast a line, or do something else where `trains` or `forecasts` says so.
+    """Competitors that forecast a line, or behave as `trains` or `forecasts` says.
 
     Attributes
     ----------
     diary : Path
-        A line per training and per forecast, whichever process they are in.
+        One line per training and per forecast, from any process.
     n_rows : int
     trains, forecasts : dict
-        By name, a function that is called first, or what is raised.
+        By name, a function that is called first, or an exception that is raised.
     together : Exception, optional
-        Raised by `forecast` as a whole where several models are side by side.
+        Raised by `forecast` if it gets several models.
     """
 
     diary: Path
@@ -110,7 +110,7 @@ def store(monkeypatch, tmp_path):
 
 
 def _here(work, tasks, limit, executor):
-    """`workers.run` in this process."""
+    """Run `workers.run` in this process."""
     for task in tasks:
         try:
             result = work(task)
@@ -123,14 +123,14 @@ def _here(work, tasks, limit, executor):
 
 @pytest.fixture
 def toy(monkeypatch, tmp_path) -> Toy:
-    """Three competitors that do as they should, in this process."""
+    """Three valid competitors, run in this process."""
     monkeypatch.setattr(workers, "run", _here)
     return Toy(tmp_path / "diary")
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a run: status and reason of each competitor, those of several rows one after the other; and what was done for it."""
+    """Outcome of a run: status and reason of each competitor (joined over rows), and the jobs that ran."""
 
     status: dict[str, str]
     reason: dict[str, str]
@@ -154,7 +154,7 @@ B_FAILED = {**OK, "b": "failed"}
 TRAIN_ALL = ["train a", "train b", "train c"]
 
 
-# ---------- what comes out, and what is done only once
+# ---------- results and caching
 
 
 def test_the_table_has_a_row_per_contest_competitor_and_row_with_quantiles_in_order(toy):
@@ -176,14 +176,14 @@ def test_without_contests_the_table_is_empty_and_has_its_columns():
     assert {name: str(dtype) for name, dtype in run([]).dtypes.items()} == COLUMNS
 
 
-def test_a_second_run_does_nothing_and_says_the_same(toy):
+def test_a_second_run_computes_nothing_and_returns_the_same(toy):
     table = run([toy])
     toy.diary.write_text("")
     pd.testing.assert_frame_equal(run([toy]), table)
     assert toy.diary.read_text() == ""
     beside = run([toy, replace(toy, subject="other")])
     pd.testing.assert_frame_equal(beside[beside["subject"] == "toy"], table)
-    assert toy.diary.read_text().splitlines() == [*TRAIN_ALL, "forecast a b c"]  # of the other
+    assert toy.diary.read_text().splitlines() == [*TRAIN_ALL, "forecast a b c"]  # of the other contest
 
 
 def test_new_rows_are_forecast_with_the_models_in_the_store(toy):
@@ -193,20 +193,20 @@ def test_new_rows_are_forecast_with_the_models_in_the_store(toy):
     assert _run(replace(toy, n_rows=2)).lines == []
 
 
-def test_a_new_competitor_trains_alone_and_forecasts_beside_the_others(toy):
+def test_only_a_new_competitor_is_trained_and_all_forecast_together(toy):
     _run(replace(toy, names=("a", "b")))
     assert _run(toy).lines == ["train c", "forecast a b c"]
 
 
 @pytest.mark.parametrize("keeps_models", [True, False])
-def test_models_stay_only_where_rows_are_to_come(toy, keeps_models):
+def test_models_are_kept_only_for_folds_that_will_get_more_rows(toy, keeps_models):
     contest = replace(toy, keeps_models=keeps_models)
     _run(contest)
     assert [(artifacts.find(own.key) / MODEL).exists() for own in contest.competitors()] == [keeps_models] * 3
     assert _run(replace(contest, n_rows=4)).lines == [*([] if keeps_models else TRAIN_ALL), "forecast a b c"]
 
 
-def test_who_is_skipped_is_not_trained_and_says_why(toy):
+def test_a_skipped_competitor_is_not_trained_and_has_a_reason(toy):
     done = _run(replace(toy, skipped="nothing had matured"))
     assert done == Done(dict.fromkeys(OK, "skipped"), dict.fromkeys(OK, "nothing had matured"), [])
 
@@ -218,7 +218,7 @@ def test_an_interrupted_training_leaves_no_folder(toy):
     assert _run(toy).lines == [*TRAIN_ALL, "forecast a b c"]
 
 
-def test_what_may_not_be_trained_is_skipped_and_not_remembered(toy):
+def test_models_that_may_not_be_trained_are_skipped_and_not_cached(toy):
     _run(replace(toy, names=("a", "b")))
     grown = replace(toy, n_rows=4)
     never = _run(grown, may_train=False)
@@ -245,9 +245,9 @@ def test_a_fold_is_forecast_as_soon_as_its_last_fit_has_ended(toy, monkeypatch):
 LIVE = replace(FOLD, fold_type="live")
 
 
-def test_the_history_is_read_as_one_table_on_a_new_day(toy):
+def test_the_history_is_read_as_one_table_for_a_new_session(toy):
     table = run([toy, replace(toy, fold=LIVE)])
-    for own in toy.competitors():  # so that they could only be trained again
+    for own in toy.competitors():  # so that a look-up would require training
         shutil.rmtree(artifacts.find(own.key))
     toy.diary.write_text("")
     grown = run([toy, replace(toy, fold=LIVE, n_rows=4)])
@@ -258,7 +258,7 @@ def test_the_history_is_read_as_one_table_on_a_new_day(toy):
 
 
 @pytest.mark.parametrize(("fold_type", "lines"), [("oof", [*TRAIN_ALL, "forecast a b c"]), ("live", [])])
-def test_the_table_of_the_history_is_kept_where_nothing_in_it_is_to_be_tried_again(toy, fold_type, lines):
+def test_the_table_of_the_history_is_cached_unless_a_failure_will_be_retried(toy, fold_type, lines):
     run(
         [
             replace(toy, fold=fold, trains={"b": Killed()} if fold.fold_type == fold_type else {})
@@ -275,19 +275,17 @@ def test_the_table_of_the_history_is_kept_where_nothing_in_it_is_to_be_tried_aga
 # ---------- a competitor that raises
 
 
-def test_a_competitor_that_raises_in_training_failed_and_stays_so(toy):
+def test_a_failure_in_training_is_final(toy):
     failed = _run(replace(toy, trains={"b": ValueError("it is singular")}))
     assert (failed.status, failed.lines) == (B_FAILED, [*TRAIN_ALL, "forecast a c"])
     assert failed.reason["b"] == "ValueError: it is singular"
-    later = _run(replace(toy, n_rows=4))  # although it would not raise any more
+    later = _run(replace(toy, n_rows=4))  # although it would no longer raise
     assert (later.status, later.lines) == (B_FAILED, ["forecast a c"])
     assert later.reason == failed.reason
 
 
 @pytest.mark.parametrize("keeps_models", [True, False])
-def test_a_competitor_that_raises_in_its_forecast_failed_and_only_a_kept_model_is_asked_again_about_new_rows(
-    toy, keeps_models
-):
+def test_a_failure_in_forecasting_is_final_unless_the_model_is_kept_for_new_rows(toy, keeps_models):
     contest = replace(toy, forecasts={"b": ValueError("these rows do not suit me")}, keeps_models=keeps_models)
     failed = _run(contest)
     assert (failed.status, failed.lines) == (B_FAILED, [*TRAIN_ALL, "forecast a b c"])
@@ -298,14 +296,14 @@ def test_a_competitor_that_raises_in_its_forecast_failed_and_only_a_kept_model_i
 
 
 @pytest.mark.parametrize("keeps_models", [True, False])
-def test_a_forecast_that_raises_as_a_whole_is_tried_with_each_model_alone(toy, keeps_models):
+def test_a_joint_forecast_that_raises_is_retried_with_each_model_alone(toy, keeps_models):
     contest = replace(toy, together=ValueError("they do not suit each other"), keeps_models=keeps_models)
     done = _run(contest)
     assert done.status == OK
     assert done.lines == [*TRAIN_ALL, "forecast a b c", "forecast a", "forecast b", "forecast c"]
 
 
-def test_a_row_that_is_not_finite_fails_alone(toy, monkeypatch):
+def test_only_the_row_that_is_not_finite_fails(toy, monkeypatch):
     def forecast(self, models, original=Toy.forecast):
         for own in original(self, models):
             if own.name == "b":
@@ -326,7 +324,7 @@ def test_a_row_that_is_not_finite_fails_alone(toy, monkeypatch):
 
 @pytest.mark.parametrize("error", OUT_OF_MEANS.values(), ids=OUT_OF_MEANS)
 @pytest.mark.parametrize("keeps_models", [True, False])
-def test_want_of_memory_or_disk_is_tried_again(toy, error, keeps_models):
+def test_lack_of_memory_or_disk_is_retried(toy, error, keeps_models):
     toy = replace(toy, keeps_models=keeps_models)
     for starving, lines in (
         (replace(toy, trains={"b": error}), ["train b", "forecast b"]),
@@ -340,11 +338,11 @@ def test_want_of_memory_or_disk_is_tried_again(toy, error, keeps_models):
         assert again.lines == [*lines[:-1], "forecast a b c" if keeps_models else "forecast b"]
 
 
-def test_want_of_memory_for_all_models_together_costs_none_of_them(toy):
+def test_lack_of_memory_for_all_models_together_does_not_fail_any(toy):
     assert _run(replace(toy, together=MemoryError("no room"))).status == OK
 
 
-def test_a_full_disk_where_forecasts_are_stored_is_tried_again(toy, monkeypatch):
+def test_a_full_disk_while_storing_forecasts_is_retried(toy, monkeypatch):
     def full(folder, original=artifacts.inventory):
         if (folder / FORECASTS).exists() and (pd.read_parquet(folder / FORECASTS)["extra"] == "b").all():
             raise OSError(28, "No space left on device")
@@ -359,24 +357,24 @@ def test_a_full_disk_where_forecasts_are_stored_is_tried_again(toy, monkeypatch)
     assert (again.status, again.lines) == (OK, ["forecast a b c"])
 
 
-# ---------- processes that are killed or do not end
+# ---------- killed processes and timeouts
 
 
 @pytest.mark.parametrize("keeps_models", [True, False])
-def test_a_killed_process_costs_only_its_competitor_and_the_next_run_tries_again(toy, keeps_models):
+def test_a_killed_process_fails_only_its_competitor_and_the_next_run_retries(toy, keeps_models):
     toy = replace(toy, names=("a", "b", "c", "d"), keeps_models=keeps_models)
     killed = _run(replace(toy, trains={"b": Killed()}, forecasts={"c": Killed()}))
     assert killed.status == {"a": "ok", "b": "failed", "c": "failed", "d": "ok"}
     assert killed.reason["b"] == killed.reason["c"] == workers.died("exit code -9").reason
-    # what a had forecast before c died is in the store
+    # the forecasts of a, made before c died, are in the store
     assert killed.lines == [*TRAIN_ALL, "train d", "forecast a c d", "forecast c", "forecast d"]
     again = _run(toy)
     assert set(again.status.values()) == {"ok"}
     assert again.lines == ["train b", "forecast a b c d" if keeps_models else "forecast b c"]
 
 
-def test_the_same_with_a_process_that_is_killed_while_it_forecasts(tmp_path, monkeypatch):
-    """A training that is killed is in test_outside_families.py."""
+def test_a_process_killed_while_forecasting_fails_only_its_competitor(tmp_path, monkeypatch):
+    """test_outside_families.py checks a process that is killed while training."""
     monkeypatch.setattr(workers, "_POOL", workers._Pool(1))
     toy = Toy(tmp_path / "diary", names=("a", "b"))
     killed = _run(replace(toy, forecasts={"b": _dies}))
@@ -388,7 +386,7 @@ def test_the_same_with_a_process_that_is_killed_while_it_forecasts(tmp_path, mon
     assert (set(again.status.values()), again.lines) == ({"ok"}, ["forecast a b"])
 
 
-def test_a_training_that_timed_out_is_kept_until_it_is_given_more_time(toy):
+def test_a_timeout_in_training_is_final_until_the_limit_is_raised(toy):
     slow = _run(replace(toy, trains={"b": Endless()}, limit=60))
     assert slow.status == {**OK, "b": "timed_out"}
     assert slow.reason["b"] == workers.timed_out(60).reason
@@ -399,7 +397,7 @@ def test_a_training_that_timed_out_is_kept_until_it_is_given_more_time(toy):
 
 
 @pytest.mark.parametrize("keeps_models", [True, False])
-def test_a_forecast_that_does_not_end_costs_no_other_and_no_model_that_is_kept(toy, keeps_models):
+def test_a_timeout_in_forecasting_affects_no_other_competitor_and_no_kept_model(toy, keeps_models):
     toy = replace(toy, limit=60, keeps_models=keeps_models)
     slow = _run(replace(toy, forecasts={"b": Endless()}))
     assert slow.status == {**OK, "b": "timed_out"}
@@ -414,7 +412,7 @@ def test_a_forecast_that_does_not_end_costs_no_other_and_no_model_that_is_kept(t
         assert (longer.status, longer.lines) == (OK, ["train b", "forecast b"])
 
 
-def test_a_process_is_given_the_time_of_all_that_it_forecasts(toy, monkeypatch):
+def test_the_limit_of_a_joint_forecast_is_the_sum_of_its_competitors_limits(toy, monkeypatch):
     limits = []
 
     def noting(work, tasks, limit, executor, original=workers.run):

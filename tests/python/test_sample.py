@@ -1,4 +1,4 @@
-"""The simulated market: its contract, its worlds, and an oracle that is right about them."""
+"""The simulated market: the landing contract, its worlds, and the oracle with the true distributions."""
 
 import json
 import os
@@ -41,7 +41,7 @@ LISTED = {  # delivery months by the exchange's rules
     "CL": tuple(range(1, 13)),
     "HO": tuple(range(1, 13)),
 }
-PLAUSIBLE = {  # lowest and highest close, and where the median year's volatility lies
+PLAUSIBLE = {  # lowest and highest close, and the range of the median yearly volatility
     "ZL": (20, 80, 0.22, 0.35),
     "ZM": (130, 700, 0.20, 0.35),
     "ZS": (450, 2000, 0.15, 0.30),
@@ -90,13 +90,13 @@ def _closes(market, column="close"):
 
 
 def _ewma_vol(market):
-    """RiskMetrics volatility, decay 0.97, of ZL returns without roll steps; indexed by session."""
+    """Compute RiskMetrics volatility, decay 0.97, of ZL returns without roll steps, by session."""
     returns = market.latent["log_close"].diff().mask(market.rolls["ZL"].reindex(market.latent.index) > 0)
     return np.sqrt((returns**2).ewm(alpha=0.03, ignore_na=True).mean())
 
 
 def _oracle_scores(market, horizons=(5, 20)):
-    """Weekly: the oracle's skill in mean pinball over a scaled random walk, and its 80 % coverage."""
+    """Compute weekly the oracle's pinball skill against a scaled random walk, and its 80 % coverage."""
     origins = market.latent.index[300:-21:5]
     truth = true_quantiles(market, origins, horizons, PINBALL_LEVELS, paths=1000)
     log_close = market.latent["log_close"]
@@ -117,7 +117,7 @@ def _oracle_scores(market, horizons=(5, 20)):
 
 
 def _yearly_volatility(market, symbol):
-    """Realised volatility of daily log returns within contracts, per calendar year."""
+    """Compute the realised volatility of daily log returns within contracts, per calendar year."""
     bars = market.bars[market.bars["symbol"] == symbol].set_index("as_of_date")
     rolled = bars["contract_id"].diff() != 0
     return np.log(bars["close"]).diff().mask(rolled).groupby(bars.index.year).std() * np.sqrt(252)
@@ -142,7 +142,7 @@ def test_another_seed_gives_another_market(short):
     assert not np.allclose(other.latent["log_close"].iloc[1:], short.latent["log_close"].iloc[1:])
 
 
-def test_an_earlier_end_gives_the_beginning_of_the_longer_market(markets, short):
+def test_a_market_with_an_earlier_end_is_the_start_of_the_longer_one(markets, short):
     long, end = markets["planted"], short.latent.index[-1]
     for table, known in (
         ("bars", "as_of_date"),
@@ -156,7 +156,7 @@ def test_an_earlier_end_gives_the_beginning_of_the_longer_market(markets, short)
     pd.testing.assert_frame_equal(long.latent.loc[:end], short.latent, check_exact=True)
 
 
-def test_an_unknown_world_is_refused_with_the_worlds_there_are():
+def test_an_unknown_world_is_refused_with_the_known_ones():
     with pytest.raises(UnknownWorld, match=r"no simulated world 'bull'.*'planted'.*'random_walk'"):
         simulate("bull")
 
@@ -178,7 +178,7 @@ def test_the_landing_reader_accepts_the_files(short, tmp_path):
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_the_zl_of_every_world_passes_the_landing_check_to_its_end(markets, world, tmp_path):
+def test_zl_of_every_world_passes_the_landing_check(markets, world, tmp_path):
     bars = markets[world].bars
     bars[bars["symbol"] == "ZL"].to_parquet(tmp_path / "bars_daily.parquet")
     assert read_table("bars_daily", LandingFolder(tmp_path, "simulated")).num_rows > 3_000
@@ -204,26 +204,26 @@ def test_bars_are_consistent(markets):
         assert (bars["volume"] > 0).all()
 
 
-def test_the_range_of_a_day_tells_its_true_volatility(markets):
+def test_daily_ranges_match_the_true_volatility(markets):
     market = markets["random_walk"]
     bars = market.bars[market.bars["symbol"] == "ZL"].set_index("as_of_date")
     true_vol = np.exp(market.latent["log_vol"].shift(1)).reindex(bars.index)
     parkinson = np.log(bars["high"] / bars["low"]) / np.sqrt(4 * np.log(2))
-    # the range leaves the overnight move out: 0.95 of the variance
+    # the range excludes the overnight move: 0.95 of the variance
     assert np.sqrt((parkinson**2 / true_vol**2).mean()) == pytest.approx(np.sqrt(0.95), abs=0.08)
 
 
-def test_a_contract_rolls_with_a_small_step_that_is_not_a_return(markets):
+def test_a_roll_has_a_small_price_step_that_is_not_a_return(markets):
     market = markets["planted"]
     bars = market.bars[market.bars["symbol"] == "ZL"].set_index("as_of_date")
     rolled = bars["contract_id"].diff().fillna(0) != 0
     assert (bars["contract_id"].diff().dropna() >= 0).all()
     expected = market.rolls["ZL"].reindex(bars.index) > 0
-    assert (rolled == expected).mean() > 0.998  # a missing day may hide the roll until the next
+    assert (rolled == expected).mean() > 0.998  # a missing day may delay the visible roll
     assert 7 <= rolled.groupby(bars.index.year).sum().mean() <= 8
 
 
-def test_few_days_are_missing_and_fewest_in_the_grains(markets):
+def test_few_sessions_are_missing_and_fewest_in_grains(markets):
     closes = _closes(markets["planted"])
     missing = closes.isna().sum()
     assert 1 <= missing["ZL"] <= 6
@@ -292,7 +292,7 @@ def test_prices_lie_on_ticks(markets):
     ticks = markets["planted"].bars["symbol"].map({name: symbol.tick for name, symbol in SYMBOLS.items()})
     for column in ("open", "high", "low", "close"):
         counts = markets["planted"].bars[column] / ticks
-        np.testing.assert_allclose(counts, counts.round(), atol=1e-3)  # a tick of 5e-7 is near to the ninth decimal
+        np.testing.assert_allclose(counts, counts.round(), atol=1e-3)  # a tick of 5e-7 is close to the ninth decimal
 
 
 # ---------------------------------------------------------------- the curve
@@ -311,7 +311,7 @@ def test_the_curve_is_written_with_the_types_of_the_contract(short, tmp_path):
     assert len(written) == len(short.curve)
 
 
-def test_the_curve_holds_the_next_deliveries_that_the_exchange_lists(markets):
+def test_the_curve_contains_the_next_deliveries_listed_by_the_exchange(markets):
     curve = markets["planted"].curve
     assert not curve.duplicated(["symbol", "as_of_date", "contract_month"]).any()
     assert (curve["contract_month"].dt.day == 1).all()
@@ -322,11 +322,11 @@ def test_the_curve_holds_the_next_deliveries_that_the_exchange_lists(markets):
         position = (
             rows["contract_month"].map({month: i for i, month in enumerate(deliveries)}).to_numpy().reshape(-1, 8)
         )
-        assert (np.diff(position, axis=1) == 1).all()  # eight in a row, none left out
+        assert (np.diff(position, axis=1) == 1).all()  # eight consecutive deliveries
     assert set(curve["symbol"]) == set(LISTED)
 
 
-def test_the_front_of_the_curve_is_the_bar_on_every_day(markets):
+def test_the_front_price_of_the_curve_equals_the_bar(markets):
     for market in markets.values():
         front = market.curve.drop_duplicates(["symbol", "as_of_date"])
         bars = market.bars[market.bars["symbol"].isin(LISTED)]
@@ -337,12 +337,12 @@ def test_the_front_of_the_curve_is_the_bar_on_every_day(markets):
 
 @pytest.mark.parametrize("symbol", ["ZL", "CL"])
 def test_the_step_at_a_roll_is_the_spread_of_the_session_before(markets, monkeypatch, symbol):
-    """The same market without carry has no steps: what it differs by at a roll is the step, and the curve has shown it."""
+    """Without carry there are no roll steps, so the difference at a roll is the step that the curve showed."""
     flat = replace(SYMBOLS[symbol], carry=0.0)
     monkeypatch.setitem(SYMBOLS, symbol, flat)
     without = _closes(simulate("random_walk", end="2018-06-29"))[symbol]
     with_steps = _closes(markets["random_walk"])[symbol].reindex(without.index)
-    stay = 0.5 ** (1 / flat.half_life) if symbol == "CL" else 1.0  # crude reverts to its anchor, ZL does not
+    stay = 0.5 ** (1 / flat.half_life) if symbol == "CL" else 1.0  # crude reverts to its anchor; ZL does not
     lead = np.log(with_steps / without)
     step = lead - stay * lead.shift(1)
 
@@ -354,10 +354,10 @@ def test_the_step_at_a_roll_is_the_spread_of_the_session_before(markets, monkeyp
     contract = curve.groupby(level=0)["contract_month"].first()
     rolled = contract.index[contract != contract.shift(1).fillna(contract.iloc[0])]
     before = spread.shift(1)[rolled]
-    difference = (step[rolled] - before) * front[rolled]  # in price
+    difference = (step[rolled] - before) * front[rolled]  # in price units
     assert len(rolled) > 40
-    assert difference.abs().max() < 4 * flat.tick  # four prices were rounded
-    assert (before.abs() * front[rolled]).max() > 30 * flat.tick  # of steps that are far larger
+    assert difference.abs().max() < 4 * flat.tick  # four prices are rounded
+    assert (before.abs() * front[rolled]).max() > 30 * flat.tick  # the steps are far larger
     others = step.drop(rolled).dropna()
     assert (others.abs() * front.reindex(others.index)).max() < 3 * flat.tick
 
@@ -385,12 +385,12 @@ def test_open_interest_is_in_the_front_and_moves_on_before_it_rolls(markets):
     assert (interest > 0).all()
 
 
-# ---------------------------------------------------------------- it looks like the market it stands for
+# ---------------------------------------------------------------- resemblance to the real market
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_zl_looks_like_soybean_oil(markets, world):
-    """About 30 % a year, between 20 and 80 cents/lb, and no half year in which it loses half."""
+    """Volatility of about 30 % per year, between 20 and 80 cents/lb, and no loss of half within half a year."""
     close = _closes(markets[world])["ZL"].dropna()
     assert close.between(20, 80).all()
     half_year_high = close.rolling(126, min_periods=1).max()
@@ -401,7 +401,7 @@ def test_zl_looks_like_soybean_oil(markets, world):
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_the_crush_stays_plausible(markets, world):
+def test_the_crush_margin_stays_plausible(markets, world):
     close = _closes(markets[world])
     board_crush = close["ZM"] * 0.022 + close["ZL"] * 0.11 - close["ZS"] / 100
     assert board_crush.dropna().between(0.3, 6).all()
@@ -409,7 +409,7 @@ def test_the_crush_stays_plausible(markets, world):
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_every_symbol_trades_where_its_contract_has_traded(markets, symbol):
+def test_every_symbol_has_prices_in_its_contracts_historical_range(markets, symbol):
     low, high, calm, wild = PLAUSIBLE[symbol]
     for market in markets.values():
         assert _closes(market)[symbol].dropna().between(low, high).all()
@@ -425,7 +425,7 @@ def test_shocks_correlate_on_the_same_day(markets):
     assert 0.5 < correlation["ZS"] < 0.85
 
 
-def test_the_worlds_differ_only_in_zl_and_what_follows_it(markets):
+def test_worlds_differ_only_in_zl_and_series_derived_from_it(markets):
     planted, random_walk = markets["planted"], markets["random_walk"]
     for table, name in (("bars", "symbol"), ("series", "series_id")):
         ours, theirs = (
@@ -438,7 +438,7 @@ def test_the_worlds_differ_only_in_zl_and_what_follows_it(markets):
     assert planted.latent[["log_vol", "momentum"]].equals(random_walk.latent[["log_vol", "momentum"]])
 
 
-def test_the_broken_world_is_the_planted_one_until_crude_turns_against_it(markets):
+def test_the_broken_world_equals_the_planted_one_until_the_break(markets):
     planted, broken = (_closes(markets[world]) for world in ("planted", "broken"))
     turns = planted.index < BREAK_ON
     pd.testing.assert_frame_equal(planted[turns], broken[turns])
@@ -455,25 +455,25 @@ def test_the_broken_world_is_the_planted_one_until_crude_turns_against_it(market
 # ---------------------------------------------------------------- the oracle
 
 
-def test_the_oracle_beats_a_scaled_random_walk_where_drivers_are_planted(scores):
+def test_with_planted_drivers_the_oracle_beats_a_scaled_random_walk(scores):
     assert scores["planted"][5]["skill"] > 0.05
     assert scores["planted"][20]["skill"] > 0.05
     assert scores["broken"][20]["skill"] > 0.05
 
 
-def test_not_even_the_oracle_gains_where_nothing_drives_zl(scores):
+def test_without_drivers_the_oracle_has_no_skill(scores):
     assert abs(scores["random_walk"][5]["skill"]) < 0.015
     assert abs(scores["random_walk"][20]["skill"]) < 0.015
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_the_oracles_80_percent_band_holds_80_percent(scores, world):
+def test_the_oracles_80_percent_band_covers_80_percent(scores, world):
     assert scores[world][5]["coverage"] == pytest.approx(0.8, abs=0.04)
     assert scores[world][20]["coverage"] == pytest.approx(0.8, abs=0.06)
 
 
 def test_one_step_ahead_the_oracle_agrees_with_the_closed_form(short):
-    """But for the rare jumps the law of the next return is normal around the drift and, before a roll, the step."""
+    """Without the rare jumps the next return is normal around the drift and, before a roll, the step."""
     months = short.rolls["ZL"].shift(-1).reindex(short.latent.index)
     eve = short.latent["oil_carry"].abs().where(months > 0).idxmax()
     dates = short.latent.index[[100, 200, 300]].append(pd.DatetimeIndex([eve]))
@@ -489,10 +489,10 @@ def test_one_step_ahead_the_oracle_agrees_with_the_closed_form(short):
 
 
 def test_far_ahead_the_oracle_agrees_with_the_expected_path(markets):
-    """Shocks left out, the model is a linear recursion of oil, meal, momentum and the carries; volatility enters slowly."""
+    """Without shocks the model is a linear recursion of oil, meal, momentum and carries."""
     market, horizon = markets["planted"], 60
-    meal = market.latent["log_close"] - np.log(42) - market.latent["gap"]  # over its usual price
-    # where hardly more than meal's way back is to be expected
+    meal = market.latent["log_close"] - np.log(42) - market.latent["gap"]  # above its usual price
+    # origins at which mostly meal's reversion is expected
     calm = meal[:-horizon][(market.latent["momentum"].abs() < 0.3) & (market.latent["gap"].abs() < 0.05)]
     dates = pd.DatetimeIndex([calm.idxmin(), calm.idxmax()])
     truth = true_quantiles(market, dates, horizons=[horizon], levels=[0.1, 0.5, 0.9])
@@ -508,18 +508,18 @@ def test_far_ahead_the_oracle_agrees_with_the_expected_path(markets):
             other += 0.005 * gap - (1 - 0.5 ** (1 / 80)) * other + trend
             other += rolls["ZM"].iloc[ahead] * carry * state["meal_carry"]
         assert median == pytest.approx(oil - start, abs=0.05 * (high - low))
-        assert abs(oil - start) > 0.1 * (high - low)  # there is something to agree on
+        assert abs(oil - start) > 0.1 * (high - low)  # the expected move is not negligible
 
 
-def test_the_oracle_refuses_a_date_that_is_no_session(short):
-    with pytest.raises(NoTruth, match="1 of 1 dates are no sessions of this market, first 2013-12-25"):
+def test_the_oracle_refuses_a_date_that_is_not_a_session(short):
+    with pytest.raises(NoTruth, match="1 of 1 dates are not sessions of this market, first 2013-12-25"):
         true_quantiles(short, ["2013-12-25"])
 
 
 # ---------------------------------------------------------------- writing
 
 
-def test_writing_twice_writes_once(short, tmp_path):
+def test_writing_an_unchanged_market_twice_writes_once(short, tmp_path):
     folder = tmp_path / "deep" / "sample"
     write_landing(short, folder)
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -528,14 +528,14 @@ def test_writing_twice_writes_once(short, tmp_path):
     assert json.loads((folder / "SIMULATED.json").read_text())["world"] == "planted"
 
 
-def test_another_simulated_market_replaces_the_first_and_leaves_nothing_beside(short, tmp_path):
+def test_another_simulated_market_replaces_all_files_of_the_first(short, tmp_path):
     write_landing(short, tmp_path / "sample")
     write_landing(simulate("random_walk", end="2013-03-28"), tmp_path / "sample")
     assert json.loads((tmp_path / "sample" / "SIMULATED.json").read_text())["world"] == "random_walk"
     assert os.listdir(tmp_path) == ["sample"]
 
 
-def test_a_write_that_fails_leaves_the_old_files_as_they_were(short, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_files_unchanged(short, tmp_path, monkeypatch):
     write_landing(short, tmp_path / "sample")
     before = {path.name: path.read_bytes() for path in (tmp_path / "sample").iterdir()}
     other = simulate("random_walk", end="2013-03-28")
@@ -546,7 +546,7 @@ def test_a_write_that_fails_leaves_the_old_files_as_they_were(short, tmp_path, m
     assert os.listdir(tmp_path) == ["sample"]
 
 
-def test_a_folder_with_other_files_is_left_alone(short, tmp_path):
+def test_a_folder_with_other_files_is_unchanged(short, tmp_path):
     (tmp_path / "bars_daily.parquet").write_text("real data")
     with pytest.raises(LandingError, match="not a simulated market's, first bars_daily"):
         write_landing(short, tmp_path)

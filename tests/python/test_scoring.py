@@ -1,4 +1,4 @@
-"""The losses, and the test that says skill or no skill."""
+"""The losses, and the test behind the verdicts."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ REPETITIONS = 300
 
 
 def _overlapping(rng: np.random.Generator, n: int, overlap: int) -> np.ndarray:
-    """Sums of `overlap` neighbours of white noise, sd 1: what neighbouring targets have in common."""
+    """Simulate sums of `overlap` neighbours of white noise with standard deviation 1, as overlapping targets are."""
     return np.convolve(rng.standard_normal(n + overlap - 1), np.ones(overlap) / np.sqrt(overlap), "valid")
 
 
 def test_pinball_worked_by_hand():
     # quantiles -1, 0, 1 at 10, 50, 90 %; outcome 2: 0.1 * 3 + 0.5 * 2 + 0.9 * 1 = 2.2; -2 is its mirror
     quantiles = np.array([[-1.0, 0.0, 1.0]] * 3)
-    expected = [2.2 / 3, 2.2 / 3, 0.2 / 3]  # outcome 0 pays 0.1 on either side
+    expected = [2.2 / 3, 2.2 / 3, 0.2 / 3]  # outcome 0 loses 0.1 on either side
     assert pinball(np.array([2.0, -2.0, 0.0]), quantiles) == pytest.approx(expected)
 
 
@@ -55,7 +55,7 @@ def test_pinball_agrees_with_the_macro_that_scores_in_the_warehouse():
 
 
 @pytest.mark.parametrize(("n", "overlap"), [(400, 1), (1000, 60), (1000, 120)])
-def test_without_skill_about_one_in_twenty_is_called_skill(n, overlap):
+def test_without_skill_about_one_in_twenty_tests_reports_skill(n, overlap):
     rng = np.random.default_rng(overlap)
     verdicts = [diebold_mariano(np.zeros(n), _overlapping(rng, n, overlap), overlap).verdict for _ in range(3000)]
     # between 5 and 6.5 % in the long run, 8.5 % at (1000, 120) with half as many ordinates again; a standard error is 0.4 %
@@ -66,24 +66,24 @@ def test_without_skill_about_one_in_twenty_is_called_skill(n, overlap):
     ("n", "overlap", "ordinates"),
     [(512, 1, 8), (511, 1, 7), (1000, 60, 5), (1080, 60, 6), (1079, 60, 5), (720, 120, 2), (8, 1, 2)],
 )
-def test_ordinates_are_the_cube_root_of_the_rows_but_a_third_of_the_separate_targets_at_most(n, overlap, ordinates):
+def test_number_of_ordinates_is_the_cube_root_of_rows_but_at_most_a_third_of_independent_targets(n, overlap, ordinates):
     noise = np.random.default_rng(5).standard_normal(n)
     result = diebold_mariano(np.zeros(n), noise, overlap)
     assert result.degrees_of_freedom == 2 * ordinates
     assert 0 < result.p_value < 1
 
 
-def test_a_test_blind_to_the_overlap_would_cry_skill_far_too_often():
+def test_ignoring_the_overlap_would_report_skill_far_too_often():
     rng = np.random.default_rng(60)
     false = 0
     for _ in range(REPETITIONS):
         difference = _overlapping(rng, 2000, 60)
         false += difference.mean() / (difference.std() / np.sqrt(len(difference))) > 1.645
-    assert false / REPETITIONS > 0.3  # which is why the test above is not an idle one
+    assert false / REPETITIONS > 0.3  # so the test above is meaningful
 
 
 @pytest.mark.parametrize(("n", "overlap", "skill"), [(400, 1, 0.25), (2000, 20, 0.5), (2000, 60, 0.8)])
-def test_a_planted_skill_is_found(n, overlap, skill):
+def test_planted_skill_is_detected(n, overlap, skill):
     rng = np.random.default_rng(overlap)
     found = [
         diebold_mariano(np.zeros(n), skill + _overlapping(rng, n, overlap), overlap).verdict == "skill"
@@ -92,7 +92,7 @@ def test_a_planted_skill_is_found(n, overlap, skill):
     assert np.mean(found) > 0.8
 
 
-def test_exchanging_the_two_forecasts_turns_the_sign_and_the_p_value():
+def test_exchanging_the_two_forecasts_flips_the_sign_and_the_p_value():
     rng = np.random.default_rng(3)
     loss, reference = rng.gamma(2, size=500), rng.gamma(2, size=500) + 0.3
     better, worse = diebold_mariano(loss, reference, 5), diebold_mariano(reference, loss, 5)
@@ -125,7 +125,7 @@ def test_scale_of_the_losses_does_not_matter():
     ("loss", "reference", "overlap", "degrees_of_freedom"),
     [
         (np.ones(500), np.ones(500), 5, 14),  # the reference against itself
-        (np.ones(500), np.full(500, 2.0), 5, 14),  # constant skill: no variance to judge it by
+        (np.ones(500), np.full(500, 2.0), 5, 14),  # constant skill, without variance
         (np.zeros(719), np.arange(719.0), 120, 2),  # not quite six targets that do not overlap
         (np.zeros(7), np.arange(7.0), 1, 2),
         (np.array([]), np.array([]), 5, 0),
@@ -134,7 +134,7 @@ def test_scale_of_the_losses_does_not_matter():
     ],
     ids=["equal", "constant", "too_few", "too_few_rows", "empty", "one", "nan"],
 )
-def test_what_cannot_be_tested_is_no_skill(loss, reference, overlap, degrees_of_freedom):
+def test_forecasts_that_cannot_be_tested_have_no_skill(loss, reference, overlap, degrees_of_freedom):
     result = diebold_mariano(loss, reference, overlap)
     assert result.verdict == "no_skill"
     assert np.isnan(result.p_value)

@@ -1,4 +1,4 @@
-"""A build of some buckets: dbt understands it, and one bucket's tournament touches nothing that users read."""
+"""Builds of some buckets parse, and one bucket's tournament changes nothing that users read."""
 
 import re
 
@@ -23,7 +23,7 @@ def test_a_project_of_one_bucket_parses_without_a_warning(run_dbt, data_dir):
     assert "WARNING" not in run_dbt(("parse", *PROJECT_SUBSET), landing=None, data_dir=data_dir).stdout
 
 
-def test_a_build_of_one_bucket_rests_on_one_specialist_and_still_publishes(run_dbt, data_dir):
+def test_a_build_of_one_bucket_has_one_specialist_and_publishes(run_dbt, data_dir):
     models = listed(run_dbt, data_dir, "--select", "+published_snapshot")
     assert {name for name in models if name.startswith("specialist_")} == {"specialist_crush", "specialist_forecasts"}
     assert {"published_snapshot", "zl_forecast_ledger", "leaderboard"} <= models

@@ -1,4 +1,4 @@
-"""The walk-forward splits: nothing that is trained on can have seen the fold it is tested on."""
+"""The walk-forward splits: training rows do not overlap with their test fold."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ HORIZONS = (5, 20, 60, 120)
 
 
 def _rows(sessions: pd.DatetimeIndex) -> pd.DataFrame:
-    """One row a session and horizon, as int_targets__daily has them."""
+    """Build one row per session and horizon, as in int_targets__daily."""
     frames = []
     for horizon in HORIZONS:
         target = pd.DatetimeIndex([*sessions[horizon:], *pd.bdate_range(sessions[-1], periods=horizon + 1)[1:]])
@@ -30,7 +30,7 @@ def _rows(sessions: pd.DatetimeIndex) -> pd.DataFrame:
 
 
 def _with_holidays(first: str, last: str, seed: int) -> pd.DatetimeIndex:
-    """Business days of which one in twelve is missing, at random: stretches of holidays included."""
+    """Business days with one in twelve missing at random, including runs of holidays."""
     days = pd.bdate_range(first, last)
     return days[np.random.default_rng(seed).random(len(days)) > 1 / 12]
 
@@ -58,7 +58,7 @@ def test_no_training_target_reaches_the_fold_or_the_embargo_before_it(sessions):
         assert len(between) >= settings.EMBARGO_SESSIONS, fold
 
 
-def test_the_purge_takes_no_more_rows_than_it_must(sessions):
+def test_the_purge_removes_no_more_rows_than_necessary(sessions):
     rows = _rows(sessions)
     for fold in walk_forward(sessions):
         latest = rows.loc[fold.train_rows(rows), "target_date"].max()
@@ -79,7 +79,7 @@ def test_every_session_from_the_first_fold_on_is_tested_exactly_once_in_the_hist
     assert (times_tested[rows["as_of_date"] < folds[0].start] == 0).all()
 
 
-def test_the_first_fold_has_the_whole_first_training_part_before_it(sessions):
+def test_the_first_fold_follows_the_full_first_training_window(sessions):
     assert (sessions < walk_forward(sessions)[0].start).sum() >= settings.FIRST_TRAIN_SESSIONS
 
 
@@ -91,16 +91,18 @@ def test_the_live_fold_is_the_newest_month(sessions):
     pd.testing.assert_series_equal(live.test_rows(_rows(sessions)), newest_month, check_names=False)
 
 
-def test_folds_of_the_history_stay_as_they_are_when_days_arrive():
+def test_past_folds_do_not_change_when_sessions_arrive():
     days = pd.bdate_range("2015-01-01", "2019-12-31")
     before = [fold for fold in walk_forward(days[: -len(days) // 5]) if fold.fold_type == "oof"]
     after = [fold for fold in walk_forward(days) if fold.fold_type == "oof"]
     assert [(f.start, f.train_until) for f in after[: len(before)]] == [(f.start, f.train_until) for f in before]
     assert len(after) > len(before)
-    assert all(new.end >= old.end for new, old in zip(after, before, strict=False))  # the year's own fold has grown
+    assert all(
+        new.end >= old.end for new, old in zip(after, before, strict=False)
+    )  # only the current year's fold has grown
 
 
-def test_the_live_fold_starts_where_the_plan_says_and_the_history_ends_there(sessions):
+def test_the_live_fold_starts_at_the_planned_date_and_the_history_ends_there(sessions):
     start = sessions[-30]
     *history, live = walk_forward(sessions, live_from=start)
     assert live.start == start == history[-1].end
@@ -110,7 +112,7 @@ def test_the_live_fold_starts_where_the_plan_says_and_the_history_ends_there(ses
     assert all(fold.end <= years_ago[-1].start for fold in years_ago[:-1])
 
 
-def test_training_rows_of_the_history_stay_as_they_are_when_days_arrive():
+def test_training_rows_of_past_folds_do_not_change_when_sessions_arrive():
     days = pd.bdate_range("2015-01-01", "2019-06-28")
     some, all_ = _rows(days[:-100]), _rows(days)
     for fold in walk_forward(days[:-100]):
@@ -120,7 +122,7 @@ def test_training_rows_of_the_history_stay_as_they_are_when_days_arrive():
         )
 
 
-def test_the_inner_split_is_purged_and_leaves_the_newest_part_to_validate_on(sessions):
+def test_the_inner_split_is_purged_and_validates_on_the_newest_part(sessions):
     rows = _rows(sessions)
     for fold in walk_forward(sessions):
         train = rows[fold.train_rows(rows)]
@@ -131,7 +133,7 @@ def test_the_inner_split_is_purged_and_leaves_the_newest_part_to_validate_on(ses
         assert tuning_part["as_of_date"].max() == train["as_of_date"].max()
 
 
-def test_too_short_a_history_is_refused_with_the_count_and_the_dates():
+def test_a_too_short_history_is_refused_with_count_and_dates():
     days = pd.bdate_range("2020-01-01", periods=300)
     with pytest.raises(TournamentError, match=r"at least 756 sessions .* given 300 \(2020-01-01 to 2021-02-23\)"):
         walk_forward(days)

@@ -1,4 +1,4 @@
-"""The state is a database of its own: a source to those who read it, written by models, and closed to a loop by what the manifest says."""
+"""The state database: models read it as a source and write it, and readers run before writers."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def manifest(sample_features):
 
 @pytest.fixture(scope="module")
 def sources(manifest) -> dict[str, dict]:
-    """The tables of the state as sources, by schema.table."""
+    """Select the sources of the state, by schema.table."""
     of_state = [source for source in manifest["sources"].values() if source["database"] == "state"]
     return {f"{own['schema']}.{own['identifier']}": own for own in of_state if own["schema"] != "migrations"}
 
@@ -33,7 +33,7 @@ def writer(manifest, source) -> dict:
 
 
 def ancestors(manifest, node: str) -> set[str]:
-    """Everything that a node rests on, itself included."""
+    """Return all ancestors of a node, including itself."""
     found, todo = set(), [node]
     while todo:
         if (name := todo.pop()) not in found:
@@ -59,21 +59,23 @@ def test_every_table_of_the_state_is_a_source_that_one_model_writes_and_never_ch
     assert written == {source["config"]["meta"]["written_by"] for source in sources.values()}
 
 
-def test_whoever_reads_a_table_of_the_state_comes_before_the_model_that_writes_it(manifest, sources):
+def test_readers_of_a_state_table_run_before_the_model_that_writes_it(manifest, sources):
     for name, source in sources.items():
         before = ancestors(manifest, writer(manifest, source)["unique_id"])
         readers = {child for child in manifest["child_map"][source["unique_id"]] if child.startswith("model.")}
         assert readers <= before, name
 
 
-def test_the_next_plan_rests_on_every_table_of_the_state_that_a_model_reads(manifest, sources):
+def test_the_plan_depends_on_every_state_table_that_a_model_reads(manifest, sources):
     after = set(manifest["parent_map"]["exposure.zl_forecast.next_plan"])
     read_by = {name: manifest["child_map"][source["unique_id"]] for name, source in sources.items()}
     assert after == {writer(manifest, sources[name])["unique_id"] for name, readers in read_by.items() if readers}
-    assert {name for name, readers in read_by.items() if not readers} == {"monitoring.promotions"}  # for people alone
+    assert {name for name, readers in read_by.items() if not readers} == {
+        "monitoring.promotions"
+    }  # only people read it
 
 
-def test_a_row_is_named_by_the_same_columns_in_its_test_and_where_old_warehouses_are_moved(manifest, sources):
+def test_state_tables_have_the_same_key_in_data_tests_and_in_migrations(manifest, sources):
     keys = {
         node["attached_node"].rsplit(".", 1)[-1]: tuple(node["test_metadata"]["kwargs"]["columns"])
         for node in manifest["nodes"].values()
@@ -94,21 +96,21 @@ def test_the_tables_have_the_columns_and_types_that_the_models_declare(sample_fe
             assert own == expected, name
 
 
-def test_a_warehouse_of_an_older_version_is_read_as_if_its_state_were_beside_it(tmp_path):
+def test_an_older_warehouse_without_a_state_database_is_readable(tmp_path):
     file = tmp_path / "warehouse.duckdb"
     with duckdb.connect(str(file)) as con:
         con.execute("create schema monitoring; create table monitoring.degradations as select 'crush' as bucket")
     with (
         open_warehouse("", file) as con,
         open_warehouse("", file) as second,
-    ):  # of one process they share what is attached
+    ):  # connections of one process share attached databases
         for each in (con, second):
             assert each.execute("select bucket from state.monitoring.degradations").fetchall() == [("crush",)]
     assert not state_beside(file).exists()
 
 
 def connect(path, **config) -> duckdb.DuckDBPyConnection:
-    """A connection to a warehouse as dbt-duckdb makes it."""
+    """Connect to a warehouse as dbt-duckdb does."""
     plugin = Plugin("state", {"file": str(state_beside(path)), **config})
     plugin.update_connection_config(SimpleNamespace(path=str(path)), {})
     con = duckdb.connect(str(path))
@@ -117,7 +119,7 @@ def connect(path, **config) -> duckdb.DuckDBPyConnection:
 
 
 @pytest.mark.parametrize("has_warehouse", [True, False])
-def test_a_tournament_sees_what_is_on_record_and_leaves_no_trace_there(tmp_path, has_warehouse):
+def test_a_tournament_reads_the_state_and_does_not_change_it(tmp_path, has_warehouse):
     real, own = tmp_path / "warehouse.duckdb", tmp_path / "tournament" / "warehouse.duckdb"
     with connect(real) as con:
         con.execute("insert into state.monitoring.run_history by name select 'crush' as bucket")
@@ -132,7 +134,7 @@ def test_a_tournament_sees_what_is_on_record_and_leaves_no_trace_there(tmp_path,
         assert con.execute("select bucket from state.monitoring.run_history").fetchall() == [("crush",)]
 
 
-def test_a_tournament_in_a_folder_of_an_older_version_sees_what_that_has_on_record(tmp_path):
+def test_a_tournament_reads_the_state_of_an_older_version(tmp_path):
     real, own = tmp_path / "warehouse.duckdb", tmp_path / "tournament" / "warehouse.duckdb"
     with duckdb.connect(str(real)) as con:
         con.execute(
@@ -145,10 +147,10 @@ def test_a_tournament_in_a_folder_of_an_older_version_sees_what_that_has_on_reco
         assert con.execute("select bucket from state.monitoring.run_history").fetchall() == [("crush",)]
 
 
-def test_while_a_build_runs_a_tournament_is_refused_with_its_process(tmp_path):
+def test_a_tournament_during_a_build_is_refused_with_the_builds_process(tmp_path):
     real, own = tmp_path / "warehouse.duckdb", tmp_path / "tournament" / "warehouse.duckdb"
     connect(real).close()
-    held = subprocess.Popen(
+    builder = subprocess.Popen(
         [
             sys.executable,
             "-c",
@@ -157,13 +159,13 @@ def test_while_a_build_runs_a_tournament_is_refused_with_its_process(tmp_path):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    held.stdout.readline()
-    with pytest.raises(DbtRuntimeError, match=rf"state\.duckdb is in use: .*process {held.pid}"):
+    builder.stdout.readline()
+    with pytest.raises(DbtRuntimeError, match=rf"state\.duckdb is in use: .*process {builder.pid}"):
         connect(own, copied_from=str(state_beside(real)))
-    held.communicate(b"\n")
+    builder.communicate(b"\n")
 
 
-def test_without_its_warehouse_a_folder_that_holds_a_real_market_does_not_fall_back_to_the_simulated_one(
+def test_without_its_warehouse_a_folder_with_a_real_market_does_not_fall_back_to_the_simulated_one(
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))

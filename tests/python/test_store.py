@@ -1,4 +1,4 @@
-"""Tables are computed once for the same rows, code and library versions; and what Python models import is there before dbt's threads are."""
+"""Tables are computed once per rows, code and library versions; imports are preloaded for dbt's threads."""
 
 import ast
 import json
@@ -43,11 +43,11 @@ def store(monkeypatch, tmp_path):
 
 @pytest.fixture
 def work(monkeypatch, tmp_path):
-    """A function that writes the module `work_on_tables` with some source and imports it, as a new process would."""
+    """Return a function that writes the module `work_on_tables` and imports it as a new process would."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(
         sys, "dont_write_bytecode", True
-    )  # a file of the same size and second would be read from its cache
+    )  # Python would use the cached bytecode of a file with the same size and second
 
     def write(source: str = SOURCE):
         (tmp_path / "work_on_tables.py").write_text(source)
@@ -61,7 +61,7 @@ def work(monkeypatch, tmp_path):
 
 
 def forget() -> None:
-    """What a process reads only once of code and libraries."""
+    """Clear the caches of code and library versions, which a process reads once."""
     for known in (fingerprint.of_code, fingerprint.library_versions, fingerprint.version_of):
         known.cache_clear()
 
@@ -89,7 +89,7 @@ def test_the_same_rows_in_another_order_are_a_cache_hit(work):
         LOSSES.replace("integer", "bigint"),
     ],
 )
-def test_other_rows_are_computed_again(work, other):
+def test_changed_rows_are_computed_again(work, other):
     module = work()
     module.total(duckdb.sql(LOSSES))
     module.total(duckdb.sql(other))
@@ -104,16 +104,16 @@ def test_the_same_tables_in_another_order_or_for_another_function_are_computed_a
     assert module.double(one, other)["total"].tolist() == [6]
 
 
-def test_other_code_of_the_functions_module_is_computed_again_and_a_comment_is_no_code(work):
+def test_changed_code_of_the_module_is_computed_again_and_a_comment_is_not_code(work):
     work().total(duckdb.sql(LOSSES))
-    commented = work(SOURCE + "# said in other words\n")
+    commented = work(SOURCE + "# another comment\n")
     assert commented.total(duckdb.sql(LOSSES))["total"].tolist() == [3]
     assert commented.CALLS == []
     changed = work(SOURCE.replace("[sum(", "[-sum("))
     assert changed.total(duckdb.sql(LOSSES))["total"].tolist() == [-3]
 
 
-def test_other_code_of_a_module_that_a_registry_names_is_computed_again(work, tmp_path):
+def test_changed_code_of_a_registered_module_is_computed_again(work, tmp_path):
     module = work()
     registry = duckdb.sql("select 'somebodys_method' as module")
     for content in ("A = 1", "A = 1", "A = 2"):
@@ -136,11 +136,11 @@ def test_another_version_of_a_library_that_the_module_imports_is_computed_again(
     monkeypatch.setattr(fingerprint, "version", metadata.version)
     forget()
     module.total(duckdb.sql(LOSSES))
-    assert len(module.CALLS) == calls  # both versions' tables stay
+    assert len(module.CALLS) == calls  # the tables of both versions are kept
 
 
 @pytest.mark.parametrize(("status", "calls"), [("failed", 2), ("timed_out", 2), ("skipped", 1)])
-def test_a_table_in_which_something_failed_is_not_kept(work, status, calls):
+def test_a_table_with_failures_is_not_cached(work, status, calls):
     module = work()
     module.STATUS[0] = status
     for _ in range(2):
@@ -148,7 +148,7 @@ def test_a_table_in_which_something_failed_is_not_kept(work, status, calls):
     assert len(module.CALLS) == calls
 
 
-def test_data_frames_are_computed_at_once(work):
+def test_data_frames_are_computed_without_cache(work):
     module = work()
     for _ in range(2):
         assert module.total(duckdb.sql(LOSSES).df())["total"].tolist() == [3]
@@ -158,7 +158,7 @@ def test_data_frames_are_computed_at_once(work):
 
 def test_a_text_column_without_any_value_is_text_in_duckdb(work):
     module = work()
-    for _ in range(2):  # computed, then read
+    for _ in range(2):  # computed, then read from the store
         found = module.total(duckdb.sql(LOSSES))  # noqa: F841
         kinds = {name: dtype for name, dtype, *_ in duckdb.sql("describe from found").fetchall()}
         assert kinds == {"total": "BIGINT", "verdict": "VARCHAR", "status": "VARCHAR"}
@@ -190,22 +190,22 @@ def test_a_cached_table_is_computed_once_for_a_key_and_versions():
     assert json.loads(stored["library_versions"]) == versions
 
 
-def test_what_could_not_be_computed_is_an_error_and_no_table():
+def test_an_exception_is_raised_and_not_cached():
     with pytest.raises(ZeroDivisionError):
         cached_table("abc", lambda: 1 / 0)
     assert read_table("abc") is None
 
 
-def test_a_library_is_known_by_what_is_imported_whatever_its_distribution_is_called():
+def test_a_library_is_identified_by_its_import_name():
     assert fingerprint.version_of("sklearn") == metadata.version("scikit-learn")
     assert fingerprint.version_of("no_such_library") is None
 
 
-# ---------- what dbt's threads import
+# ---------- imports in dbt's threads
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
-def test_a_python_model_imports_plainly_and_from_zl_forecast_alone(model):
+def test_python_models_import_only_from_zl_forecast(model):
     tree = ast.parse(model.read_text())
     imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
     assert imports
@@ -215,7 +215,7 @@ def test_a_python_model_imports_plainly_and_from_zl_forecast_alone(model):
         assert f"{node.module}.".startswith("zl_forecast.")
 
 
-def test_the_plugin_has_imported_all_that_the_python_models_import():
+def test_the_plugin_preloads_all_imports_of_the_python_models():
     lines = {line for model in MODELS for line in model.read_text().splitlines() if line.startswith("from ")}
     code = (
         "import sys\n"
@@ -228,7 +228,7 @@ def test_the_plugin_has_imported_all_that_the_python_models_import():
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
-def test_the_zl_command_waits_for_none_of_it():
+def test_the_zl_command_does_not_preload_them():
     large = {"autogluon", "torch", "scipy", "great_expectations", "dbt", "matplotlib", "pandas_market_calendars"}
     code = "import sys, zl_forecast.cli; print(*sys.modules)"
     assert large & set(subprocess.check_output([sys.executable, "-c", code], text=True).split()) == set()
@@ -237,7 +237,7 @@ def test_the_zl_command_waits_for_none_of_it():
 @pytest.mark.parametrize(
     "module", ["calendar.py", "ensembles/evidence.py", *(f"validation/{n}.py" for n in ("gate", "suites", "data_docs"))]
 )
-def test_what_runs_in_dbts_threads_imports_inside_functions_under_the_one_lock(module):
+def test_modules_in_dbts_threads_import_inside_functions_under_one_lock(module):
     tree = ast.parse((PROJECT / "src" / "zl_forecast" / module).read_text())
     guarded = {
         node
@@ -248,5 +248,5 @@ def test_what_runs_in_dbts_threads_imports_inside_functions_under_the_one_lock(m
     }
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in tree.body and node not in guarded:
-            # parts of a package that has been imported under the lock just before
+            # submodules of a package that was just imported under the lock
             assert node.module.startswith("great_expectations."), ast.unparse(node)

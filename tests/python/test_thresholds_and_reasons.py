@@ -1,4 +1,4 @@
-"""The homes of thresholds and of sentences: what is asked for is there, and nothing is there that nobody asks for."""
+"""The seeds of thresholds and reasons contain exactly the names in use."""
 
 import re
 from pathlib import Path
@@ -13,13 +13,13 @@ PROJECT = Path(__file__).parents[2]
 SEED = pd.read_csv(PROJECT / "seeds" / "thresholds.csv", index_col="name")
 
 
-def test_every_threshold_that_is_asked_for_is_in_the_seed_and_none_is_idle():
+def test_thresholds_in_use_and_in_the_seed_are_the_same():
     sources = [*(PROJECT / "models").rglob("*.sql"), *(PROJECT / "src").rglob("*.py")]
     asked = {name for file in sources for name in re.findall(r"\bthreshold\([\"'](\w+)[\"']\)", file.read_text())}
     assert asked == set(SEED.index)
 
 
-def test_every_sentence_of_the_seed_is_chosen_somewhere():
+def test_every_template_of_the_seed_is_used():
     models = "".join(file.read_text() for file in (PROJECT / "models").rglob("*.sql"))
     codes = pd.read_csv(PROJECT / "seeds" / "reasons.csv")["reason_code"]
     assert [code for code in codes if f"'{code}'" not in models] == []
@@ -30,5 +30,5 @@ def test_python_reads_the_value_of_the_seed():
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(ZlForecastError, match=r"has no max_age\. Known are ewma_decay, max_stale_days"):
+    with pytest.raises(ZlForecastError, match=r"has no row max_age\. Its rows are ewma_decay, max_stale_days"):
         threshold("max_age")

@@ -1,4 +1,4 @@
-"""A bucket's tournament: who competes, what is paid for once, and that no forecast knows what came after."""
+"""A bucket's tournament: competitors, caching, plan and no look-ahead."""
 
 import shutil
 from dataclasses import replace
@@ -42,7 +42,7 @@ SEED = _seed(reference="quick", lightgbm="quick", catboost="quick", xgboost="qui
 
 
 def _market(n_sessions: int = 830) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A mart of two features, the first of which drives the targets, and the targets."""
+    """Simulate a mart of two features, of which the first drives the targets, and the targets."""
     days = pd.bdate_range("2017-01-02", periods=n_sessions)
     features = np.random.default_rng(3).standard_normal((n_sessions, 2))
     mart = pd.DataFrame(
@@ -53,8 +53,8 @@ def _market(n_sessions: int = 830) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_and_keen():
-    """XGBoost that reacts to single rows, so that a leak of one shows; and three horizons' rows are enough."""
+def sensitive_models():
+    """Make XGBoost react to single rows, so that any leak is visible, and lower the minimum number of training rows."""
     keen = {"num_boost_round": 20, "eta": 0.3, "max_depth": 4, "min_child_weight": 1}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(xgboost, "FAMILY", replace(xgboost.FAMILY, hyperparameters=keen))
@@ -88,7 +88,7 @@ def forecasts(market, folder):
 
 @pytest.fixture
 def copy(forecasts, folder, tmp_path):
-    """The store of `forecasts`, to be changed."""
+    """Copy of the store of `forecasts` that a test may change."""
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
@@ -97,7 +97,7 @@ ALL_FITS = [f"crush {fold} {family}" for fold in ("oof 2019-01", "oof 2020-01", 
 LIVE = "crush live 2020-03 reference xgboost"
 
 
-# ---------- what comes out
+# ---------- results
 
 
 def test_every_family_forecasts_every_row_of_every_fold_once(market, forecasts):
@@ -114,7 +114,7 @@ def test_every_family_forecasts_every_row_of_every_fold_once(market, forecasts):
 def test_the_planted_driver_is_found_out_of_sample(market, forecasts):
     own = forecasts[(forecasts["competitor"] == "xgboost") & (forecasts["fold_type"] == "oof")]
     joined = own.merge(market[1].dropna(), on=KEY)
-    assert np.corrcoef(joined["q50"], joined["z_return"])[0, 1] > 0.5  # of 0.71 that the truth would reach
+    assert np.corrcoef(joined["q50"], joined["z_return"])[0, 1] > 0.5  # the true signal reaches 0.71
 
 
 def test_a_quarantined_bucket_leaves_an_empty_table_with_all_columns(market, capsys):
@@ -126,7 +126,9 @@ def test_a_quarantined_bucket_leaves_an_empty_table_with_all_columns(market, cap
 
 def test_too_few_training_rows_are_refused_with_the_count(monkeypatch, market, tmp_path):
     monkeypatch.setattr(settings, "MIN_TRAIN_ROWS", 5000)
-    with pytest.raises(TournamentError, match=r"crush: \d+ matured training rows before 2019-01-01, 5000 are needed"):
+    with pytest.raises(
+        TournamentError, match=r"crush: \d+ matured training rows before 2019-01-01, at least 5000 are needed"
+    ):
         _run(*market, tmp_path)
 
 
@@ -137,7 +139,7 @@ def test_a_channel_that_the_mart_does_not_have_is_refused_by_name(market):
         Tournament.of(inputs_of(*market, families_seed(own_modules(["garch"])), channels="driver palm"))
 
 
-# ---------- who competes
+# ---------- competitors
 
 
 def test_quick_is_the_candidates_with_lightgbm_and_the_reference():
@@ -169,16 +171,16 @@ def test_standard_adds_the_families_of_standard_and_keeps_those_of_quick():
         ),
     ],
 )
-def test_what_is_not_registered_is_refused_by_name(bucket, preset, families, words):
+def test_unregistered_names_are_refused_by_name(bucket, preset, families, words):
     with pytest.raises(TournamentError, match=words):
         enrolled_families(bucket, preset, BUCKETS, families)
 
 
-# ---------- what is paid for only once
+# ---------- caching
 
 
-def test_a_second_call_reads_the_whole_table_and_nothing_else(monkeypatch, market, forecasts, folder):
-    monkeypatch.setattr(specialist, "Tournament", None)  # whoever looks at the folds fails
+def test_a_second_call_reads_only_the_cached_table(monkeypatch, market, forecasts, folder):
+    monkeypatch.setattr(specialist, "Tournament", None)  # building the folds would fail
     again, seen = _run(*market, folder)
     assert seen == {"trained": [], "forecast": []}
     pd.testing.assert_frame_equal(again, forecasts)
@@ -199,7 +201,9 @@ def test_a_new_session_is_only_forecast_with_the_stored_models(forecasts, copy, 
     assert len(grown) == len(forecasts) + 2 * len(HORIZONS)
 
 
-def test_on_a_new_day_the_history_is_read_back_whole_and_only_the_live_fold_is_looked_at(monkeypatch, forecasts, copy):
+def test_for_a_new_session_the_history_is_one_cached_table_and_only_the_live_fold_is_computed(
+    monkeypatch, forecasts, copy
+):
     looked_at = []
     monkeypatch.setattr(
         runner,
@@ -212,7 +216,7 @@ def test_on_a_new_day_the_history_is_read_back_whole_and_only_the_live_fold_is_l
     pd.testing.assert_frame_equal(history, before, check_index_type=False)
 
 
-def test_what_has_other_training_rows_or_library_versions_is_to_be_fitted_afresh(monkeypatch, market, copy):
+def test_other_training_rows_or_library_versions_require_a_refit(monkeypatch, market, copy):
     mart, targets = market
     never = Plan(may_train=False)
     changed = mart.assign(driver=mart["driver"].where(mart.index != 100, 9.0))
@@ -222,7 +226,7 @@ def test_what_has_other_training_rows_or_library_versions_is_to_be_fitted_afresh
 
 
 @pytest.mark.parametrize("part", [FORECASTS, FACTS, f"{MODEL}/refit/model.pkl"])
-def test_a_tampered_artifact_is_refused_and_fitted_afresh(capsys, forecasts, copy, part):
+def test_a_tampered_artifact_is_refused_and_refitted(capsys, forecasts, copy, part):
     is_part = (forecasts["fold_type"] == "live") & (forecasts["competitor"] == "xgboost")
     tampered = copy / "artifacts" / forecasts.loc[is_part, "fingerprint"].iloc[0] / part
     tampered.write_bytes(tampered.read_bytes() + b" ")
@@ -242,17 +246,17 @@ def test_models_are_kept_only_for_folds_that_still_grow(forecasts, folder):
 
 
 def test_the_years_fold_is_fitted_as_of_january_once_january_is_history(tmp_path):
-    january, seen = _run(*_market(800), tmp_path)  # ends on 2020-01-24: the live fold starts with the year
+    january, seen = _run(*_market(800), tmp_path)  # ends on 2020-01-24, so the live fold starts with the year
     assert seen["trained"] == [f"crush {fold} {name}" for fold in ("oof 2019-01", "live 2020-01") for name in COMPETE]
     february, seen = _run(*_market(815), tmp_path)
     assert seen["trained"] == [f"crush {fold} {name}" for fold in ("oof 2020-01", "live 2020-02") for name in COMPETE]
     live = january[january["fold_type"] == "live"].set_index(["competitor", *KEY])[QUANTILES]
     history = february[february["fold_start"] == "2020-01-01"].set_index(["competitor", *KEY])[QUANTILES]
-    pd.testing.assert_frame_equal(live, history.loc[live.index])  # what was forecast then is what the history says
+    pd.testing.assert_frame_equal(live, history.loc[live.index])  # the history keeps the forecasts made then
     assert february.groupby("fingerprint")["fold_type"].nunique().eq(1).all()
 
 
-# ---------- what the plan finds
+# ---------- facts for the plan
 
 
 def _planned(mart, targets, families=COMPETE, buckets=("crush",)) -> pd.DataFrame:
@@ -267,7 +271,7 @@ def _causes(planned: pd.DataFrame) -> dict[str, str]:
 
 @pytest.fixture
 def here(monkeypatch, copy):
-    """That copy is the project's store."""
+    """Use that copy as the project's store."""
     monkeypatch.setenv("ZL_DATA_DIR", str(copy))
     return copy
 
@@ -277,10 +281,10 @@ def test_in_an_empty_store_every_fit_is_missing(monkeypatch, market, tmp_path):
     planned = _planned(*market)
     assert _causes(planned) == dict.fromkeys(ALL_FITS, "missing")
     assert not planned["is_remembered"].any()
-    assert _planned(*market, buckets=()).empty  # as where the gate has refused all
+    assert _planned(*market, buckets=()).empty  # as if the gate had refused all buckets
 
 
-def test_what_has_been_fitted_is_found_and_new_rows_are_no_reason_to_train(here, market):
+def test_existing_fits_are_found_and_new_rows_require_no_training(here, market):
     looked_at = _planned(*market)
     assert looked_at["is_fitted"].all()
     assert not looked_at["is_remembered"].any()
@@ -293,7 +297,7 @@ def test_what_has_been_fitted_is_found_and_new_rows_are_no_reason_to_train(here,
     assert not grown["is_remembered"].any()
 
 
-def test_the_plan_says_what_became_of_a_fit(here, market):
+def test_the_plan_reports_the_state_of_a_fit(here, market):
     live = _planned(*market).query("fold_type == 'live'").set_index("family")["artifact_id"]
     tampered, lost = live["xgboost"], live["reference"]
     facts = here / "artifacts" / tampered / FACTS
@@ -303,10 +307,10 @@ def test_the_plan_says_what_became_of_a_fit(here, market):
     assert _causes(planned) == dict.fromkeys(ALL_FITS[4:], "refused")
     reason = planned.set_index("artifact_id")["reason"]
     assert reason[tampered].endswith(f"artifact {tampered}: {FACTS} was changed since it was written")
-    assert reason[lost].endswith("its folder is gone")
+    assert reason[lost].endswith("its folder is missing")
 
 
-def test_the_plan_says_whether_data_code_or_a_library_have_changed(monkeypatch, here, market):
+def test_the_plan_reports_changed_data_code_or_libraries(monkeypatch, here, market):
     mart, targets = market
     old = mart.assign(driver=mart["driver"].where(mart.index != 101, 8.0))
     assert _causes(_planned(old, targets)) == dict.fromkeys(ALL_FITS, "data")
@@ -323,10 +327,12 @@ def test_the_plan_says_whether_data_code_or_a_library_have_changed(monkeypatch, 
     assert set(_causes(_planned(*market, families=(*COMPETE, "lightgbm"))).values()) == {"missing"}
 
 
-# ---------- what the plan allows
+# ---------- actions of the plan
 
 
-def test_never_forecasts_new_rows_with_stored_models_but_trains_nothing(monkeypatch, market, copy, tmp_path_factory):
+def test_tournament_never_forecasts_new_rows_with_stored_models_and_trains_nothing(
+    monkeypatch, market, copy, tmp_path_factory
+):
     mart, targets = _market(832)
     never = Plan("score", live_from=MARCH, may_train=False)
     grown, seen = _run(mart, targets, copy, never)
@@ -340,10 +346,10 @@ def test_never_forecasts_new_rows_with_stored_models_but_trains_nothing(monkeypa
     assert nothing_there["status"].eq("skipped").all()
     assert nothing_there["reason"].eq("not in the store, and var tournament is never").all()
     monkeypatch.setenv("ZL_DATA_DIR", str(empty))
-    assert _causes(_planned(*market)) == dict.fromkeys(ALL_FITS, "missing")  # and the skipped rows are not remembered
+    assert _causes(_planned(*market)) == dict.fromkeys(ALL_FITS, "missing")  # and skipped rows are not cached
 
 
-def test_expired_models_forecast_nothing_and_say_why(market, forecasts, folder):
+def test_expired_models_are_skipped_with_a_reason(market, forecasts, folder):
     reason = "left out: trained until 2020-02-23"
     left_out, seen = _run(*market, folder, Plan("expire", reason))
     assert seen == {"trained": [], "forecast": []}
@@ -351,10 +357,10 @@ def test_expired_models_forecast_nothing_and_say_why(market, forecasts, folder):
     assert left_out.loc[live, ["status", "reason"]].drop_duplicates().to_numpy().tolist() == [["skipped", reason]]
     assert left_out.loc[live, QUANTILES].isna().all(axis=None)
     pd.testing.assert_frame_equal(left_out[~live], forecasts[~live])
-    assert _run(*market, folder)[0]["status"].eq("ok").all()  # what had expired is not remembered
+    assert _run(*market, folder)[0]["status"].eq("ok").all()  # the expired outcome is not cached
 
 
-def test_a_re_tournament_within_the_month_trains_on_what_has_matured_by_then(market, forecasts, copy):
+def test_a_reselection_within_the_month_trains_on_all_rows_matured_by_then(market, forecasts, copy):
     renewed, seen = _run(*market, copy, Plan(live_from=pd.Timestamp("2020-03-04")))
     assert seen["trained"] == ALL_FITS[4:]
     live, before = (
@@ -366,12 +372,12 @@ def test_a_re_tournament_within_the_month_trains_on_what_has_matured_by_then(mar
     assert live["trained_until"].iloc[0] > before["trained_until"].iloc[0]
 
 
-# ---------- nothing knows what came after
+# ---------- no look-ahead
 
 
 @pytest.fixture
-def shaken(monkeypatch, tmp_path, market, forecasts):
-    """A function of a changed market: forecasts of XGBoost on the first fold before and after the change, and on the second."""
+def perturbed(monkeypatch, tmp_path, market, forecasts):
+    """Return a function of a changed market: XGBoost's forecasts of both folds before and after the change."""
 
     def compare(mart, targets):
         monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
@@ -388,38 +394,38 @@ def shaken(monkeypatch, tmp_path, market, forecasts):
 
 @pytest.fixture(scope="module")
 def fold(market):
-    """The first one."""
+    """The first fold."""
     return Tournament.of(_inputs(*market)).contests[0].fold
 
 
-def test_what_happened_from_the_embargo_on_changes_no_forecast_of_the_fold(market, shaken, fold):
+def test_data_after_the_embargo_do_not_change_the_fold(market, perturbed, fold):
     mart, targets = (frame.copy() for frame in market)
     late = targets["target_date"] >= fold.train_until
     targets.loc[late, "z_return"] = 3 * targets.loc[late, "z_return"].sample(frac=1, random_state=9).to_numpy() + 1
-    # and what has not matured is not looked at
+    # and rows that have not matured are not read
     targets["z_return"] = targets["z_return"].where(targets["is_matured"], np.nan).fillna(0.0)
     is_tested = (mart["as_of_date"] >= fold.start) & (mart["as_of_date"] < fold.end)
     others = (mart["as_of_date"] >= fold.train_until) & ~is_tested
     mart.loc[others, ["driver", "noise"]] = 7 * np.random.default_rng(9).standard_normal((others.sum(), 2))
-    first, second = shaken(mart, targets)
+    first, second = perturbed(mart, targets)
     assert len(first[0]) > 0
     pd.testing.assert_frame_equal(*first, check_exact=True)
-    assert not np.array_equal(*(table[QUANTILES] for table in second))  # the shaking was felt where it should be
+    assert not np.array_equal(*(table[QUANTILES] for table in second))  # the change has an effect on the next fold
 
 
-def test_the_newest_targets_before_the_embargo_do_change_the_fold(market, shaken, fold):
+def test_the_newest_targets_before_the_embargo_change_the_fold(market, perturbed, fold):
     mart, targets = (frame.copy() for frame in market)
     month_before = fold.train_until - pd.DateOffset(days=30)
     targets.loc[targets["target_date"].between(month_before, fold.train_until, inclusive="left"), "z_return"] *= -3
-    first, _ = shaken(mart, targets)
+    first, _ = perturbed(mart, targets)
     assert not first[0].equals(first[1])
 
 
-def test_a_forecast_depends_on_its_own_row_alone(market, shaken, fold):
+def test_a_forecast_depends_on_its_own_row_alone(market, perturbed, fold):
     mart, targets = (frame.copy() for frame in market)
     tested = mart.index[(mart["as_of_date"] >= fold.start) & (mart["as_of_date"] < fold.end)]
     mart.loc[tested[::2], ["driver", "noise"]] = 4.0
-    first, _ = shaken(mart, targets)
+    first, _ = perturbed(mart, targets)
     untouched = first[0]["as_of_date"].isin(mart.loc[tested[1::2], "as_of_date"])
     pd.testing.assert_frame_equal(*(table[untouched] for table in first), check_exact=True)
     assert not first[0][~untouched].equals(first[1][~untouched])

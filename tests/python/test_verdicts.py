@@ -1,4 +1,4 @@
-"""Skill or no skill, of inputs and of families: who is tested, on which rows, and what testing many of them costs."""
+"""Verdicts on inputs and families: which are tested, on which rows, and the adjustment for multiple tests."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ def reference_loss(seed: int = 0, n: int = N) -> np.ndarray:
     return np.random.default_rng(seed).gamma(4, size=n)
 
 
-def test_a_family_with_a_skill_is_called_skilled_and_one_without_is_not():
+def test_a_family_with_skill_has_verdict_skill_and_one_without_has_no_skill():
     rng, reference = np.random.default_rng(1), reference_loss()
     table = family_verdicts(
         pd.concat(
@@ -75,11 +75,11 @@ def test_the_verdict_follows_the_adjusted_p_value_not_the_raw_one():
     frames = [losses("reference", reference)]
     frames += [losses(f"idle_{i:02}", reference + rng.standard_normal(N)) for i in range(40)]
     table = family_verdicts(pd.concat(frames))
-    assert (table["p_value"] < settings.VERDICT_LEVEL).any()  # the best of forty, by luck
+    assert (table["p_value"] < settings.VERDICT_LEVEL).any()  # the best of forty, by chance
     assert (table["verdict"] == "no_skill").all()
 
 
-def test_without_skill_a_dozen_families_rarely_yield_a_single_skill():
+def test_a_dozen_families_without_skill_rarely_have_a_verdict_skill():
     found = []
     for seed in range(150):
         rng, reference = np.random.default_rng(seed), reference_loss(seed, n=200)
@@ -89,7 +89,7 @@ def test_without_skill_a_dozen_families_rarely_yield_a_single_skill():
         found.append(((table["p_value"] < settings.VERDICT_LEVEL).any(), (table["verdict"] == "skill").any()))
     raw, adjusted = np.mean(found, axis=0)
     assert adjusted <= 0.10  # 0.05 + 3 standard errors of 150 draws
-    assert raw > 0.3  # which is why they are adjusted
+    assert raw > 0.3  # so p-values are adjusted
 
 
 def test_families_are_tested_on_the_rows_they_share_with_the_reference():
@@ -108,7 +108,7 @@ def test_the_order_of_rows_does_not_matter():
     pd.testing.assert_frame_equal(family_verdicts(rows), family_verdicts(rows.sample(frac=1, random_state=6)))
 
 
-def test_what_cannot_be_tested_is_no_skill_and_does_not_count_in_the_adjustment():
+def test_untestable_forecasts_have_no_skill_and_do_not_count_in_the_adjustment():
     reference = reference_loss()
     noisy = reference - 0.05 + 0.3 * np.random.default_rng(7).standard_normal(N)
     table = family_verdicts(
@@ -119,7 +119,7 @@ def test_what_cannot_be_tested_is_no_skill_and_does_not_count_in_the_adjustment(
     assert table.loc["noisy", "p_value_holm"] == table.loc["noisy", "p_value"]
 
 
-def test_nothing_to_test_is_an_empty_table_with_all_columns():
+def test_without_rows_the_table_is_empty_with_all_columns():
     table = family_verdicts(losses("reference", reference_loss()))
     assert table.empty
     assert table.dtypes.astype(str).to_dict() == FAMILY_COLUMNS

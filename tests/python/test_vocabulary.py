@@ -1,4 +1,4 @@
-"""The vocabulary check finds a word with its line and what to use instead, and leaves the exceptions alone."""
+"""The vocabulary check reports words with line and replacement, and accepts the exceptions."""
 
 import importlib.util
 from pathlib import Path
@@ -23,11 +23,11 @@ spec.loader.exec_module(vocabulary)
         ("judged as (", "participle as a common table expression"),
     ],
 )
-def test_a_word_is_found_with_its_line_and_what_to_use_instead(line, word):
+def test_a_word_is_reported_with_line_and_replacement(line, word):
     (found,) = vocabulary.find("models/marts/x.sql", f"select 1\n{line}")
     assert found.startswith(f"models/marts/x.sql:2: {word}: use ")
 
 
 @pytest.mark.parametrize("line", ["the base block of a mart", "renamed as (", "unless told otherwise", "all blocking"])
-def test_exceptions_and_other_words_are_left_alone(line):
+def test_exceptions_and_other_words_are_accepted(line):
     assert vocabulary.find("models/marts/x.sql", line) == []

@@ -1,4 +1,4 @@
-"""Tasks in processes: whatever happens to one of them, the others end and nobody waits for ever."""
+"""Tasks in processes: whatever happens to one of them, the others finish and no caller waits forever."""
 
 import os
 import pty
@@ -21,7 +21,7 @@ from conftest import heed_interrupts
 from zl_forecast import workers
 from zl_forecast.errors import LandingError, TournamentError
 
-MEGABYTES = b"x" * 5_000_000  # a task of the tournament is no smaller: more than a pipe holds
+MEGABYTES = b"x" * 5_000_000  # like tasks of the tournament, larger than a pipe's buffer
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _run(tasks, limit=None) -> dict:
 
 @pytest.fixture(scope="module", autouse=True)
 def warm():
-    """Two processes that have done something."""
+    """Start two processes that have finished a task."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers.settings, "CORES", 2)
         patch.setattr(workers, "_POOL", workers._Pool(2))
@@ -66,14 +66,14 @@ def warm():
         yield
 
 
-def test_a_process_killed_while_it_waits_costs_no_task():
+def test_a_process_killed_while_idle_loses_no_task():
     for process in active_children():
         os.kill(process.pid, signal.SIGKILL)
     assert all(isinstance(result, int) for result in _run([Task(i) for i in range(6)]).values())
 
 
-def test_a_process_killed_while_it_starts_costs_no_task():
-    _run([Task(i, "dies") for i in range(2)])  # so that new ones must start
+def test_a_process_killed_at_start_loses_no_task():
+    _run([Task(i, "dies") for i in range(2)])  # so that new processes must start
     others = {process.pid for process in active_children()}
     results = {}
     thread = threading.Thread(target=lambda: results.update(_run([Task(i) for i in range(6)])))
@@ -90,7 +90,7 @@ def _import_of_what_is_only_there() -> None:
 
 
 class OnlyThere:
-    """What can be pickled, and not be loaded in another process."""
+    """Can be pickled, but not loaded in another process."""
 
     def __reduce__(self):
         return _import_of_what_is_only_there, ()
@@ -104,7 +104,8 @@ def test_a_task_that_its_process_cannot_load_is_lost_with_the_error_and_the_othe
     }
     (lost,) = (result for task, result in results.items() if isinstance(task, OnlyThere))
     assert lost == workers.Lost(
-        "failed", "its process could not load it. ImportError: libcuda.so.1: cannot open shared object file"
+        "failed",
+        "the worker process could not load the task. ImportError: libcuda.so.1: cannot open shared object file",
     )
 
 
@@ -113,7 +114,7 @@ def _oom_score(task) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="only Linux can be told what to kill first")
-def test_where_memory_runs_out_a_fit_is_killed_and_not_the_build_although_that_is_larger():
+def test_out_of_memory_kills_a_fit_and_not_the_larger_build():
     scores = [score for _, score in workers.run(_oom_score, [0, 1])]
     assert set(scores) == {workers.OOM_SCORE_OF_WORKERS}
     assert min(scores) > _oom_score(None)
@@ -127,20 +128,20 @@ def test_a_task_that_kills_its_process_is_lost_and_the_others_are_done(does, how
     assert all(isinstance(results[number], int) for number in (0, 2, 4))
 
 
-def test_an_error_that_cannot_be_pickled_arrives_with_its_words():
+def test_an_error_that_cannot_be_pickled_keeps_its_message():
     with pytest.raises(TournamentError, match=r"LandingError: bars\.csv: the moon is in the wrong house"):
         _run([Task(0, "raises"), Task(1)])
     assert len(_run([Task(i) for i in range(4)])) == 4
 
 
-def test_an_error_in_a_task_says_where_it_was_raised():
-    with pytest.raises(TimeoutError) as caught:  # and is not taken for the task's own limit
+def test_an_error_in_a_task_has_its_traceback():
+    with pytest.raises(TimeoutError) as caught:  # not confused with the task's own time limit
         _run([Task(0, "times out")], limit=60)
     assert "line" in caught.value.__notes__[0]
     assert "in work" in caught.value.__notes__[0]
 
 
-def test_time_counts_from_when_a_task_begins_whoever_else_has_tasks():
+def test_a_time_limit_counts_from_the_start_of_the_task():
     """Twelve tasks of half a second on two processes, from two threads, and a limit of two seconds."""
     results = [{}, {}]
 
@@ -174,7 +175,7 @@ def test_tasks_that_are_added_while_results_are_read_are_done_as_well():
     assert done == [0, 1, 2, 3]
 
 
-def test_a_process_without_work_ends_and_another_does_the_next_task(monkeypatch):
+def test_an_idle_process_ends_and_a_new_one_runs_the_next_task(monkeypatch):
     monkeypatch.setattr(workers, "IDLE_SECONDS", 0.2)
     monkeypatch.setattr(workers, "_POOL", workers._Pool(1))
     before = set(active_children())
@@ -186,7 +187,7 @@ def test_a_process_without_work_ends_and_another_does_the_next_task(monkeypatch)
     assert _run([Task(0)])[0] != first
 
 
-def test_what_nobody_waits_for_is_given_up():
+def test_abandoned_tasks_are_cancelled():
     for _ in workers.run(work, [Task(0), *(Task(i, seconds=60) for i in range(1, 4))]):
         break
     started = time.monotonic()
@@ -195,7 +196,7 @@ def test_what_nobody_waits_for_is_given_up():
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_processes_end_with_the_build(tmp_path, how):
+def test_worker_processes_end_with_the_build(tmp_path, how):
     """Ctrl-C reaches the whole group, as from a terminal; the kernel kills the build alone."""
     (tmp_path / "build.py").write_text(
         textwrap.dedent(
@@ -281,7 +282,7 @@ def test_an_interrupted_build_ends_at_once_with_all_its_processes(tmp_path, how)
             os.killpg(build.pid, signal.SIGKILL)
     assert build.returncode == -number
     assert said.decode().endswith(
-        "\nInterrupted. The same command goes on from what is finished.\n"
+        "\nInterrupted. Run the same command to continue from the finished results.\n"
     )  # a fit that starts may complain before
 
 
@@ -299,7 +300,7 @@ def test_a_task_that_cannot_be_pickled_is_an_error_and_the_next_ones_are_done():
     assert [result for _, result in workers.run(len, ["one", "three"])] in ([3, 5], [5, 3])
 
 
-def test_on_a_terminal_progress_is_a_bar_with_what_remains():
+def test_on_a_terminal_progress_is_a_bar_with_the_remaining_time():
     code = (
         "import time\n"
         "from zl_forecast.workers import Progress\n"
@@ -326,7 +327,7 @@ def test_on_a_terminal_progress_is_a_bar_with_what_remains():
     assert "so far" not in text
 
 
-def test_work_aside_has_one_process_of_its_own_and_raises_what_went_wrong():
+def test_run_aside_uses_one_process_and_raises_errors():
     first = workers.run_aside(work, Task(1))
     fits = set(_run([Task(i, seconds=0.5) for i in range(2)]).values())
     assert workers.run_aside(work, Task(2)) == first
@@ -334,12 +335,12 @@ def test_work_aside_has_one_process_of_its_own_and_raises_what_went_wrong():
     with pytest.raises(TournamentError, match="wrong house"):
         workers.run_aside(work, Task(3, does="raises"))
     assert workers.run_aside(work, Task(4)) == first
-    with pytest.raises(TournamentError, match=r"^work: its process died: exit code -9 .* Run dbt build again"):
+    with pytest.raises(TournamentError, match=r"^work: process died \(exit code -9\), .* Run dbt build again"):
         workers.run_aside(work, Task(5, does="dies"))
     assert workers.run_aside(work, Task(6)) != first
 
 
-def test_processes_that_were_got_ready_have_imported_and_serve_the_fits(monkeypatch):
+def test_prepared_processes_have_imported_and_run_the_fits(monkeypatch):
     pool = workers._Pool(2)
     monkeypatch.setattr(workers, "_POOL", pool)
     workers.get_ready("wave")
@@ -350,13 +351,13 @@ def test_processes_that_were_got_ready_have_imported_and_serve_the_fits(monkeypa
     assert pool._slots == 2
 
 
-def test_a_package_that_cannot_be_imported_ahead_costs_nobody_anything(monkeypatch):
+def test_a_failed_import_ahead_of_training_has_no_effect(monkeypatch):
     monkeypatch.setattr(workers, "_POOL", workers._Pool(2))
     workers.get_ready("no_such_module")
     assert len(set(_run([Task(i, seconds=0.5) for i in range(2)]).values())) == 2
 
 
-def test_a_process_that_is_older_than_a_setting_works_with_it(monkeypatch):
+def test_a_running_process_uses_settings_changed_later(monkeypatch):
     tasks = [Task(i, does="tells where") for i in range(2)]
     monkeypatch.setenv("ZL_DATA_DIR", "one")
     monkeypatch.setenv("ZL_LANDING_DIR", "files")

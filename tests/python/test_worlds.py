@@ -1,4 +1,4 @@
-"""Whole builds where the truth is known, and on real data: minutes each, so in `make test-full` only."""
+"""Whole builds of simulated worlds and of real data: minutes each, so only in `make test-full`."""
 
 import duckdb
 import numpy as np
@@ -46,14 +46,14 @@ def test_planted_buckets_show_skill_at_one_week_and_one_month(planted):
 
 
 def test_published_forecast_closes_part_of_the_gap_to_the_oracle_at_one_week_and_one_month(planted):
-    """48 and 27 % were measured, see DECISIONS: less than this says that the tournament has lost what it could find."""
+    """48 and 27 % were measured, see DECISIONS.md; lower values mean that the tournament has become worse."""
     gaps = oracle_gap(planted)
     assert gaps[5] >= 0.4
     assert gaps[20] >= 0.2
 
 
 def oracle_gap(planted) -> dict[int, float]:
-    """Share of the distance from the reference's loss to the oracle's that the published forecast covers, by horizon."""
+    """Compute the fraction of the gap between reference and oracle that the published forecast closes, by horizon."""
     history = query(planted, "from forecasts.zl_backtest where realised_price is not null")
     weekly = history["as_of_date"].drop_duplicates().sort_values().iloc[::5]
     history = history[history["as_of_date"].isin(weekly)]
@@ -81,5 +81,5 @@ def test_real_data_have_nominal_coverage(real):
     assert skill["coverage_80"].between(0.75, 0.85).all()
 
 
-def test_real_data_say_that_they_are_market_data(real):
+def test_real_data_are_labelled_as_market_data(real):
     assert query(real, "select distinct data_source from forecasts.zl_forecast")["data_source"].tolist() == ["market"]

@@ -1,10 +1,11 @@
--- How far a bucket's features have moved: mean of the last 63 sessions minus mean of all sessions before, in standard deviations of
--- those. One row a bucket and session; the feature that moved most, and the share that moved by more than two.
+-- Drift of a bucket's features: mean of the last 63 sessions minus mean of all sessions before, in
+-- standard deviations of the latter. One row per bucket and session, with the largest move and the
+-- fraction of features that moved by more than two.
 with
 features as (
     {% for bucket in var('buckets') -%}
     select '{{ bucket }}' as bucket, as_of_date, feature, feature_value
-    -- a null keeps its session's place in the windows
+    -- keep nulls, so that the windows count sessions
     from (
         select as_of_date, columns(* exclude (as_of_date, latest_input_on))::double
         from {{ ref('mart_' ~ bucket ~ '__daily') }}
@@ -34,7 +35,7 @@ shifts as (
         bucket,
         as_of_date,
         feature,
-        -- a feature that never moved before has no scale
+        -- no shift for a feature that was constant before
         case when n_before >= {{ threshold('drift_min_sessions') }} and before_sd > 1e-9 * greatest(1, abs(before_mean))
             then (recent_mean - before_mean) / before_sd end as shift
     from windows

@@ -1,5 +1,5 @@
--- Expected skill of each fold's champion at selection time: over out-of-fold rows that had matured by then, as
--- the tournament measured it, and how far single weeks of those rows strayed from that. Nothing in here has seen the fold.
+-- Expected skill of each fold's champion at selection time, as the tournament measured it on
+-- out-of-fold rows matured by then, and its spread over single weeks. Uses no row of the fold.
 with
 folds as (
     select distinct subject, horizon_days, fold_start, trained_until, champion
@@ -7,7 +7,7 @@ folds as (
     where fold_start is not null
 ),
 
--- the rows of int_tournament__criteria and int_ensemble__criteria
+-- same rows as int_tournament__criteria and int_ensemble__criteria
 evidence as (
     select bucket as subject, family as champion, *
     from {{ ref('int_tournament__forecasts') }}

@@ -1,6 +1,6 @@
--- What health is judged on: matured out-of-sample forecasts of the family that stood for each
--- bucket, and of the published forecast (the ledger where forecasts were really made, and not in
--- hindsight; its out-of-sample history elsewhere). Losses in percent of price.
+-- Rows on which health is evaluated: matured out-of-sample forecasts of each bucket's champion and
+-- of the published forecast. They come from the ledgers without hindsight rows, else from the
+-- out-of-sample history. Losses in percent of price.
 with
 targets as (
     select * from {{ ref('int_targets__daily') }}
@@ -24,7 +24,7 @@ degradations as (
     select * from {{ ref('degradations') }}
 ),
 
--- the history, and the sessions since its end on which no forecast was made
+-- the history, and later sessions without a build
 backtest_forecasts as (
     select * from {{ ref('int_ensemble__published') }}
     where is_matured
@@ -43,7 +43,7 @@ ledger as (
     select * from {{ ref('zl_forecast_ledger') }}
 ),
 
--- what was forecast for buckets, with the outcome in the units that the forecast was made in
+-- forecasts for buckets, with the outcome in units of the forecast's own volatility
 bucket_forecasts as (
     select
         bucket_ledger.* exclude (target_date),
@@ -72,7 +72,8 @@ buckets as (
     from scored_forecasts
 ),
 
--- the first version of a day is the one that was used; rows of another market (the sample's) are not this line's
+-- the first version of a day is the one that users saw; rows of another market (the sample's) do
+-- not count
 ledger_forecasts as (
     select accuracy.*, ledger.reference_p10, ledger.reference_p90, 'ledger' as source
     from accuracy
@@ -107,8 +108,8 @@ subjects as (
     from published_forecasts
 ),
 
--- the ledger before the history; and where failing models were replaced, the history goes on with them: that says nothing about those
--- active
+-- Prefer the ledger to the history. After a reselection the history still shows the models that
+-- were replaced, so its rows are left out.
 relevant_subjects as (
     select * from subjects
     anti join degradations
@@ -123,8 +124,8 @@ relevant_subjects as (
     ) = 1
 ),
 
--- Over the history, refitted once a year, the test begins anew each year. Over what was really forecast it runs on, from the year in which
--- the ledger begins, until models were chosen because the ones before had failed it.
+-- The history is refitted once per year, so the test restarts each year. Over the ledger it runs on
+-- from the ledger's first year until a degradation leads to a reselection.
 final as (
     select
         subjects.*,

@@ -1,5 +1,6 @@
--- The state of every bucket and of the published forecast, week by week, from matured out-of-sample forecasts: is the loss what the tournament
--- had expected? A row sees nothing after its week. One row a subject, horizon and week since its first forecast matured.
+-- Weekly state of every bucket and of the published forecast: realised loss of matured
+-- out-of-sample forecasts versus the loss that the tournament expected. Point in time. One row per
+-- subject, horizon and week since the first forecast matured.
 with
 tests as (
     select * from {{ ref('int_health__weeks') }}
@@ -27,7 +28,7 @@ weeks as (
     group by date_trunc('week', as_of_date)
 ),
 
--- the active models; a bucket without a forecast for the newest session has none
+-- a bucket without a forecast for the newest session has no active model
 live as (
     select bucket as subject, horizon_days, max(trained_until) as live_trained_until, max(as_of_date) as live_as_of_date
     from {{ ref('int_tournament__forecasts') }}
@@ -42,7 +43,7 @@ live as (
     group by horizon_days
 ),
 
--- every week from the first on; the newest one also for a subject of which nothing has matured
+-- every week from the first on; the newest week also for a subject without matured forecasts
 weeks_of_subjects as (
     select
         subjects.subject,
@@ -78,7 +79,7 @@ with_windows as (
     )
 ),
 
--- asof: a week in which nothing matured keeps the statistic of the last one in which something did
+-- asof join: a week without matured forecasts keeps the last statistic
 with_statistics as (
     select
         with_windows.* exclude (pinball, reference_pinball, n_inside_80),
@@ -88,7 +89,7 @@ with_statistics as (
         with_windows.n_inside_80 / with_windows.n_matured as coverage_80,
         tests.* exclude (subject, horizon_days, week_start, n_matured, n_ledger, n_inside_80, pinball, reference_pinball),
         drift.* exclude (subject, week_ending),
-        -- chosen anew, and all that has matured since is of the models before
+        -- reselected; all outcomes since then belong to the previous models
         case when renewals.acted_on > tests.run_start then renewals.acted_on end as renewed_on,
         with_windows.week_ending - with_windows.live_trained_until as age_days,
         age_days > {{ threshold('model_expiry_days') }} as is_too_old
@@ -107,7 +108,8 @@ with_statistics as (
         and drift.week_ending = with_windows.week_ending
 ),
 
--- expiry is about the active model, so only of weeks after it was trained: folds of the history are a year long by design
+-- Expiry concerns the active model, so it only applies to weeks after its training; folds of the
+-- history last a year by design.
 with_reasons as (
     select
         *,

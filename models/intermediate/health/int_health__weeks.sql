@@ -1,7 +1,8 @@
--- The sequential test: Page's CUSUM (1954, Biometrika 41, 100-115) of the weekly excess loss over the expected loss, begun anew with
--- models that replaced failing ones (and each year of the history, see int_health__rows). The monthly refits in between have each their
--- own expected skill and one test together: begun anew each month it would find nothing, each January little of what began in autumn.
--- One row a subject, horizon and week in which forecasts matured.
+-- Sequential test: Page's CUSUM (1954, Biometrika 41, 100-115) of the weekly loss in excess of the
+-- expected loss. It restarts after a reselection for degradation and, in the history, each year
+-- (int_health__rows). Monthly refits share one run, each with its own expected skill, because a
+-- test restarted each month would detect nothing. One row per subject, horizon and week in which
+-- forecasts matured.
 with
 rows as (
     select * from {{ ref('int_health__rows') }}
@@ -15,7 +16,7 @@ limits as (
     select * from {{ ref('health_thresholds') }}
 ),
 
--- relative to the band known at the forecast, so that a wild month does not outweigh the others
+-- relative to the band known at the forecast, so that a volatile month does not dominate
 excess as (
     select
         subject,
@@ -31,7 +32,7 @@ excess as (
         avg(
             (rows.pinball_pct - (1 - expectations.expected_skill) * rows.reference_pinball_pct) / rows.reference_width_pct
         ) as excess,
-        -- all that matured in the week
+        -- all rows that matured in the week
         sum(count(*)) over week as n_matured,
         sum(count(*) filter (where rows.source = 'ledger')) over week as n_ledger,
         sum(count(*) filter (where rows.is_inside_80)) over week as n_inside_80,
@@ -44,7 +45,7 @@ excess as (
         subject, horizon_days, week_start, run_start, fold_start, champion,
         expectations.expected_skill, expectations.weekly_spread, expectations.n_weeks
     window week as (partition by subject, horizon_days, week_start)
-    -- where two folds meet in a week, the newer one's rows are tested
+    -- if two folds share a week, test the newer fold's rows
     qualify row_number() over (
         partition by subject, horizon_days, week_start order by max(rows.as_of_date) desc
     ) = 1
@@ -56,7 +57,7 @@ standardised_weeks as (
         limits.allowance,
         limits.watch_at,
         limits.degraded_at,
-        -- with fewer weeks the error of the expected skill is larger than the breaks looked for
+        -- with fewer weeks the error of the expected skill exceeds the breaks to be detected
         coalesce(n_expected_skill_weeks >= {{ threshold('min_expected_skill_weeks') }}, false) as is_judged,
         case when n_expected_skill_weeks >= {{ threshold('min_expected_skill_weeks') }}
             then excess / greatest(weekly_spread, limits.spread_floor)
@@ -88,7 +89,7 @@ running_sums as (
 with_statistics as (
     select
         * exclude (is_new, total),
-        -- C_t - min(0, C_1 ... C_t): what Page's recursion max(0, S + x - k) gives, without a recursion
+        -- C_t - min(0, C_1 ... C_t) equals Page's recursion max(0, S + x - k)
         total - least(0, min(total) over (partition by subject, horizon_days, run_number order by week_start)) as statistic
     from running_sums
 ),
@@ -96,7 +97,7 @@ with_statistics as (
 final as (
     select
         *,
-        -- the week after the last in which there was no evidence: since then losses have piled up
+        -- the week after the statistic was last zero
         coalesce(
             max(case when statistic <= 0 then week_start end) over run + 7, min(week_start) over run
         )::date as evidence_from

@@ -1,5 +1,4 @@
--- Buckets and horizons that were left degraded before the newest session, not yet acted on, and since when their losses have piled up.
--- {{ ref('int_targets__daily') }} says which market this is and how far it reaches.
+-- Buckets and horizons that were degraded before the newest session and not yet acted on.
 with
 newest as (
     select max(as_of_date) as newest_session, any_value(data_source) as data_source
@@ -14,7 +13,8 @@ degradations as (
     select * from {{ source('state_monitoring', 'degradations') }}
 ),
 
--- what was said last, of sessions before the newest: the same build on the same data does the same
+-- last recorded state before the newest session, so that a repeated build on the same data decides
+-- the same
 health as (
     select
         health_history.*,

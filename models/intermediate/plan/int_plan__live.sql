@@ -1,4 +1,5 @@
--- From when on each bucket's active models forecast: the last reselection, or a new one that starts now. One row a bucket.
+-- Start of each bucket's live fold: the last reselection, or a new one that starts now. One row per
+-- bucket.
 {% set tournament = var('tournament') %}
 {% if tournament not in ['auto', 'always', 'never'] %}
     {{ exceptions.raise_compiler_error("var tournament is '" ~ tournament ~ "'. Use auto, always or never.") }}
@@ -24,9 +25,10 @@ ledger as (
     select * from {{ source('state_forecasts', 'bucket_forecast_ledger') }}
 ),
 
-begun_folds as (
+live_folds as (
     {% if tournament == 'never' -%}
-    -- what was planned may not have been held: without training only what has forecast can go on
+    -- a planned reselection may not have run; without training only folds with forecasts can
+    -- continue
     select bucket, fold_start as live_from, data_source from ledger
     {%- else -%}
     select bucket, live_from, data_source from run_history
@@ -35,8 +37,8 @@ begun_folds as (
 
 history as (
     select bucket, max(live_from) as live_from
-    from begun_folds
-    -- another market's history says nothing, nor does one that lies ahead of these data
+    from live_folds
+    -- ignore history of another market or after the newest session
     where data_source = (select data_source from newest)
         and live_from <= (select newest_session from newest)
     group by bucket
@@ -58,7 +60,7 @@ bucket_facts as (
         newest.data_source,
         history.live_from as reselected_on,
         degraded_buckets.horizons as degraded_horizons,
-        -- models are trained until some ten days before they forecast
+        -- training data end about ten days before the first forecast
         newest.newest_session > history.live_from + {{ threshold('model_expiry_days') }}::integer - 14 as is_about_to_expire
     from buckets
     cross join newest

@@ -1,7 +1,7 @@
--- The method that is published in each fold and horizon, on what had matured before the fold: of those in the model confidence set
--- whose score lies above the reference's by more than the minimum score, the least complex, and of these the best score. Methods in
--- the set cannot be distinguished by their losses, and the one with less to learn has less to get wrong.
--- Where there is none, it is the reference alone.
+-- Published method per fold and horizon, selected on rows that had matured before the fold: among
+-- methods in the model confidence set that beat the reference by the minimum score, the simplest
+-- one, then the highest score. Methods in the set cannot be distinguished by their losses, so the
+-- simpler one is the safer choice. Without such a method the reference is published.
 with
 criteria as (
     select * from {{ ref('int_ensemble__criteria') }}

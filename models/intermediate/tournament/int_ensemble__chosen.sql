@@ -1,6 +1,7 @@
--- The forecasts of the method that stood chosen in each fold, in scaled units, as that method made them; today's are the reference's where
--- the calibration of that line has failed (int_ensemble__fallbacks). The history is of the methods: it says when they have recovered.
--- The history begins with the third fold: one to fit on, one to choose on.
+-- Forecasts of the method selected for each fold, in units of z_return. Today's are the reference's
+-- if calibration has failed (int_ensemble__fallbacks); the history keeps the methods' own
+-- forecasts, which show when they have recovered. It begins with the third fold: one fold to fit
+-- on, one to select on.
 with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}

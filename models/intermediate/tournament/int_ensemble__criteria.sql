@@ -1,6 +1,7 @@
--- What was known of each ensemble method when a fold began: its criteria over the out-of-fold rows whose targets had matured by then,
--- and the weighted score relative to the reference, which stands at zero (seeds/ensemble_score_weights.csv). Few samples make a
--- winner by luck, so the score is drawn towards what was believed before (prior_score in seeds/ensemble_methods.csv).
+-- Criteria of each ensemble method at the start of a fold, over the out-of-fold rows matured by
+-- then, and the weighted score relative to the reference, which scores zero
+-- (seeds/ensemble_score_weights.csv). With few samples luck decides, so the score is shrunk towards
+-- prior_score (seeds/ensemble_methods.csv).
 with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}
@@ -43,7 +44,8 @@ averages as (
         {{ forecast_criteria('rows') }},
         avg(rows.is_inside_50::int) as coverage_50,
         avg(rows.is_inside_90::int) as coverage_90,
-        -- on the method's own rows: one that failed in a bad year must not look good for it
+        -- compare on the method's own rows, so that a method that failed in a bad year does not
+        -- benefit
         avg(rows.reference_pinball_pct) as reference_pinball_pct,
         avg(rows.reference_width_pct) as reference_width_80_pct,
         avg(rows.reference_is_inside_50::int) as reference_coverage_50,
@@ -69,7 +71,7 @@ criteria as (
             abs(reference_coverage_50 - 0.5) - abs(coverage_50 - 0.5)
             + abs(reference_coverage_80 - 0.8) - abs(coverage_80 - 0.8)
             + abs(reference_coverage_90 - 0.9) - abs(coverage_90 - 0.9)
-        ) / 3, 12) as coverage_skill,  -- rounded: the same coverage is the same skill, to the last digit
+        ) / 3, 12) as coverage_skill,  -- rounded, so that equal coverage gives equal skill
         1 - width_80_pct / reference_width_80_pct as sharpness_skill
     from averages
 ),
@@ -93,10 +95,10 @@ final as (
         ---------- key
         entrants.* exclude (prior_score, complexity_rank),
 
-        ---------- raw criteria, and relative to the reference; empty where nothing has matured
+        ---------- raw criteria, and relative to the reference; null without matured rows
         criteria.* exclude (fold_id, horizon_days, ensemble_method) replace (coalesce(criteria.n_rows, 0) as n_rows),
 
-        ---------- score: the samples that do not overlap against those of the prior
+        ---------- score: non-overlapping samples versus those of the prior
         scores.score as raw_score,
         entrants.prior_score,
         coalesce(criteria.n_rows, 0) / entrants.horizon_days as n_independent,
@@ -104,11 +106,12 @@ final as (
             n_independent * coalesce(scores.score, 0) + {{ threshold('ensemble_prior_samples') }} * entrants.prior_score
         ) / (n_independent + {{ threshold('ensemble_prior_samples') }}) as score,
 
-        ---------- may it be published
+        ---------- eligibility
         entrants.complexity_rank,
         evidence.n_compared,
         evidence.mcs_p_value,
-        -- where nothing could be compared nothing is ruled out, nor what is new; a method that failed too often to be compared is
+        -- Without comparable rows no method is ruled out, nor is a new one. A method that failed
+        -- too often to be compared is ruled out.
         coalesce(
             evidence.is_in_confidence_set, criteria.n_rows is null or compared_folds.is_any_compared is null
         ) as is_in_confidence_set,

@@ -1,10 +1,11 @@
--- Has the calibration of the published forecast failed? Where its 80 % band covers too little of the newest outcomes and the reference's clearly
--- more, today's forecast falls back to the reference. Judged on the chosen methods, which goes on meanwhile: it recovers by itself.
--- One row a horizon, as of the newest session.
+-- Calibration test of the published forecast: if its 80 % band covers too few of the newest
+-- outcomes and the reference's band clearly more, today's forecast falls back to the reference. The
+-- test continues on the selected methods during a fallback, so the forecast recovers by itself. One
+-- row per horizon, as of the newest session.
 with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}
-    -- what int_ensemble__chosen has, but for fallbacks
+    -- as in int_ensemble__chosen, without fallbacks
     where is_matured and (fold_type = 'live' or fold_number >= {{ threshold('first_published_fold') }})
 ),
 
@@ -59,7 +60,7 @@ calibration_tests as (
         floors.coverage_floor,
         floors.window_sessions,
         coverages.n_rows >= floors.window_sessions and coverages.coverage_80 < floors.coverage_floor as has_failed,
-        -- what surprised both is no reason to change: who misses as much helps nobody
+        -- do not fall back if the reference missed just as badly
         abs(coverages.coverage_80 - 0.8) - abs(coverages.reference_coverage_80 - 0.8) >= floors.margin as is_reference_nearer,
         floors.margin
     from horizons

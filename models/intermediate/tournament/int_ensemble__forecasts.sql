@@ -1,4 +1,5 @@
--- Every forecast of every ensemble method, out of fold and live, scored, with the reference of the same row.
+-- Scored forecasts of every ensemble method, out of fold and live, with the reference of the same
+-- row.
 with
 forecasts as (
     select competitor as ensemble_method, * exclude (subject, competitor, train_rows, validation_loss)

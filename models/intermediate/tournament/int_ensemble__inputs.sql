@@ -1,4 +1,4 @@
--- What the ensembles combine: the chosen family of each bucket, the core and the reference, in one long table.
+-- Inputs of the ensemble methods: the champion of each bucket, the core and the reference.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
@@ -28,7 +28,8 @@ inputs as (
     select * from core
 ),
 
--- a bucket whose models were renewed within the month has a live fold of its own; the ensemble's begins with the newest of them
+-- A bucket reselected within the month has its own live fold; the ensemble's live fold begins with
+-- the newest of them.
 live as (
     select max(fold_start) as fold_start, max(trained_until) as trained_until
     from inputs

@@ -1,5 +1,6 @@
--- Where each outcome fell among the quantiles that had been forecast for it: what every table of calibration is made of. A subject
--- is an ensemble method, on its own out-of-fold rows, or the published forecast. One row a subject, horizon and as_of_date.
+-- Position of each outcome among its forecast quantiles, the source of all calibration tables. A
+-- subject is an ensemble method, on its own out-of-fold rows, or the published forecast. One row
+-- per subject, horizon and as_of_date.
 with
 methods as (
     select
@@ -15,7 +16,7 @@ methods as (
     where fold_type = 'oof' and is_matured and status = 'ok'
 ),
 
--- in cents/lb, as users saw it; the order among the quantiles is the same in either unit
+-- in cents/lb, as published; the order among the quantiles is the same in either unit
 published_forecasts as (
     select
         'published' as subject,

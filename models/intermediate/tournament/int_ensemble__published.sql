@@ -1,4 +1,5 @@
--- The published forecast in cents/lb: exact transforms of return quantiles whose horizons fit together, scored.
+-- Published forecast in cents/lb, scored: return quantiles made coherent across horizons, then
+-- transformed exactly.
 {% set levels = ['05', '10', '25', '50', '75', '90', '95'] -%}
 {% set outer = levels | reject('equalto', '50') | list -%}
 with
@@ -6,8 +7,9 @@ forecasts as (
     select * from {{ ref('int_ensemble__chosen') }}
 ),
 
--- Each horizon has its own method, and by accident of noise its band could be narrower, in log price, than that of a nearer day.
--- So a quantile's distance from its median becomes the greatest of those up to its horizon; medians stay.
+-- Each horizon has its own method, so noise can make a band narrower, in log price, than at a
+-- shorter horizon. Each quantile's distance from its median is therefore raised to the largest up
+-- to its horizon; medians stay.
 with_reach as (
     select
         *,
@@ -22,7 +24,7 @@ coherent_forecasts as (
     select
         * replace (
             {% for level in outer -%}
-            -- what is not moved stays as it is to the last digit
+            -- a quantile that is not moved keeps its exact value
             case
                 when reach_{{ level }} > abs(q{{ level }} - q50) * (1 + 1e-12) then q50 {{ '-' if level < '50' else '+' }} reach_{{ level }}
                 else q{{ level }}
@@ -49,7 +51,7 @@ price_forecasts as (
     from coherent_forecasts
 ),
 
--- what the forecast of a day is: another choice of methods, a fallback, or another number at one horizon, is another version of all four
+-- another method, a fallback or another number at one horizon is a new version of all four horizons
 versions as (
     select
         fold_id,

@@ -1,6 +1,7 @@
--- The family with the best score in each fold and horizon, on what had matured before the fold, of the families that forecast the
--- fold and keep within the limits of time. In the live fold it must still replace the champion (int_tournament__promotions).
--- In the first fold nothing has matured: there it is the bucket's first candidate in seeds/buckets.csv, the choice made without data.
+-- Family with the highest score per fold and horizon, on rows matured before the fold, among
+-- families that forecast the fold within the time limits. In the live fold it still has to replace
+-- the champion (int_tournament__promotions). In the first fold nothing has matured, so the bucket's
+-- first candidate in seeds/buckets.csv is chosen.
 with
 criteria as (
     select * from {{ ref('int_tournament__criteria') }}
@@ -15,7 +16,7 @@ buckets as (
     select * from {{ ref('buckets') }}
 ),
 
--- the first candidate, or the reference where that one has no forecasts
+-- the first candidate, or the reference if the candidate has no forecasts
 folds as (
     select
         bucket,
@@ -52,7 +53,7 @@ ranked_families as (
 final as (
     select
         folds.* exclude (first_candidate),
-        -- a live fold without evidence follows a degradation of which nothing has matured yet
+        -- a live fold without evidence can only follow a degradation with no matured rows since
         coalesce(ranked_families.family, case folds.fold_type when 'live' then 'reference' else folds.first_candidate end) as family,
         ranked_families.runner_up,
         ranked_families.margin,

@@ -1,5 +1,5 @@
--- The family that stands for a bucket in each fold and horizon: the best score on what had matured before the fold, and in the live
--- fold the champion where that one is worse than it.
+-- Champion per bucket, fold and horizon: the highest score on rows matured before the fold. In the
+-- live fold a challenger replaces the champion only if its loss is not higher.
 with
 challengers as (
     select * from {{ ref('int_tournament__challengers') }}

@@ -1,6 +1,7 @@
--- What was known of each family when a fold began: its criteria over the out-of-fold rows whose targets had matured by then,
--- and the weighted score relative to the reference, which stands at zero (seeds/score_weights.csv), over all of them, over those
--- of the fold's regime and over those since a degradation. Nothing in here has seen the fold: its regime is that of the last session before it.
+-- Criteria of each family at the start of a fold, over the out-of-fold rows matured by then, and
+-- the weighted score relative to the reference, which scores zero (seeds/score_weights.csv): over
+-- all rows, those of the fold's regime and those since a degradation. Uses nothing of the fold; its
+-- regime is that of the last session before it.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
@@ -27,7 +28,7 @@ folds as (
     select distinct bucket, fold_id, fold_type, fold_start, trained_until from forecasts
 ),
 
--- asof: the newest session before the fold
+-- asof join: the newest session before the fold
 current_regimes as (
     select folds.*, regimes.regime
     from folds
@@ -45,7 +46,7 @@ past as (
         unnest(
             ['all']
             || case when past_regimes.regime = folds.regime then ['regime'] else [] end
-            -- after a degradation: since when losses have piled up
+            -- rows since the start of the latest degradation
             || case when folds.fold_type = 'live' and rows.target_date >= evidence.evidence_from then ['since'] else [] end
         ) as scope,
         rows.pinball_pct,
@@ -54,7 +55,8 @@ past as (
         rows.width_pct,
         rows.fit_seconds,
         rows.score_seconds,
-        -- on the family's own rows: one that failed in a bad year must not look good for it
+        -- compare on the family's own rows, so that a family that failed in a bad year does not
+        -- benefit
         rows.reference_pinball_pct,
         rows.reference_error_pct,
         rows.reference_is_inside_80
@@ -110,7 +112,8 @@ by_scope as (
         any_value(score) filter (where scope = 'since') as score_since,
         coalesce(any_value(n_rows) filter (where scope = 'regime'), 0) as regime_n_rows,
         coalesce(any_value(n_rows) filter (where scope = 'since'), 0) as since_n_rows,
-        -- a part of the rows counts by its samples that do not overlap; what came since a degradation more: something has changed
+        -- a part of the rows weighs by its non-overlapping samples; rows since a degradation weigh
+        -- more because the market changed
         regime_n_rows / (regime_n_rows + {{ threshold('regime_prior_samples') }} * horizon_days) as regime_weight,
         since_n_rows / (since_n_rows + {{ threshold('degraded_prior_samples') }} * horizon_days) as since_weight
     from scores
@@ -123,7 +126,7 @@ final as (
         by_scope.* exclude (bucket, fold_id, horizon_days, family),
         score_all + regime_weight * (coalesce(score_regime, score_all) - score_all) as score_before,
         score_before + since_weight * (coalesce(score_since, score_before) - score_before) as score,
-        -- time is a gate and no part of the score: a clock must not choose
+        -- run time is a limit, not a criterion, so that it does not decide between families
         fit_seconds <= {{ threshold('max_fit_seconds') }} and score_seconds <= {{ threshold('max_score_seconds') }} as is_within_limits,
         coalesce(available_competitors.has_forecasts, false) as has_forecasts
     from relative_criteria

@@ -1,5 +1,6 @@
--- Every forecast of every family in every bucket and of the core, out of fold and live, scored, with the reference of the same row.
--- A family that failed on a fold is here with its status and reason, and without quantiles.
+-- Scored forecasts of every family in every bucket and of the core, out of fold and live, with the
+-- reference of the same row. A family that failed on a fold has rows with status and reason,
+-- without quantiles.
 with
 tournaments as (
     select * from {{ ref('int_core__forecasts') }}

@@ -1,6 +1,6 @@
--- Whether the best score of the live fold replaces the champion: only if it loses no more than the champion on the out-of-fold rows that
--- both have forecast. Champion is the family that stood for the bucket in the live fold before, or in the newest fold of the history
--- where there was none. One row a bucket and horizon.
+-- Decides whether the family with the highest score in the live fold replaces the champion: only if
+-- its loss is not higher on the out-of-fold rows that both forecast. The champion is that of the
+-- previous live fold, else of the newest fold of the history. One row per bucket and horizon.
 with
 challengers as (
     select * from {{ ref('int_tournament__challengers') }}
@@ -25,7 +25,7 @@ evidence as (
 ),
 
 ledger as (
-    -- where a setting was changed within a fold, the family of its last day
+    -- if a setting changed within a fold, the family of its last day
     select bucket, horizon_days, fold_start, arg_max(family, as_of_date) as family
     from {{ source('state_forecasts', 'bucket_forecast_ledger') }}
     where data_source = (select any_value(data_source) from forecasts) and not is_hindsight

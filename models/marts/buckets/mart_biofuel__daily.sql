@@ -1,4 +1,5 @@
--- Biofuel bucket: what soybean oil earns as diesel (BOHO), RIN prices, corn and ethanol economics, the RFS calendar, rival oils.
+-- Biofuel bucket: value of soybean oil as diesel (BOHO), RIN prices, corn and ethanol economics,
+-- the RFS calendar, competing oils.
 with
 prices as (
     select * from {{ ref('int_prices__wide') }}

@@ -1,4 +1,5 @@
--- China bucket: copper as the pulse of Chinese demand, the yuan, soybean imports, hogs, trade-policy events.
+-- China bucket: copper as a measure of Chinese demand, the yuan, soybean imports, hogs,
+-- trade-policy events.
 with
 prices as (
     select * from {{ ref('int_prices__wide') }}

@@ -1,4 +1,5 @@
--- Crush bucket: what processing soybeans earns, how oil and meal share it, how funds are positioned, how tight stocks are.
+-- Crush bucket: the crush margin, oil's share of the products' value, fund positions, tightness of
+-- stocks.
 with
 prices as (
     select * from {{ ref('int_prices__wide') }}

@@ -1,4 +1,5 @@
--- Fed bucket: the policy rate and what futures expect of it, the yield curve, financial conditions, the FOMC calendar.
+-- Fed bucket: the policy rate, the rate implied by futures, the yield curve, financial conditions,
+-- the FOMC calendar.
 with
 prices as (
     select * from {{ ref('int_prices__wide') }}
@@ -8,7 +9,7 @@ reports as (
     {{ series_wide(['DFF', 'DFEDTARU', 'DGS3MO', 'DGS2', 'DGS10', 'T10YIE', 'NFCI', 'STLFSI4']) }}
 ),
 
--- meeting days are announced a year ahead: both neighbours are known
+-- meeting days are announced a year ahead, so the next meeting is known
 meetings as (
     select
         before.as_of_date,
@@ -35,7 +36,7 @@ levels as (
         dgs10 - dgs2 as curve_10y_2y,
         dgs10 - dgs3mo as curve_10y_3m,
         dgs10 - t10yie as real_10y,
-        -- least() passes over a null: past the end of the calendar it would say 90
+        -- least() ignores a null and would return 90 past the end of the calendar
         case when last_meeting_on is not null then least(prices.as_of_date - last_meeting_on, 90) end as days_since_fomc,
         case when next_meeting_on is not null then least(next_meeting_on - prices.as_of_date, 90) end as days_to_fomc
     from prices

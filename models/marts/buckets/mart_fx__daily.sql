@@ -1,4 +1,5 @@
--- FX bucket: currencies of those who grow, crush and buy oilseeds, against the dollar. Up means a dearer foreign currency.
+-- FX bucket: currencies of countries that grow, crush and buy oilseeds, against the dollar. Up
+-- means a stronger foreign currency.
 {%- set currencies = ['brl', 'cny', 'mxn', 'myr', 'aud', 'cad'] %}
 with
 prices as (

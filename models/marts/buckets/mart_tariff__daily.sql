@@ -1,4 +1,5 @@
--- Tariff bucket: trade and economic policy uncertainty, the fading memory of policy events, how soybeans react against corn.
+-- Tariff bucket: trade and economic policy uncertainty, the decaying effect of policy events,
+-- soybeans relative to corn.
 with
 prices as (
     select * from {{ ref('int_prices__wide') }}

@@ -1,4 +1,5 @@
--- Volatility bucket: price variance of ZL by several measures, its own variability, fear in other markets. Trading volume is named volume_*.
+-- Volatility bucket: volatility of ZL by several measures, volatility of volatility, stress in
+-- other markets. Trading volume is named volume_*.
 with
 prices as (
     select * from {{ ref('int_prices__wide') }}

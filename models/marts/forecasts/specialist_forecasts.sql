@@ -1,4 +1,5 @@
--- What every family forecast in every bucket, out of fold and live, in cents/lb; is_winner marks the one that stood for the bucket.
+-- Forecasts of every family in every bucket, out of fold and live, in cents/lb; is_winner marks the
+-- bucket's champion.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}

@@ -1,5 +1,5 @@
--- The honest out-of-sample history of the published forecast: families and method were chosen, and everything was fitted, on targets
--- that had matured before the fold of the row. Rows whose target lies ahead have no realised price yet.
+-- Out-of-sample history of the published forecast: selection and fitting used only targets matured
+-- before the row's fold. Unmatured rows have no realised price.
 select
     as_of_date,
     horizon_days,

@@ -1,5 +1,5 @@
--- The forecast of today: the ledger's rows of the newest as_of_date and the active models.
--- Where the build was allowed to go back, newest_seen_on lies after as_of_date.
+-- Today's forecast: the ledger's rows of the newest as_of_date and the active models. If the build
+-- was allowed to go back, newest_seen_on lies after as_of_date.
 with
 ledger as (
     select * from {{ ref('zl_forecast_ledger') }}

@@ -1,6 +1,6 @@
--- The ledger against what came: one row per forecast of this market whose target date has been
--- reached, but for those made in hindsight. Realised is the close of target_date, or of the last
--- session before it where the exchange had none.
+-- Scores of the ledger: one row per matured forecast of this market, without hindsight rows. The
+-- realised price is the close of target_date, or of the last session before it if the exchange was
+-- closed.
 with
 ledger as (
     select * from {{ ref('zl_forecast_ledger') }}

@@ -1,4 +1,5 @@
--- Monte Carlo paths of the newest final forecast, to value positions of your own: one row a path and horizon.
+-- Monte Carlo paths of the newest published forecast, for valuing your own positions. One row per
+-- path and horizon.
 with
 paths as (
     select * from {{ ref('int_ensemble__paths') }}

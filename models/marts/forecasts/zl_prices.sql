@@ -1,4 +1,4 @@
--- The front price of soybean oil as the forecasts know it: what a chart draws before the bands. One row per session.
+-- Front price of soybean oil that the forecasts use, for charts. One row per session.
 with
 prices as (
     select * from {{ ref('int_prices__daily') }}

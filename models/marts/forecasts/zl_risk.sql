@@ -1,4 +1,5 @@
--- Risk of the newest final forecast, by the paths of zl_paths: one row a horizon, side, measure and level.
+-- Risk of the newest published forecast, from the paths of zl_paths. One row per horizon, side,
+-- measure and level.
 with
 risk as (
     select * from {{ ref('int_ensemble__risk') }}

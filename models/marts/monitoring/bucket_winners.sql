@@ -1,4 +1,5 @@
--- Who stands for each bucket now, by how much, and whether the bucket has shown skill: one row a bucket and horizon.
+-- Current champion of each bucket, its margin, and whether the bucket has shown skill. One row per
+-- bucket and horizon.
 with
 choices as (
     select * from {{ ref('int_tournament__choices') }}

@@ -1,5 +1,5 @@
--- Calibration in slices of the history: by year, by quarter (coverage over time), in each regime, after breaks. One row a subject,
--- horizon, slice_type and slice.
+-- Calibration in slices of the history: by year, by quarter (coverage over time), in each regime,
+-- after breaks. One row per subject, horizon, slice_type and slice.
 with
 outcomes as (
     select * from {{ ref('int_ensemble__outcomes') }}
@@ -26,7 +26,7 @@ final as (
         slice_type,
         slice,
 
-        ---------- what it rests on
+        ---------- evidence
         min(as_of_date) as first_as_of_date,
         count(*) as n_rows,
         count(*) / horizon_days as n_independent,

@@ -1,10 +1,10 @@
--- Do the bands cover as often as they should, and do misses come one by one? One row a subject, horizon, band and test.
+-- Coverage and independence tests of the bands. One row per subject, horizon, band and test.
 with
 backtests as (
     select * from {{ ref('int_ensemble__coverage_tests') }}
 ),
 
--- where nothing has matured the frame is empty, and its columns of text have no type of their own
+-- without matured rows the data frame is empty and its text columns have no type
 final as (
     select
         ---------- key
@@ -14,7 +14,7 @@ final as (
         band,
         test::varchar as test,
 
-        ---------- what it rests on
+        ---------- evidence
         n_rows,
         n_subsamples,
         n_samples,

@@ -1,5 +1,5 @@
--- Where the ensemble methods stand today, over all that has matured: one row a method and horizon, in the order in which they are
--- considered, with the reason in words.
+-- Ensemble methods ranked in order of selection over all matured rows, with the reason. One row per
+-- method and horizon.
 with
 criteria as (
     select * from {{ ref('int_ensemble__criteria') }}

@@ -1,4 +1,5 @@
--- The raw criteria of every ensemble method in every fold of the history: one row a method, horizon and fold.
+-- Raw criteria of every ensemble method in every fold of the history. One row per method, horizon
+-- and fold.
 with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}

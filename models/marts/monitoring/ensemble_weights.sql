@@ -1,4 +1,4 @@
--- What each ensemble method rested on over time: the weights of its inputs at each month's last session, and on the newest day.
+-- Weights of the inputs of each ensemble method at each month's last session and on the newest day.
 with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}
@@ -30,7 +30,7 @@ final as (
         input,
         weight,
         shrinkage_weight,
-        -- in the forecast as published: the combination's part, and the reference's own
+        -- after shrinkage; the reference also gets the remaining weight
         case input
             when 'reference' then shrinkage_weight * weight + 1 - shrinkage_weight
             else shrinkage_weight * weight

@@ -1,4 +1,5 @@
--- What moves each family's forecasts, by the family's own account: one row a bucket, horizon, family, method and feature.
+-- Feature attributions of each family's forecasts. One row per bucket, horizon, family, method and
+-- feature.
 with
 attributions as (
     select * from {{ ref('int_tournament__attributions') }}

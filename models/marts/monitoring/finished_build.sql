@@ -1,4 +1,4 @@
--- The last build that came to its end: the plan it carried out, and what it published. One row.
+-- Last completed build: the plan it carried out and the snapshot it published. One row.
 with
 plan as (
     select

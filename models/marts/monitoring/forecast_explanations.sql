@@ -1,5 +1,5 @@
--- Why the newest forecast of each bucket is what it is: the five features that moved its winner's forecast most, in cents/lb and
--- in words. One row a bucket, horizon and rank.
+-- The five features with the largest effect on the newest forecast of each bucket's winner, in
+-- cents/lb and as a sentence. One row per bucket, horizon and rank.
 {% set least = threshold('min_effect_cents') %}
 with
 attributions as (
@@ -27,7 +27,7 @@ winners as (
     where attributions.family <> 'reference'
 ),
 
--- a family that answers by several methods is quoted by one, an exact one where there is one
+-- one signed method per family, exact if there is one
 preferred_attributions as (
     select * from winners
     qualify dense_rank() over (partition by bucket, horizon_days order by is_exact desc, method desc) = 1
@@ -44,7 +44,7 @@ ranked_attributions as (
     where median_latest <> 0 or width_latest <> 0
 ),
 
--- the median exactly, by itself; the width to first order
+-- the median exactly, the width to first order
 effects as (
     select
         ranked_attributions.*,
@@ -67,7 +67,7 @@ final as (
         horizon_code,
         current_rank::integer as rank,
 
-        ---------- what is explained
+        ---------- forecast
         as_of_date,
         target_date,
         last_price,

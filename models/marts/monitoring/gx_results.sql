@@ -1,4 +1,5 @@
--- What the gate found: every expectation of every suite in the newest build, and what follows for the bucket.
+-- Results of the gate: every expectation of every suite in the newest build, and the status of the
+-- bucket.
 with
 results as (
     select * from {{ ref('int_gate__results') }}
@@ -14,19 +15,19 @@ final as (
             order by severity, expectation, column_name, details
         )::integer as expectation_number,
 
-        ---------- what was expected
+        ---------- expectation
         expectation,
         column_name,
         severity,
 
-        ---------- what was found
+        ---------- result
         is_success,
         observed_value,
         unexpected_count::bigint as unexpected_count,
         details,
         as_of_date::date as as_of_date,
 
-        ---------- what follows
+        ---------- status of the bucket
         case
             when bool_or(not is_success and severity = 'critical') over (partition by bucket) then 'quarantined'
             when bool_or(not is_success and severity = 'warning') over (partition by bucket) then 'warned'

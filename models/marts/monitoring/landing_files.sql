@@ -1,3 +1,3 @@
--- Which files made this build, and what became of every file in the landing folder.
+-- Every file in the landing folder of this build, with its status.
 select * from {{ source('landing', 'files') }}
 order by file_name

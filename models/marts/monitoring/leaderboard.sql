@@ -1,5 +1,5 @@
--- The tournament as it stands now: every family of every bucket and horizon ranked by the live choice's score, with the six
--- criteria, the verdict and why. A family without forecasts is here too, last, with its reason.
+-- Families of every bucket and horizon, ranked by the score of the live selection, with criteria,
+-- verdict and reason. Families without forecasts come last.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
@@ -43,7 +43,7 @@ folds as (
 entrants as (
     select
         bucket, horizon_days, horizon_code, family,
-        -- the worst of all folds; waiting for a first fold to learn from is no fault
+        -- worst status of all folds; `skipped` in the first fold is not a failure
         case
             when bool_or(status = 'failed') then 'failed'
             when bool_or(status = 'timed_out') then 'timed_out'

@@ -1,4 +1,5 @@
--- Health of every bucket and of the published forecast, week by week, in words (int_health__states).
+-- Weekly health of every bucket and of the published forecast, with the reason as text
+-- (int_health__states).
 with
 states as (
     select * from {{ ref('int_health__states') }}

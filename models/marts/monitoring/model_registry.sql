@@ -1,5 +1,6 @@
--- What the artifact folder holds and what each of it is now: one row per artifact (a competitor of a bucket, of the core or of the
--- ensemble on one fold) and horizon. Only what stands here, with these digests and versions, is loaded.
+-- Stored models with their current status. One row per artifact (a competitor of a bucket, of the
+-- core or of the ensemble in one fold) and horizon. Only artifacts with these digests and versions
+-- are loaded.
 with
 stored_models as (
     select
@@ -39,7 +40,7 @@ final as (
         stored_models.artifact_id,
         horizons.horizon_days,
 
-        ---------- what it is
+        ---------- model
         horizons.horizon_code,
         stored_models.bucket,
         stored_models.family,
@@ -47,7 +48,7 @@ final as (
         stored_models.fold_start,
         stored_models.trained_until - 1 as trained_through,
 
-        ---------- what it is now
+        ---------- status
         case
             when used_artifacts.artifact_id is null then 'retired'
             when stored_models.fold_type = 'oof' then 'evidence'
@@ -59,7 +60,7 @@ final as (
             when stored_models.fold_type = 'live' and stored_models.bucket not in ('core', 'ensemble') then stored_models.trained_until + {{ threshold('model_expiry_days') }}::integer
         end as expires_at,
 
-        ---------- what vouches for it
+        ---------- provenance
         stored_models.sha256,
         stored_models.data_fingerprint,
         stored_models.code_fingerprint,

@@ -1,7 +1,7 @@
--- Histogram of the probability integral transform: which share of outcomes fell between neighbouring quantiles. The seven levels
--- cut a forecast in eight bins, and an outcome lies in one of them, so the shares are exact: nothing is interpolated between
--- quantiles and nothing is assumed of the tails. One row a subject, horizon and bin, the empty ones too.
--- Source: Diebold, Gunther and Tay (1998), International Economic Review 39(4), 863-883.
+-- Histogram of the probability integral transform: fraction of outcomes between neighbouring
+-- quantiles. The seven levels make eight bins, so the fractions are exact, without interpolation or
+-- assumptions about tails. One row per subject, horizon and bin, including empty bins. Source:
+-- Diebold, Gunther and Tay (1998), International Economic Review 39(4), 863-883.
 with
 outcomes as (
     select * from {{ ref('int_ensemble__outcomes') }}

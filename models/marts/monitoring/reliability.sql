@@ -1,8 +1,9 @@
--- Reliability by quantile: the share of outcomes at or below each quantile beside its level, and the band that chance leaves around
--- the level. One row a subject, horizon and level.
--- The band is the normal approximation of the binomial, level +- 1.96 sqrt(level (1 - level) / n) with n independent samples, cut at 0
--- and 1. Observed lies within it just where the level lies within Wilson's interval around observed, but for the cut.
--- Source: Wilson (1927), Journal of the American Statistical Association 22, 209-212.
+-- Reliability: fraction of outcomes at or below each quantile, its level and the sampling band
+-- around the level. One row per subject, horizon and level. The band is the normal approximation of
+-- the binomial, level +- 1.96 sqrt(level (1 - level) / n) with n independent samples, clipped to 0
+-- and 1. Apart from the clipping, observed lies within it if and only if the level lies within
+-- Wilson's interval around observed. Source: Wilson (1927), Journal of the American Statistical
+-- Association 22, 209-212.
 with
 outcomes as (
     select * from {{ ref('int_ensemble__outcomes') }}
@@ -40,12 +41,12 @@ final as (
         horizon_code,
         nominal,
 
-        ---------- beside the outcomes
+        ---------- observed
         observed,
         n_rows,
         n_independent,
 
-        ---------- what chance leaves
+        ---------- sampling band
         greatest(nominal - half_width, 0) as band_low,
         least(nominal + half_width, 1) as band_high,
         observed between nominal - half_width and nominal + half_width as is_within_band,

@@ -1,4 +1,4 @@
--- What this build does with each bucket, and why; decided and to be read before anything is trained. One row a bucket.
+-- What this build does with each bucket and why, decided before training. One row per bucket.
 with
 live as (
     select * from {{ ref('int_plan__live') }}
@@ -13,7 +13,7 @@ refused_buckets as (
         bucket,
         string_agg(
             concat_ws(' ', column_name, details), '; '
-            -- what is wrong with an input comes before the features that show it
+            -- list faults of inputs before the features that they affect
             order by column_name <> 'gate_quarantined_symbols', column_name, details
         ) as refused_by_gate
     from {{ ref('int_gate__results') }}
@@ -21,7 +21,7 @@ refused_buckets as (
     group by bucket
 ),
 
--- what is missing from the store, and of that the most telling cause
+-- fits missing from the store, and the cause ranked first
 fit_counts as (
     select
         bucket,
@@ -89,7 +89,7 @@ final as (
         ---------- key
         bucket,
 
-        ---------- what is done
+        ---------- action
         action,
         case action when 'reselection' then trigger end as trigger,
         reason_code,

@@ -1,5 +1,5 @@
--- The raw criteria of every family in every fold of the history: one row a bucket, horizon, family and fold. A family that
--- failed on a fold has its row there, with the reason instead of criteria.
+-- Raw criteria of every family in every fold of the history. One row per bucket, horizon, family
+-- and fold; a family that failed has the reason instead of criteria.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}

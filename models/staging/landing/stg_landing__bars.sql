@@ -1,4 +1,5 @@
--- Daily bars, typed, one row per symbol and trade date. Exact repeats are dropped; contradicting ones do not get past the landing check.
+-- Daily bars, typed, one row per symbol and trade date. Exact repeats are dropped; the landing
+-- check refuses contradicting ones.
 with
 source as (
     select * from {{ source('landing', 'bars_daily') }}

@@ -10,7 +10,7 @@ renamed as (
         series_id,
         obs_date::date as obs_date,
 
-        ---------- known from
+        ---------- availability
         available_on::date as available_on,
 
         ---------- value, in the publisher's unit

@@ -1,7 +1,7 @@
--- Every forecast that the active champions have made for their buckets, append-only: the first one
--- of a day and horizon stays. Sessions between two builds are backfilled by the active models;
--- where those were replaced in between, a few sessions are missing, and the history has them. What
--- model_health judges buckets by, but for rows made in hindsight.
+-- Every forecast of the buckets' active champions, append-only: the first one per session and
+-- horizon is kept. Active models backfill sessions between two builds; sessions skipped because of
+-- a reselection are in the backtest, not in this ledger. model_health uses the rows that are not
+-- hindsight.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
@@ -16,7 +16,7 @@ newest_sessions as (
     select * from {{ ref('int_calendar__newest_seen') }}
 ),
 
--- since when models have been active: a row that was no hindsight proves that they had been chosen
+-- first session of each active model: a row without hindsight proves that the model was selected
 -- and fitted by its as_of_date
 active_models as (
     {% if is_incremental() -%}
@@ -40,13 +40,13 @@ final as (
         forecasts.horizon_days,
         forecasts.data_source,
 
-        ---------- by which models
+        ---------- models
         forecasts.family,
         forecasts.fold_start,
         forecasts.trained_until,
         forecasts.fingerprint as artifact_id,
 
-        ---------- what is forecast
+        ---------- target
         forecasts.horizon_code,
         forecasts.target_date,
         forecasts.last_price,
@@ -61,7 +61,7 @@ final as (
         forecasts.reference_q90,
 
         ---------- when it was made
-        -- a later session was known; it could not tell on models that had been active before, whose
+        -- hindsight if a later session was known, unless the model was active before and the
         -- outcome still lies ahead
         forecasts.as_of_date < newest_sessions.newest_seen_on
         and not coalesce(

@@ -1,4 +1,4 @@
--- Every forecast ever made, append-only: a row is written once, when it is made, and never changed. Scored in zl_forecast_accuracy.
+-- Every forecast ever made, append-only: rows are never changed. zl_forecast_accuracy scores them.
 with
 published_forecasts as (
     select * from {{ ref('int_ensemble__published') }}
@@ -42,7 +42,7 @@ final as (
         model_version,
         data_source,
 
-        ---------- what is forecast
+        ---------- target
         horizon_code,
         target_date,
         last_price,
@@ -51,13 +51,13 @@ final as (
         p05, p10, p25, p50, p75, p90, p95,
         prob_up,
 
-        ---------- how it came about, and how far to trust it
+        ---------- method and track record
         ensemble_method,
         fallback_reason,
         shrinkage_weight,
         case when ensemble_method = 'reference_alone' or shrinkage_weight = 0 then '' else buckets end as buckets_used,
-        buckets as buckets_offered,  -- fewer than eight in a build of some (var buckets), or where one is quarantined
-        -- without a matured history nothing has been shown, and the reference has no skill over itself
+        buckets as buckets_offered,  -- without buckets outside var buckets or in quarantine
+        -- no skill without a matured history; the reference has no skill over itself
         case when ensemble_method = 'reference_alone' then 'no_skill' else coalesce(verdict, 'no_skill') end as verdict,
         pinball_skill as backtest_pinball_skill,
         coverage_80 as backtest_coverage_80,

@@ -1,11 +1,11 @@
--- Every degraded state that was acted on, append-only: from then on the bucket's live choice at this horizon rests on what matured since
--- its losses began to pile up, and its health is judged anew.
+-- Every degraded state that led to a reselection, append-only. The bucket's live selection at this
+-- horizon then gives extra weight to rows since evidence_from, and its health test restarts.
 with
 degraded_subjects as (
     select * from {{ ref('int_plan__degraded') }}
 ),
 
--- on record before it is held, and only together with the reselection that it asks for
+-- recorded before the reselection runs, and only together with it
 planned_buckets as (
     select distinct bucket, live_from, data_source from {{ ref('run_history') }}
     where trigger in ('degraded', 'forced')

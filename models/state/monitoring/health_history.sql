@@ -1,5 +1,5 @@
--- What model_health said of the newest week as each build ended, append-only: written again only where the state is another one.
--- Older weeks are left out: what it says of those is hindsight, and nobody acted on it.
+-- State of the newest week in model_health at the end of each build, append-only; a row is added
+-- only if the state differs. Older weeks are left out, because no build acted on them.
 with
 newest as (
     select * from {{ ref('model_health') }}
@@ -21,7 +21,7 @@ final as (
         newest.week_ending,
         newest.data_source,
 
-        ---------- what was said
+        ---------- state
         newest.horizon_code,
         newest.champion,
         newest.state,
@@ -33,7 +33,8 @@ final as (
     from newest
     left join recorded_states
         using (subject, horizon_days, week_ending, data_source)
-    -- not the statistic and the words, whose last digits depend on the order in which threads finish
+    -- do not compare statistic and reason: their last digits depend on the order in which threads
+    -- finish
     where (newest.state, newest.state_since, newest.evidence_from)
         is distinct from (recorded_states.state, recorded_states.state_since, recorded_states.evidence_from)
 )

@@ -1,4 +1,5 @@
--- Every decision between champion and challenger, append-only: one row a bucket, horizon and reselection.
+-- Every decision between champion and challenger, append-only. One row per bucket, horizon and
+-- reselection.
 with
 decisions as (
     select * from {{ ref('int_tournament__promotions') }}

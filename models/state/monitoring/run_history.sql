@@ -1,4 +1,5 @@
--- Every reselection that was ever planned, append-only: written before it runs, so that a build that is killed goes on with it.
+-- Every planned reselection, append-only. Written before it runs, so that the next build can resume
+-- a killed one.
 with
 plan as (
     select * from {{ ref('run_plan') }}

@@ -1,4 +1,4 @@
-"""Which fits the plan asks for, and which of them the store has. The work is in zl_forecast.tournament.plan."""
+"""First-level fits of the plan, and which of them the store has. The work is in zl_forecast.tournament.plan."""
 
 from zl_forecast.tournament import Inputs, planned_fits
 
@@ -9,7 +9,7 @@ def model(dbt, session):
         dbt.ref("int_gate__results").filter("not is_success and severity = 'critical'").select("bucket").distinct()
     )
     live = dbt.ref("int_plan__live").join(refused, "bucket", how="anti").df()
-    read = dbt.ref  # the yml adds the refs of the marts: dbt takes none from a loop in a Python model
+    read = dbt.ref  # the yml adds the refs of the marts, because dbt finds none in a loop
     inputs = {
         bucket: Inputs(
             bucket,

@@ -1,4 +1,4 @@
-"""Kupiec and Christoffersen tests of the bands, of every ensemble method and the published forecast. The work is in zl_forecast.calibration."""
+"""Kupiec and Christoffersen tests of the bands of every method. The work is in zl_forecast.calibration."""
 
 from zl_forecast.calibration import coverage_backtests
 

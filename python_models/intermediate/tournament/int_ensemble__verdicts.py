@@ -1,4 +1,4 @@
-"""Skill or no skill, per bucket and for the published forecast. The work is in zl_forecast.verdicts."""
+"""Verdicts per bucket and for the published forecast. The work is in zl_forecast.verdicts."""
 
 from zl_forecast.verdicts import verdicts
 

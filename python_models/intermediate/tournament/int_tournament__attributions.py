@@ -1,4 +1,4 @@
-"""What moved the newest forecasts of every family, read from the active fits. The work is in zl_forecast.tournament."""
+"""Feature attributions of every family's active fits. The work is in zl_forecast.tournament."""
 
 from zl_forecast.tournament.attributions import collect
 

@@ -1,4 +1,4 @@
-"""Skill or no skill, per family of every bucket. The work is in zl_forecast.verdicts."""
+"""Verdicts per family of every bucket. The work is in zl_forecast.verdicts."""
 
 from zl_forecast.verdicts import family_verdicts
 

@@ -1,4 +1,4 @@
-"""Great Expectations on ZL itself, beside the marts. A failed critical expectation stops everything downstream.
+"""Great Expectations on ZL itself. A failed critical expectation stops everything downstream.
 
 The work is in zl_forecast.validation.
 """

@@ -35,14 +35,15 @@ def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:
     first_level = set(registry.loc[registry["base_method"].isna(), "ensemble_method"])
     if FALLBACK not in first_level:
         raise TournamentError(
-            f"seeds/ensemble_methods.csv has no method '{FALLBACK}', which is published where no other is better. Put its row back."
+            f"seeds/ensemble_methods.csv has no method '{FALLBACK}', which is published if no other method is better. "
+            "Restore its row."
         )
     loaded = {}
     for name, module, base in registry[["ensemble_method", "module", "base_method"]].itertuples(index=False):
         if pd.notna(base) and base not in first_level:
             raise TournamentError(
-                f"ensemble method '{name}' of seeds/ensemble_methods.csv has the base method '{base}'. Name a method there that is in the seed "
-                f"and has no base method itself: {', '.join(sorted(first_level))}."
+                f"ensemble method '{name}' of seeds/ensemble_methods.csv: base method '{base}' does not exist or has a "
+                f"base method itself. Use one of {', '.join(sorted(first_level))}."
             )
         loaded[name] = Registered(_method(name, module), module, base if pd.notna(base) else None)
     return loaded

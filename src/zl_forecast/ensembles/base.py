@@ -141,7 +141,7 @@ class EnsembleMethod(ABC):
         Whether `update` is called at each session of a fold.
     """
 
-    needs_fit: bool = True  # False: the method competes from the first fold on
+    needs_fit: bool = True
     learns_daily: bool = False
 
     @abstractmethod

@@ -150,7 +150,7 @@ class Trial(Subject):
         """
         for field in fields(Rows):
             if not _same(getattr(before, field.name), getattr(after, field.name)):
-                self.fail("keeps_rows", f"changes {field.name} of the rows that {what} is given. Copy it first.")
+                self.fail("keeps_rows", f"changes {field.name} of the rows passed to {what}. Copy it first.")
 
     def forecast(self, method: EnsembleMethod, rows: Rows, check: str = "forecasts", where: str = "") -> np.ndarray:
         """Forecast rows, and check the quantiles.
@@ -198,7 +198,7 @@ def _check(trial: Trial, folder: Path) -> None:
         _check_weights(trial, method, today)
         alone = trial.forecast(method, today.take(slice(0, 1)), "own_row", " of a single row")
         trial.check_same(
-            "own_row", alone, quantiles[-1][:1], "forecasts a single row otherwise than among others", ROUNDING
+            "own_row", alone, quantiles[-1][:1], "forecasts a single row differently than among others", ROUNDING
         )
     moved = folder.rename(folder.with_name("moved"))
     trial.check_fresh_process(forecast_again, (trial, moved), np.concatenate(quantiles))
@@ -232,7 +232,7 @@ def _sessions(trial: Trial) -> "list[tuple[Rows, Rows]]":
 
 
 def _check_weights(trial: Trial, method: EnsembleMethod, rows: Rows) -> None:
-    with trial.failing("weights", "cannot say its weights"):
+    with trial.failing("weights", "cannot compute its weights"):
         weights = method.weights(rows)
     if weights is None:
         return

@@ -25,7 +25,7 @@ IS_LOW = LEVELS < 0.5
 MISS = np.where(IS_LOW, LEVELS, 1 - LEVELS)  # nominal share of outcomes beyond each quantile
 STEP = 0.05  # of the log factor, per `horizon` outcomes; chosen on data to 2019, see DECISIONS.md
 SPREAD = 0.3  # standard deviation of a miss of the 80 % band; one unit for all pairs, so that they react alike
-LARGEST_LOG_FACTOR = 1.5
+MAX_LOG_FACTOR = 1.5
 
 
 class Conformal(EnsembleMethod):
@@ -54,7 +54,7 @@ class Conformal(EnsembleMethod):
             move[MEDIAN] = 0
             now = self._log_factors.get(horizon, [np.zeros(len(LEVELS))])[-1] + STEP / horizon * move
             self._known_on.setdefault(horizon, []).append(rows.target_date[i])
-            self._log_factors.setdefault(horizon, []).append(np.clip(now, -LARGEST_LOG_FACTOR, LARGEST_LOG_FACTOR))
+            self._log_factors.setdefault(horizon, []).append(np.clip(now, -MAX_LOG_FACTOR, MAX_LOG_FACTOR))
 
     def predict(self, rows: Rows) -> np.ndarray:
         """Scale the base method's bands by the factors known at each as_of_date."""
@@ -63,7 +63,7 @@ class Conformal(EnsembleMethod):
 
     def _log_factor(self, horizon: int, day: np.datetime64) -> np.ndarray:
         """Log factors as of a date, after the newest outcome known on that date."""
-        known = bisect_right(self._known_on.get(horizon, []), day)  # type: ignore[call-overload]  # numpy types no order of dates
+        known = bisect_right(self._known_on.get(horizon, []), day)  # type: ignore[call-overload]  # dates are ordered
         return self._log_factors[horizon][known - 1] if known else np.zeros(len(LEVELS))
 
 

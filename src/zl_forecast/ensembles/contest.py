@@ -137,17 +137,17 @@ class EnsembleContest(Contest):
         )
 
     def _daily_hashes(self, row: np.ndarray) -> np.ndarray:
-        """Hash of each row with everything that a method which learns daily has seen by then.
+        """Hash each row with everything that a method which learns daily has read before it forecasts the row.
 
-        That is the matured rows and the sessions at which the method was updated.
+        That is the matured rows, and the sessions at which the method was updated.
         """
         matured = np.concatenate([[0], row_hashes(self.history).cumsum(dtype=np.uint64)]).astype(np.uint64)
         until = np.searchsorted(self.history.target_date, self.test.as_of_date, side="right")
         days = np.searchsorted(np.unique(self.test.as_of_date), self.test.as_of_date)
-        looked = np.bincount(days, minlength=1).cumsum().astype(np.uint64)[days]
-        return row * np.uint64(31) + matured[until] * np.uint64(17) + looked
+        updates = np.bincount(days, minlength=1).cumsum().astype(np.uint64)[days]
+        return row * np.uint64(31) + matured[until] * np.uint64(17) + updates
 
-    # ---------- in a process of the executor
+    # ---------- runs in a worker process
 
     def train(self, name: str, folder: Path) -> dict:
         """Fit one method and save it in `folder`; return whether it could be saved."""
@@ -156,7 +156,7 @@ class EnsembleContest(Contest):
         seconds = time.perf_counter() - started
         try:
             method.save(folder)
-        except (pickle.PicklingError, AttributeError, TypeError):  # not picklable: fitted again to forecast
+        except (pickle.PicklingError, AttributeError, TypeError):  # `forecast` fits it again
             return {"fit_seconds": seconds, "is_saved": False}
         return {"fit_seconds": seconds, "is_saved": True}
 
@@ -179,13 +179,14 @@ class EnsembleContest(Contest):
                 yield Forecasts(name, Failure.of(error))
 
     def _forecasts(self, method: EnsembleMethod) -> pd.DataFrame:
-        """A method's rows: forecast at the horizons that it was fitted on, skipped at the others."""
+        """Forecast the rows of horizons that the method was fitted on; the others have status skipped."""
         able = self.is_able(type(method))
         table = pd.DataFrame(np.nan, index=range(len(able)), columns=QUANTILES)
         table = table.assign(weights="{}", inputs=_inputs(self.test), status="ok", reason="", score_seconds=0.0)
         table.loc[~able, "status"] = "skipped"
         table.loc[~able, "reason"] = [
-            f"{self._n_matured.get(int(horizon), 0)} matured rows at this horizon, {settings.MATURED_FOR_ENSEMBLE} are needed"
+            f"{self._n_matured.get(int(horizon), 0)} matured rows at this horizon, "
+            f"at least {settings.MATURED_FOR_ENSEMBLE} are needed"
             for horizon in self.test.horizon_days[~able]
         ]
         if able.any():
@@ -194,9 +195,9 @@ class EnsembleContest(Contest):
             quantiles, weights = _checked(*(_walk if method.learns_daily else _at_once)(method, self, test), test)
             table.loc[able, "score_seconds"] = time.perf_counter() - started
             table.loc[able, QUANTILES] = quantiles
-            table.loc[able, "weights"] = list(_weights_in_json(weights, test))
+            table.loc[able, "weights"] = list(_weights_as_json(weights, test))
             table.loc[able, "inputs"] = _inputs(test)
-            table.loc[able, "reason"] = _stand_ins(test)
+            table.loc[able, "reason"] = _replacements(test)
         return table
 
 
@@ -257,21 +258,21 @@ def _inputs(rows: Rows) -> str:
     return " ".join(sorted(np.array(rows.inputs)[rows.is_present.any(axis=0)]))
 
 
-def _stand_ins(rows: Rows) -> str:
+def _replacements(rows: Rows) -> str:
     """List the missing inputs replaced by the reference, with row counts."""
     missing = {name: int((~rows.is_present[:, i]).sum()) for i, name in enumerate(rows.inputs)}
     replaced = [f"{name} ({count} of {len(rows)} rows)" for name, count in missing.items() if count]
-    return f"the reference stands in for {', '.join(replaced)}" if replaced else ""
+    return f"the reference replaces missing forecasts of {', '.join(replaced)}" if replaced else ""
 
 
-def _weights_in_json(weights: np.ndarray | None, rows: Rows) -> Iterator[str]:
+def _weights_as_json(weights: np.ndarray | None, rows: Rows) -> Iterator[str]:
     """Format the effective weights as JSON; the weight of an input that the reference replaced is the reference's."""
     if weights is None:
         yield from ["{}"] * len(rows)
         return
-    worked = np.where(rows.is_present, weights, 0.0)
-    worked[:, rows.inputs.index(REFERENCE)] += (weights - worked).sum(axis=1)
+    effective = np.where(rows.is_present, weights, 0.0)
+    effective[:, rows.inputs.index(REFERENCE)] += (weights - effective).sum(axis=1)
     # always name the reference: shrinkage adds to its weight later
-    for row in worked.tolist():
+    for row in effective.tolist():
         by_input = dict(zip(rows.inputs, row, strict=True))
         yield json.dumps({n: round(w, 4) for n, w in by_input.items() if w >= MIN_SHOWN_WEIGHT or n == REFERENCE})

@@ -17,7 +17,7 @@ from zl_forecast.ensembles.base import MixtureMethod, Rows
 from zl_forecast.ensembles.bayesian_model_averaging import log_likelihoods, log_prior
 
 MEMORY_SAMPLES = 50  # effective number of independent samples behind the weights
-LEAST_PROBABILITY = 1e-3  # lower bound, so that a poor input can regain weight
+MIN_PROBABILITY = 1e-3  # lower bound, so that a poor input can regain weight
 
 
 class DynamicModelAveraging(MixtureMethod):
@@ -38,7 +38,7 @@ class DynamicModelAveraging(MixtureMethod):
         log = self._log.get(horizon, self._prior)
         for likelihood in log_likelihoods(rows) / horizon:
             log = log_softmax(alpha * log + (1 - alpha) * self._prior + likelihood)
-            log = log_softmax(np.maximum(log, np.log(LEAST_PROBABILITY)))
+            log = log_softmax(np.maximum(log, np.log(MIN_PROBABILITY)))
         return log
 
     def update(self, rows: Rows) -> None:

@@ -8,8 +8,8 @@ from zl_forecast.ensembles import FALLBACK
 from zl_forecast.imports import ONE_IMPORT_AT_A_TIME
 from zl_forecast.scoring import diebold_mariano
 
-LEAST_SAMPLES = 10  # independent samples below which no method is ruled out
-LEAST_SHARE_OF_ROWS = 0.75  # common to all compared methods; a method with too many failures is not compared
+MIN_INDEPENDENT_SAMPLES = 10  # independent samples below which no method is ruled out
+MIN_SHARE_OF_ROWS = 0.75  # common to all compared methods; a method with too many failures is not compared
 CONFIDENCE = 0.75  # of the set; Hansen, Lunde and Nason report 75 and 90 %
 REPETITIONS = 1_000
 COLUMNS = {
@@ -44,7 +44,7 @@ def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`, one row per fold, horizon and compared method. With fewer than `LEAST_SAMPLES`
+        Columns `COLUMNS`, one row per fold, horizon and compared method. With fewer than `MIN_INDEPENDENT_SAMPLES`
         independent samples mcs_p_value is NaN and every method is in the set.
     """
     frames = []
@@ -64,7 +64,7 @@ def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame
 def compared(losses: pd.DataFrame) -> pd.DataFrame:
     """Select the methods to compare and the rows that they share.
 
-    Methods with the fewest rows are dropped until the others have `LEAST_SHARE_OF_ROWS` of all rows in common,
+    Methods with the fewest rows are dropped until the others have `MIN_SHARE_OF_ROWS` of all rows in common,
     so that a method that failed in a bad year does not remove that year for the others.
 
     Parameters
@@ -78,7 +78,7 @@ def compared(losses: pd.DataFrame) -> pd.DataFrame:
         Without NaN; the fallback method is never dropped.
     """
     complete = losses.dropna()
-    while len(complete) < LEAST_SHARE_OF_ROWS * len(losses) and losses.shape[1] > 1:
+    while len(complete) < MIN_SHARE_OF_ROWS * len(losses) and losses.shape[1] > 1:
         losses = losses.drop(columns=losses.drop(columns=FALLBACK).count().idxmin())
         complete = losses.dropna()
     return complete
@@ -119,7 +119,7 @@ def confidence_set(losses: pd.DataFrame, horizon: int) -> pd.Series:
 
 
 def _tested(losses: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    enough = len(losses) / horizon >= LEAST_SAMPLES
+    enough = len(losses) / horizon >= MIN_INDEPENDENT_SAMPLES
     p_values = confidence_set(losses, horizon) if enough else pd.Series(np.nan, index=losses.columns)
     rows = []
     for name in losses:

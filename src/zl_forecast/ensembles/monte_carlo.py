@@ -19,7 +19,7 @@ from zl_forecast.ensembles.base import REFERENCE, Rows, WeightedMethod
 from zl_forecast.scoring import pinball
 
 PATHS = 2_000
-WIDEST_SCORE = 4.0  # bound on normal scores: four standard deviations
+MAX_SCORE = 4.0  # bound on normal scores: four standard deviations
 
 
 def performance_weights(rows: Rows, horizon: int) -> np.ndarray:
@@ -48,7 +48,7 @@ def performance_weights(rows: Rows, horizon: int) -> np.ndarray:
 def score_correlation(rows: Rows) -> np.ndarray:
     """Estimate the correlation of the inputs' normal scores of the outcomes, around zero.
 
-    Scores are clipped at `WIDEST_SCORE`.
+    Scores are clipped at `MAX_SCORE`.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def score_correlation(rows: Rows) -> np.ndarray:
     array of shape (n_inputs, n_inputs)
         Symmetric, with ones on the diagonal.
     """
-    scores = normal_scores(rows.quantiles, rows.z_return[:, None, None])[..., 0].clip(-WIDEST_SCORE, WIDEST_SCORE)
+    scores = normal_scores(rows.quantiles, rows.z_return[:, None, None])[..., 0].clip(-MAX_SCORE, MAX_SCORE)
     spread = np.maximum(np.sqrt((scores**2).mean(axis=0)), 1e-9)
     return (scores / spread).T @ (scores / spread) / len(scores)  # around zero: a common bias counts as well
 

@@ -117,13 +117,13 @@ def _run_second_level(
     reference = inputs[inputs["input"] == REFERENCE]
     base_forecasts = finished[(finished["competitor"] == registered.base_method) & (finished["status"] == "ok")]
     rows = [*FOLD, *KEY]
-    beside = reference.merge(base_forecasts[rows], on=rows)
+    reference_rows = reference.merge(base_forecasts[rows], on=rows)
     both = pd.concat(
         [
             base_forecasts.assign(input=registered.base_method)[
                 inputs.columns.intersection(base_forecasts.columns).union(["input"])
             ],
-            beside,
+            reference_rows,
         ]
     )
     raw = run(_contests(both, outcome, {name: registered}))
@@ -140,7 +140,7 @@ def _run_second_level(
         subject=SUBJECT,
         competitor=name,
         status="skipped",
-        reason=f"{registered.base_method} has no forecast of this row",
+        reason=f"{registered.base_method} has no forecast for this row",
         weights="{}",
     )
     return pd.concat([part for part in (raw, skipped) if len(part)], ignore_index=True).assign(shrinkage_weight=1.0)
@@ -174,7 +174,7 @@ def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...]) -> 
     reference = by_input.get(REFERENCE, nothing)
     if np.isnan(reference).any():
         raise TournamentError(
-            "the reference lacks forecasts for some ensemble rows; rebuild int_core__forecasts (dbt build -s int_core__forecasts+)"
+            "the reference lacks forecasts for some ensemble rows. Rebuild it: dbt build -s int_core__forecasts+"
         )
     own = np.sort(np.stack([by_input.get(name, nothing) for name in names], axis=1), axis=-1)
     is_present = np.isfinite(own).all(axis=-1) & (own[..., -1] > own[..., 0])
@@ -204,10 +204,10 @@ def _shrink_towards_reference(raw: pd.DataFrame, inputs: pd.DataFrame, targets: 
         quantiles = own[QUANTILES].to_numpy()
         base = own[[f"{column}_reference" for column in QUANTILES]].to_numpy()
         z_return, target_date = own["z_return"].to_numpy(), own["target_date"].to_numpy()
-        may_teach = ((own["fold_type"] == "oof") & own["is_matured"] & (own["status"] == "ok")).to_numpy()
+        is_training_row = ((own["fold_type"] == "oof") & own["is_matured"] & (own["status"] == "ok")).to_numpy()
         weight = np.empty(len(own))
         for (_, _, until), positions in own.groupby(FOLD).indices.items():
-            past = may_teach & (target_date < np.datetime64(until))
+            past = is_training_row & (target_date < np.datetime64(until))
             weight[positions] = estimate_shrinkage_weight(z_return[past], quantiles[past], base[past], int(horizon))
         blend = np.sort(weight[:, None] * quantiles + (1 - weight[:, None]) * base, axis=1)
         finished.append(own[raw.columns].assign(shrinkage_weight=weight, **dict(zip(QUANTILES, blend.T, strict=True))))

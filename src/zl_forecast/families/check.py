@@ -139,7 +139,7 @@ def _forecast(trial: Trial, model: AbstractModel, X: pd.DataFrame, check: str, w
 
 def _check_unchanged(trial: Trial, before: tuple, after: tuple, what: str) -> None:
     if not all(own.equals(other) for own, other in zip(before, after, strict=True)):
-        trial.fail("keeps_rows", f"changes the rows that it is given for {what}. Copy them first.")
+        trial.fail("keeps_rows", f"changes the rows passed for {what}. Copy them first.")
 
 
 def _check_missing_values(trial: Trial, model: AbstractModel, X: pd.DataFrame) -> None:
@@ -161,7 +161,7 @@ def _check_own_row(trial: Trial, model: AbstractModel, X: pd.DataFrame, quantile
     for positions, what in ((one_horizon, "rows of one horizon"), (one_horizon[:1], "a single row")):
         own = _forecast(trial, model, X.iloc[positions].reset_index(drop=True), "own_row", f" in {what}")
         trial.check_same(
-            "own_row", own, quantiles[positions], f"forecasts {what} otherwise than among all rows", ROUNDING
+            "own_row", own, quantiles[positions], f"forecasts {what} differently than among all rows", ROUNDING
         )
 
 
@@ -172,12 +172,14 @@ def _check_explanations(trial: Trial, model: AbstractModel, X: pd.DataFrame) -> 
         explanations = trial.family.explain(model, X)
     for own in explanations:
         if not isinstance(own, Explanation) or own.method not in METHODS:
-            trial.fail("explains", f"explains by {own!r:.80}. Use an Explanation with one of {', '.join(METHODS)}.")
+            trial.fail(
+                "explains", f"returns the explanation {own!r:.80}. Use an Explanation with one of {', '.join(METHODS)}."
+            )
         for values in (own.median, own.width):
             if values is None:
                 continue
             if not values.index.equals(X.index):
-                trial.fail("explains", f"explains by {own.method} with another index than that of the rows")
+                trial.fail("explains", f"explains by {own.method} with an index that differs from that of the rows")
             if not np.isfinite(values.to_numpy(float)).all():
                 trial.fail("explains", f"explains by {own.method} with values that are not finite")
 

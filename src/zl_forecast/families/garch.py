@@ -22,7 +22,7 @@ from zl_forecast.families.lookback import RETURN_LAGS, Sessions, read_sessions
 from zl_forecast.scoring import pinball
 
 PERCENT = 100.0  # arch's optimiser needs returns near one
-LARGEST_PERSISTENCE = 0.995  # half-life of a shock to variance: 138 sessions
+MAX_PERSISTENCE = 0.995  # half-life of a shock to variance: 138 sessions
 PATHS = 8_000
 START_VARIANCES = 15  # grid from a quarter of the smallest filtered variance to four times the largest
 PRIOR_SAMPLES = 20  # weight of the prior "the scale is one" in independent samples
@@ -35,6 +35,7 @@ class Garch:
 
     Sources: Bollerslev (1986), Journal of Econometrics 31, 307-327; gamma: Glosten, Jagannathan and Runkle (1993),
     Journal of Finance 48, 1779-1801.
+
     Attributes
     ----------
     omega : float
@@ -51,25 +52,25 @@ class Garch:
     beta: float
     nu: float
 
-    def persistence(self, bad_share: float = 0.5) -> float:
+    def persistence(self, negative_share: float = 0.5) -> float:
         """Compute the factor per session by which the variance's distance from its mean shrinks.
 
         Parameters
         ----------
-        bad_share : float in [0, 1]
+        negative_share : float in [0, 1]
             Mean square of the negative shocks, with shocks of variance one and positive ones counted as zero.
 
         Returns
         -------
         float
-            alpha + gamma * bad_share + beta; the process is stationary below 1.
+            alpha + gamma * negative_share + beta; the process is stationary below 1.
 
         Examples
         --------
         >>> Garch(omega=1e-6, alpha=0.25, gamma=0.25, beta=0.5, nu=np.inf).persistence()
         0.875
         """
-        return self.alpha + self.gamma * bad_share + self.beta
+        return self.alpha + self.gamma * negative_share + self.beta
 
     def next_variance(self, variance: np.ndarray, returns: np.ndarray) -> np.ndarray:
         """Compute the variance of the next session's return.
@@ -146,7 +147,7 @@ def contiguous(lookbacks: np.ndarray, positions: np.ndarray) -> np.ndarray:
 def fit_garch(returns: np.ndarray) -> tuple[str, Garch]:
     """Fit the three GARCH variants and select the one with the smallest BIC.
 
-    If the fitted variance has (almost) no mean to revert to, persistence is lowered to LARGEST_PERSISTENCE and
+    If the fitted variance has (almost) no mean to revert to, persistence is lowered to MAX_PERSISTENCE and
     omega set so that the mean is the sample's. Otherwise the variance would only grow over 120 sessions.
     Sources: Bollerslev (1986), Journal of Econometrics 31, 307-327; Glosten, Jagannathan and Runkle (1993),
     Journal of Finance 48, 1779-1801.
@@ -171,19 +172,19 @@ def fit_garch(returns: np.ndarray) -> tuple[str, Garch]:
         fits[name] = model.fit(disp="off", show_warning=False)
     usable = {name: fit for name, fit in fits.items() if np.isfinite(fit.bic)}
     best = min(usable, key=lambda name: usable[name].bic)
-    found = usable[best].params
+    params = usable[best].params
     garch = Garch(
-        omega=found["omega"] / PERCENT**2,
-        alpha=found["alpha[1]"],
-        gamma=found.get("gamma[1]", 0.0),
-        beta=found["beta[1]"],
-        nu=found.get("nu", np.inf),
+        omega=params["omega"] / PERCENT**2,
+        alpha=params["alpha[1]"],
+        gamma=params.get("gamma[1]", 0.0),
+        beta=params["beta[1]"],
+        nu=params.get("nu", np.inf),
     )
     persistence = garch.persistence()
-    if persistence > LARGEST_PERSISTENCE:
-        shrunk = LARGEST_PERSISTENCE / persistence
+    if persistence > MAX_PERSISTENCE:
+        shrunk = MAX_PERSISTENCE / persistence
         garch = Garch(
-            omega=(1 - LARGEST_PERSISTENCE) * float(np.mean(returns**2)),
+            omega=(1 - MAX_PERSISTENCE) * float(np.mean(returns**2)),
             alpha=shrunk * garch.alpha,
             gamma=shrunk * garch.gamma,
             beta=shrunk * garch.beta,
@@ -212,7 +213,7 @@ def filtered_variance(garch: Garch, returns: np.ndarray) -> np.ndarray:
     return np.stack(path, axis=-1)
 
 
-def sum_variance(garch: Garch, variance: np.ndarray, horizon: int, bad_share: float = 0.5) -> np.ndarray:
+def sum_variance(garch: Garch, variance: np.ndarray, horizon: int, negative_share: float = 0.5) -> np.ndarray:
     """Compute the expected variance of the sum of the next `horizon` returns.
 
     Exact, because the expected variance reverts geometrically to its mean.
@@ -225,7 +226,7 @@ def sum_variance(garch: Garch, variance: np.ndarray, horizon: int, bad_share: fl
         Variance of the next return, squared log return per session.
     horizon : int
         Sessions.
-    bad_share : float in [0, 1]
+    negative_share : float in [0, 1]
         See `Garch.persistence`.
 
     Returns
@@ -240,7 +241,7 @@ def sum_variance(garch: Garch, variance: np.ndarray, horizon: int, bad_share: fl
     >>> sum_variance(Garch(0.0, alpha=0.5, gamma=0.0, beta=0.5, nu=np.inf), np.array([2.0]), horizon=3).tolist()
     [6.0]
     """
-    persistence, total = garch.persistence(bad_share), np.zeros_like(variance)
+    persistence, total = garch.persistence(negative_share), np.zeros_like(variance)
     for _ in range(horizon):
         total = total + variance
         variance = garch.omega + persistence * variance
@@ -274,7 +275,7 @@ def simulated_shapes(
     """
     rng = np.random.default_rng(settings.SEED)
     ranked = np.sort(shocks)
-    bad_share = float(np.mean(np.minimum(ranked, 0) ** 2))
+    negative_share = float(np.mean(np.minimum(ranked, 0) ** 2))
     variance = np.repeat(starts[:, None], PATHS, axis=1)
     total = np.zeros_like(variance)
     shapes = np.empty((len(horizons), len(starts), len(levels)))
@@ -285,7 +286,7 @@ def simulated_shapes(
         total += returns
         variance = garch.next_variance(variance, returns)
         if step in horizons:
-            deviation = np.sqrt(sum_variance(garch, starts, step, bad_share))
+            deviation = np.sqrt(sum_variance(garch, starts, step, negative_share))
             shapes[horizons.index(step)] = np.quantile(total, levels, axis=1).T / deviation[:, None]
     return shapes
 
@@ -310,7 +311,7 @@ class GarchModel(QuantileModel):
         self.model: dict[str, Any] = {
             "chosen": chosen,
             "garch": garch,
-            "bad_share": float(np.mean(np.minimum(shocks, 0) ** 2)),
+            "negative_share": float(np.mean(np.minimum(shocks, 0) ** 2)),
             "starts": starts,
             "shapes": dict(
                 zip(horizons, simulated_shapes(garch, shocks, starts, horizons, self.quantile_levels), strict=True)
@@ -332,14 +333,14 @@ class GarchModel(QuantileModel):
     def _predict_proba(self, X: pd.DataFrame, **kwargs) -> np.ndarray:
         sessions = read_sessions(X)
         garch, starts = self.model["garch"], np.log(self.model["starts"])
-        # The same operations for any number of rows: a forecast depends only on its own row.
+        # the same operations for any number of rows, so that a forecast depends only on its own row
         variance = filtered_variance(garch, sessions.returns)[:, -1]
         middle = list(self.quantile_levels).index(0.5)
         result = np.empty((len(X), len(self.quantile_levels)))
         for horizon, rows in X.groupby("horizon_days").indices.items():
             own, ewma_volatility = variance[sessions.session[rows]], sessions.ewma_volatility[sessions.session[rows]]
             width = (
-                np.sqrt(sum_variance(garch, own, int(horizon), self.model["bad_share"]))
+                np.sqrt(sum_variance(garch, own, int(horizon), self.model["negative_share"]))
                 / ewma_volatility
                 / np.sqrt(horizon)
             )
@@ -353,7 +354,7 @@ class GarchModel(QuantileModel):
 def _explain(model: GarchModel, X: pd.DataFrame) -> list[Explanation]:
     """Parameters of the selected GARCH, equal for all rows, and the scale of the row's horizon."""
     garch = model.model["garch"]
-    persistence = garch.persistence(model.model["bad_share"])
+    persistence = garch.persistence(model.model["negative_share"])
     values = {
         "omega": garch.omega,
         "alpha": garch.alpha,

@@ -1,7 +1,7 @@
 """The look-back in each row: the sessions up to its origin, as plain columns.
 
 A forecast is a pure function of (fitted model, row), so families that read a path find it in their own row:
-`origin_day`, `ewma_volatility` (EWMA volatility), ZL's daily returns `return_lag_000` (the origin's own) to
+`origin_day`, `ewma_volatility`, ZL's daily returns `return_lag_000` (the origin's own) to
 `return_lag_251`, and the bucket's channels, `<channel>@00` to `<channel>@39`. Lags count sessions. Every value
 was public at the cut-off of its own session.
 """
@@ -78,8 +78,8 @@ def lookback_columns(mart: pd.DataFrame, zl: pd.DataFrame, channels: tuple[str, 
     if (position < 0).any():  # position -1 would select the newest session, which is look-ahead
         missing = mart.loc[position < 0, "as_of_date"]
         raise TournamentError(
-            f"ZL's returns miss {len(missing)} sessions of the mart, the first {missing.iloc[0]:%Y-%m-%d}. "
-            "Every session of a mart must be in int_volatility__zl."
+            f"int_volatility__zl lacks {len(missing)} sessions of the mart, the first on {missing.iloc[0]:%Y-%m-%d}. "
+            "It must contain all of them."
         )
     padded = np.concatenate([np.full(RETURN_LAGS - 1, np.nan), zl["log_return"].to_numpy(float)])
     returns = np.lib.stride_tricks.sliding_window_view(padded, RETURN_LAGS)[position, ::-1]

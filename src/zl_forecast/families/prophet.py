@@ -22,10 +22,10 @@ from zl_forecast.families.scaling import standard_scores
 
 PERIOD = 365.25  # days
 FOURIER_ORDER = 2
-THINNED_TO = 5  # keep one session in five
-MOST_FEATURES = 6  # of the mart, in addition to the bucket's channels
+THINNED_TO = 5  # keep every fifth session
+MAX_FEATURES = 6  # of the mart, in addition to the bucket's channels
 SEASON_R2 = 0.01  # prior share of variance that the season explains, per horizon
-REGRESSORS_R2 = 0.01  # and that all regressors together explain
+REGRESSORS_R2 = 0.01  # prior share of variance that all regressors together explain, per horizon
 
 
 @dataclass(frozen=True)
@@ -138,14 +138,14 @@ def fit_prophet(day: np.ndarray, horizon: np.ndarray, x: np.ndarray, y: np.ndarr
     )
     unit = np.abs(y).max()  # Prophet divides y by its largest value, and priors apply to the result
     for h in horizons:
-        counted_once = np.sqrt(min(1.0, spacing / h)) / unit
+        prior_factor = np.sqrt(min(1.0, spacing / h)) / unit
         season_deviation = np.sqrt(SEASON_R2 / FOURIER_ORDER)  # a sine and a cosine have variance 1/2 each
         model.add_seasonality(
-            f"season_{h}", PERIOD, FOURIER_ORDER, season_deviation * counted_once, condition_name=f"is_{h}"
+            f"season_{h}", PERIOD, FOURIER_ORDER, season_deviation * prior_factor, condition_name=f"is_{h}"
         )
         for i in range(x.shape[1]):
             deviation = np.sqrt(REGRESSORS_R2 / x.shape[1])
-            model.add_regressor(f"x{i}_{h}", prior_scale=deviation * counted_once, standardize=False)
+            model.add_regressor(f"x{i}_{h}", prior_scale=deviation * prior_factor, standardize=False)
     with cmdstanpy.disable_logging():
         model.fit(prophet_frame(day, horizon, x, horizons).assign(y=y), seed=settings.SEED)
     assert model.stan_backend is not None
@@ -204,7 +204,7 @@ def contributions(effects: Effects, day: np.ndarray, x: np.ndarray) -> np.ndarra
 
 
 class ProphetModel(QuantileModel):
-    """AutoGluon adapter: only a few numbers per horizon are kept of the fitted Prophet."""
+    """AutoGluon adapter; keeps only the parameters of each horizon, not the fitted Prophet."""
 
     ag_key = "PROPHET"
     ag_name = "Prophet"
@@ -223,7 +223,7 @@ class ProphetModel(QuantileModel):
         scaled = (z_return - means[horizon].to_numpy()) / deviations[horizon].to_numpy()
         is_channel = values.columns.isin(sessions.channel_names)
         others = np.flatnonzero(~is_channel)
-        strong = strongest(x[sessions.session][:, others], scaled, horizon, MOST_FEATURES)
+        strong = strongest(x[sessions.session][:, others], scaled, horizon, MAX_FEATURES)
         kept = np.concatenate([np.flatnonzero(is_channel), others[strong]])
         self.model = {name: moment[kept] for name, moment in self.model.items()}
         self.model["regressors"] = values.columns[kept].tolist()

@@ -19,7 +19,7 @@ from zl_forecast.families.reference import centred_quantiles
 from zl_forecast.families.scaling import standard_scores
 
 FOLDS = 6
-LARGEST_SLOPE = 20.0  # large, because the penalty shrinks directions
+MAX_SLOPE = 20.0  # large, because the penalty shrinks directions
 
 
 def screened_ridge(x: np.ndarray, y: np.ndarray, samples: float, screen: float, prior_r2: float) -> np.ndarray:
@@ -105,12 +105,12 @@ def shrunk_slope(forecast: np.ndarray, y: np.ndarray, overlap: int) -> float:
     Returns
     -------
     float
-        Between 0 and `LARGEST_SLOPE`; 0 if the forecast is zero or has the wrong sign.
+        Between 0 and `MAX_SLOPE`; 0 if the forecast is zero or has the wrong sign.
     """
     power = float(forecast @ forecast)
     if power < 1e-12:
         return 0.0
-    slope = float(np.clip(forecast @ y / power, 0.0, LARGEST_SLOPE))
+    slope = float(np.clip(forecast @ y / power, 0.0, MAX_SLOPE))
     variance = float(y.var()) * overlap / power
     return slope * slope**2 / (slope**2 + variance) if slope > 0 else 0.0
 

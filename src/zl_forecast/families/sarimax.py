@@ -22,7 +22,8 @@ from zl_forecast.families.reference import centred_quantiles
 from zl_forecast.families.ridge import FOLDS, shrunk_slope
 from zl_forecast.families.scaling import standard_scores
 
-DECAY = 0.97  # as for ewma_volatility; a row has only its origin's ewma_volatility, so earlier ones are computed from its returns
+# as for ewma_volatility, which a row has only at its origin; earlier values are computed from its returns
+DECAY = 0.97
 ORDERS = ((0, 0), (1, 0), (0, 1), (1, 1))  # p, q
 SEASONS = ((0, 0), (1, 0), (0, 1))  # P, Q of the trading week
 WEEK = 5

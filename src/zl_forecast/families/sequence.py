@@ -21,9 +21,9 @@ from zl_forecast.families.lookback import CHANNEL_LAGS, read_sessions
 from zl_forecast.families.reference import centred_quantiles
 from zl_forecast.families.scaling import standard_scores
 
-LARGEST_SHIFT = 1.0  # standardised return: largest move of a median
-LARGEST_LOG_FACTOR = 0.7  # distances between quantiles are between half and twice the reference's
-LARGEST_GRADIENT = 1.0
+MAX_SHIFT = 1.0  # standardised return: largest move of a median
+MAX_LOG_FACTOR = 0.7  # distances between quantiles are between half and twice the reference's
+MAX_GRADIENT = 1.0
 BATCH_SESSIONS = 128
 SCORE_SESSIONS = 1024
 RETURN_CHANNELS = ("zl_return", "zl_absolute_return")
@@ -158,8 +158,8 @@ def anchored_quantiles(raw: torch.Tensor, anchor: torch.Tensor, middle: int) -> 
     ----------
     raw : tensor of shape (..., n_levels)
         First the shift of the middle quantile, then the logarithms of the factors that stretch the n_levels - 1
-        distances between neighbouring quantiles. Both are squashed smoothly to `LARGEST_SHIFT` and
-        `LARGEST_LOG_FACTOR`, so that forecasts are bounded for any input.
+        distances between neighbouring quantiles. Both are squashed smoothly to `MAX_SHIFT` and
+        `MAX_LOG_FACTOR`, so that forecasts are bounded for any input.
     anchor : float64 tensor of shape (..., n_levels)
         Standardised returns, ascending.
     middle : int
@@ -177,8 +177,8 @@ def anchored_quantiles(raw: torch.Tensor, anchor: torch.Tensor, middle: int) -> 
     [-1.0, 0.0, 2.0]
     """
     raw = raw.double()
-    shift = LARGEST_SHIFT * torch.tanh(raw[..., :1] / LARGEST_SHIFT)
-    factor = torch.exp(LARGEST_LOG_FACTOR * torch.tanh(raw[..., 1:] / LARGEST_LOG_FACTOR))
+    shift = MAX_SHIFT * torch.tanh(raw[..., :1] / MAX_SHIFT)
+    factor = torch.exp(MAX_LOG_FACTOR * torch.tanh(raw[..., 1:] / MAX_LOG_FACTOR))
     extra = (factor - 1.0) * anchor.diff(dim=-1)  # sums of these are exactly zero at factor one
     below = -extra[..., :middle].flip(-1).cumsum(-1).flip(-1)
     above = extra[..., middle:].cumsum(-1)
@@ -513,7 +513,7 @@ def train(
             for entries in torch.randperm(len(data)).split(BATCH_SESSIONS):
                 optimiser.zero_grad()
                 anchor.loss(network, data[entries]).backward()
-                nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+                nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)
                 optimiser.step()
         if validation is None:
             best_epoch = epoch

@@ -368,11 +368,11 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
         rows, example = read_row(
             con,
             f"""
-            with ordered as (
+            with dated_rows as (
                 select {group}, {date}, lag({date}) over (partition by {group} order by rowid) as previous
                 from landing where _file = $file
             )
-            select count(*), any_value({group} || ' ' || {date}) from ordered where {date} < previous
+            select count(*), any_value({group} || ' ' || {date}) from dated_rows where {date} < previous
             """,
             {"file": printable(file.name)},
         )
@@ -398,14 +398,14 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
     rows, files, example, values = read_row(
         con,
         f"""
-        with repeated as (
+        with repeated_keys as (
             select {key} from landing group by {key} having count(*) > 1
         ),
 
         contradictions as (
             select {key}, count(*) as n, string_agg(distinct _file, ', ' order by _file) as files,
                 concat_ws(', ', {differing}) as differing
-            from landing semi join repeated using ({key})
+            from landing semi join repeated_keys using ({key})
             group by {key} having count(distinct row({", ".join(others)})) > 1
         )
         select coalesce(sum(n), 0)::int, arg_min(files, ({key})), arg_min(concat_ws(' ', {key}), ({key})), arg_min(differing, ({key}))

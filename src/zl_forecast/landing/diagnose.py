@@ -21,7 +21,7 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": ("zstd", "unpack it (unzstd)"),
 }
 WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-SHOWN = 60  # characters of a line that a message quotes
+MAX_QUOTED_CHARACTERS = 60  # characters of a line that a message quotes
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Diagnosis:
 
 
 def diagnose(file: Path, columns: Sequence[str]) -> Diagnosis | None:
-    """Say why a CSV file does not hold the columns of the contract.
+    """Find out why a CSV file does not have the columns of the contract.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def diagnose(file: Path, columns: Sequence[str]) -> Diagnosis | None:
         head = stream.read(SNIFFED_BYTES)
     for magic, (kind, way_out) in MAGIC.items():
         if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(magic):
-            return Diagnosis(f"is {kind} under the name of a CSV file", f"It must be plain CSV: {way_out}.")
+            return Diagnosis(f"is {kind}, named as a CSV file", f"It must be plain CSV: {way_out}.")
     if head.startswith(WIDE_MARKS) or b"\x00" in head:
         return Diagnosis(
             "is UTF-16 or binary, not plain text",
@@ -74,7 +74,7 @@ def diagnose(file: Path, columns: Sequence[str]) -> Diagnosis | None:
         line = _line_of_byte(file, error)
         return Diagnosis(f"is not UTF-8 text, first in line {line}", "Save it as CSV UTF-8.")
     except csv.Error as error:
-        return Diagnosis(f"is no CSV: {error}", "Write it again; quote text that holds commas or line ends.")
+        return Diagnosis(f"is not valid CSV: {error}", "Write it again; quote text that holds commas or line ends.")
 
 
 def _of_text(file: Path, columns: Sequence[str]) -> Diagnosis | None:
@@ -95,12 +95,12 @@ def _of_text(file: Path, columns: Sequence[str]) -> Diagnosis | None:
         if first.lower().startswith("sep="):
             kind, what = f"'{first}', a hint for Excel", "it"
         elif first.startswith(("#", "//", "%")):
-            kind, what = f"a comment, '{first[:SHOWN]}'", "comments"
+            kind, what = f"a comment, '{first[:MAX_QUOTED_CHARACTERS]}'", "comments"
         else:
-            kind, what = f"a title, '{first[:SHOWN]}'", "what stands above the header"
+            kind, what = f"a title, '{first[:MAX_QUOTED_CHARACTERS]}'", "the lines above the header"
         return Diagnosis(
-            f"line {first_number} is {kind}; the header stands in line {header}",
-            f"Remove {what}: the first line names the columns.",
+            f"line {first_number} is {kind}; the header is line {header}",
+            f"Remove {what}: the first line must name the columns.",
             rows=header - first_number,
         )
     return _ragged(file, columns)
@@ -126,28 +126,30 @@ def _ragged(file: Path, columns: Sequence[str]) -> Diagnosis | None:
     counts = f"line {line} has {len(row)} {'value' if len(row) == 1 else 'values'} for {len(header)} columns"
     if len(row) == len(header) + 1 and len(odd) == n_rows and odd[0][1][0].strip().isdigit():
         return Diagnosis(
-            f"{counts}: row names stand before the columns",
+            f"{counts}: row names precede the columns",
             "Write it without them (pandas: index=False; R: row.names=FALSE).",
             rows=len(odd),
         )
     if len(row) > len(header) and first + len(odd) == n_rows and all(len(other) == len(row) for _, other in odd):
         return Diagnosis(
             f"{counts}: a column was added from there on",
-            "Write the file again with one header for all rows, or the newer rows into a file of their own.",
+            "Write the file again with one header for all rows, or the newer rows to a separate file.",
             rows=len(odd),
         )
     if len(odd) == 1 and first + 1 == n_rows and not _ends_with_newline(file):
         return Diagnosis(
-            f"cannot be read as csv: {counts}, and the line has no end",
+            f"cannot be read as csv: {counts}, and the last line has no newline",
             "It may be half written or damaged: write it again to a temporary name and rename it when complete.",
             rows=1,
         )
     if len(row) < len(header) and first + len(odd) == n_rows:
         return Diagnosis(
-            f"{counts}, '{','.join(row)[:SHOWN]}': a footer", "Remove what stands below the data.", rows=len(odd)
+            f"{counts}, '{','.join(row)[:MAX_QUOTED_CHARACTERS]}': a footer",
+            "Remove the lines below the data.",
+            rows=len(odd),
         )
     return Diagnosis(
-        f"{counts}, '{','.join(row)[:SHOWN]}'",
+        f"{counts}, '{','.join(row)[:MAX_QUOTED_CHARACTERS]}'",
         "Every line needs one value per column; quote text that holds commas.",
         rows=len(odd),
     )

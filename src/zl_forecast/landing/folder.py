@@ -23,7 +23,7 @@ WAYS_OUT = {
     ".xlsx": "save it as CSV UTF-8",
     ".xls": "save it as CSV UTF-8",
 }
-_simulating = threading.Lock()  # dbt's threads load sources at the same time: the first simulates, the others wait
+_simulating = threading.Lock()  # dbt's threads load sources in parallel: the first simulates, the others wait
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class LandingFolder:
         Returns
         -------
         list of (str, str)
-            File name, and the reason with what to do.
+            File name, and why it is not read.
 
         Raises
         ------
@@ -96,12 +96,12 @@ class LandingFolder:
             raise LandingError(
                 file=str(self.path),
                 problem=f"cannot be listed: {error.strerror}",
-                way_out="Let this user read and enter the folder (chmod u+rx).",
+                way_out="Give this user read access to the folder (chmod u+rx).",
             ) from error
 
 
 def landing_path() -> Path:
-    """Return the folder in which landing files are looked for: ZL_LANDING_DIR, else data/landing.
+    """Return the folder for landing files: ZL_LANDING_DIR, else data/landing.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def find_landing(may_simulate: bool = True) -> LandingFolder:
     if named:
         raise LandingError(
             file=expected,
-            problem=f"no such file, and it must hold the ZL bars{f'; {holds}' if others else ''}",
+            problem=f"no such file, but the ZL bars are required{f'; {holds}' if others else ''}",
             way_out="Put it there, point ZL_LANDING_DIR to another folder, or unset it to use the simulated market.",
         )
     if others:
@@ -155,9 +155,9 @@ def find_landing(may_simulate: bool = True) -> LandingFolder:
     if not may_simulate:
         raise LandingError(
             file=expected,
-            problem=f"no such file, and {data_dir()} holds forecasts of a real market, which a simulated one must not follow",
-            way_out="Put the landing files back or name their folder (ZL_LANDING_DIR=...); to look at the simulated market, "
-            "use a data folder of its own (ZL_DATA_DIR=data/simulated).",
+            problem=f"no such file, and {data_dir()} holds forecasts of a real market, which must not be mixed with simulated ones",
+            way_out="Put the landing files back or name their folder (ZL_LANDING_DIR=...); to try the simulated market, "
+            "use a separate data folder (ZL_DATA_DIR=data/simulated).",
         )
     return sample_landing(os.environ.get("ZL_SAMPLE_WORLD", "planted"))
 
@@ -225,8 +225,8 @@ def _reason(path: Path) -> str:
     if path.is_dir():
         return "a folder: move its files up"
     if path.exists() and not path.is_file():
-        return "no regular file"
+        return "not a regular file"
     name = path.name.lower()
     if name.endswith(SUFFIXES):
-        return f"no table of the contract: names begin with {', '.join(STEMS)}"
+        return f"not a table of the contract: names begin with {', '.join(STEMS)}"
     return WAYS_OUT.get(path.suffix.lower(), f"only {' and '.join(SUFFIXES)} are read")

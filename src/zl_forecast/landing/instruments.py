@@ -14,13 +14,13 @@ import pandas as pd
 from zl_forecast.thresholds import threshold
 
 ZL_STALE_DAYS = 10  # days by which ZL's last bar may lie before the newest bar of any other symbol
-RANGE_STEP = 1.5  # high and low may differ from the close by this multiple of the largest step (WTI 0.70 on 2020-04-21)
+RANGE_STEP = 1.5  # times the largest step: how far high and low may be from the close (WTI 0.70 on 2020-04-21)
 TOLERANCE_TICKS = 10  # a settlement is not a trade, so it may lie outside the day's range
 MAX_ODD_DISTANCE = 0.02  # fraction of the price by which a close may lie outside low to high
-MAX_OFF_SESSIONS = 2  # weekday bars without a session; more, and more than MAX_ODD_SHARE, mean another calendar
+MAX_OFF_SESSIONS = 2  # weekday bars without a session; more than this and MAX_ODD_SHARE mean another calendar
 DENSE_SHARE = 0.95  # fraction of sessions with a bar: 0.93 for the real, 0.99 for all others
 MIN_PRESENT_SHARE = 0.5  # fraction of sessions with a bar, from a symbol's first bar on
-CONSTANT_SESSIONS = 200  # no contract stays in front for this many sessions
+CONSTANT_SESSIONS = 200  # a contract is never the front for this many sessions
 MAX_ROLL_SHARE = 0.6  # fraction of bars with a roll; federal funds rolled by volume have 0.5
 MAX_OUTSIDE = 3  # closes outside the plausible range, such as WTI below zero on 2020-04-20
 MAX_ODD_SHARE = 0.01  # fraction of a symbol's bars without a session, or with a close outside low to high
@@ -99,7 +99,7 @@ def check_instruments(
                 is_off_session and close = last_value(close ignore nulls) over before
                 and coalesce(volume, 0) in (0, coalesce(last_value(volume ignore nulls) over before, 0)),
                 false
-            ) as is_repeat  -- the close before, as some vendors write it on holidays
+            ) as is_repeat  -- some vendors repeat the previous close on holidays
         from rows
         inner join instruments_frame using (symbol)
         inner join (
@@ -158,13 +158,13 @@ def likely_names(table: str, found: dict[str, date], known: set[str]) -> dict[st
 
     same = {name: wanted[_plain(name)] for name in unknown if _plain(name) in wanted}
     likely = {name: known_name for name, known_name in same.items() if is_missed(name, known_name)}
-    left = {plain: name for plain, name in wanted.items() if name not in likely.values()}
+    free = {plain: name for plain, name in wanted.items() if name not in likely.values()}
     for name in [name for name in unknown if name not in likely]:  # for example CL=F, ZLH24, or a typing error
-        roots = [root for root in left if table != "series" and len(root) > 1 and _plain(name).startswith(root)]
-        close = roots or get_close_matches(_plain(name), left, n=1, cutoff=0.8 if table == "policy_events" else 0.9)
+        roots = [root for root in free if table != "series" and len(root) > 1 and _plain(name).startswith(root)]
+        close = roots or get_close_matches(_plain(name), free, n=1, cutoff=0.8 if table == "policy_events" else 0.9)
         # names of one publisher's series are similar, so only an absent series is suggested
-        if close and is_missed(name, left[max(close, key=len)]) and (table != "series" or left[close[0]] not in found):
-            likely[name] = left[max(close, key=len)]
+        if close and is_missed(name, free[max(close, key=len)]) and (table != "series" or free[close[0]] not in found):
+            likely[name] = free[max(close, key=len)]
     return likely
 
 
@@ -199,8 +199,8 @@ def name_findings(table: str, found: dict[str, date], known: set[str], likely: d
                 table,
                 "warning",
                 what,
-                f"{len(likely)} {what} unknown under their names: {listed}{_more(len(likely))}",
-                "Write the names of the registry (seeds/instruments.csv, seeds/series.csv, seeds/buckets.csv).",
+                f"{len(likely)} {what} with unknown names: {listed}{_more(len(likely))}",
+                "Use the names of the registry (seeds/instruments.csv, seeds/series.csv, seeds/buckets.csv).",
                 len(likely),
             )
         )
@@ -212,7 +212,7 @@ def name_findings(table: str, found: dict[str, date], known: set[str], likely: d
                 "warning" if table == "policy_events" else "info",
                 what,
                 f"{len(others)} {what} that no feature reads: {', '.join(others[:LISTED])}{_more(len(others))}",
-                "They are left alone; a feature that reads one names it in the registry.",
+                "They are ignored. To use one in a feature, add it to the registry.",
                 len(others),
             )
         )
@@ -235,8 +235,8 @@ def _fault(symbol: str, column: str, problem: str, way_out: str, rows: int) -> F
 def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     """Find symbols whose bars are dated by another convention than the trade date."""
     way_out = (
-        "Date each bar by its trade date, the day on which the session that opens at 17:00 Chicago ends: what opens on "
-        "Sunday evening is Monday's."
+        "Date each bar by its trade date, the day on which the session that opens at 17:00 Chicago ends: a session that "
+        "opens on Sunday evening is Monday's."
     )
     findings = {}
     for symbol, calendar, off, bars, weekend, *counts in con.execute(
@@ -248,79 +248,79 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
         """
     ).fetchall():
         if weekend:
-            seen = " and ".join(f"{counts[day]} {WEEKDAYS[day]}" for day in (5, 6) if counts[day])
-            absent = [WEEKDAYS[day] for day in range(5) if counts[day] < 0.2 * max(counts)]
-            gone = f" and {'none' if not sum(counts[WEEKDAYS.index(day)] for day in absent) else 'few'} on {', '.join(absent)}"
+            weekend_counts = " and ".join(f"{counts[day]} {WEEKDAYS[day]}" for day in (5, 6) if counts[day])
+            absent_days = [WEEKDAYS[day] for day in range(5) if counts[day] < 0.2 * max(counts)]
+            absence = f" and {'none' if not sum(counts[WEEKDAYS.index(day)] for day in absent_days) else 'few'} on {', '.join(absent_days)}"
             findings[symbol] = _fault(
-                symbol, "as_of_date", f"has bars on {seen}{gone if absent else ''}", way_out, weekend
+                symbol, "as_of_date", f"has bars on {weekend_counts}{absence if absent_days else ''}", way_out, weekend
             )
         elif off > max(MAX_OFF_SESSIONS, MAX_ODD_SHARE * bars):
             findings[symbol] = _fault(
                 symbol,
                 "as_of_date",
-                f"has {off} of {bars} bars on days that are no sessions of {calendar}",
+                f"has {off} of {bars} bars on days without a session of {calendar}",
                 way_out,
                 off,
             )
     for symbol, day, first, last, n_sessions in con.execute(
         f"""
         with
-        spans as (
+        symbol_spans as (
             select symbol, calendar, min(as_of_date) as first_bar,
-                -- a vendor who drops the Sundays lacks the newest session of all
+                -- a vendor that drops Sundays has no bar of the newest session
                 least(max(as_of_date) + 7, (select max(as_of_date) from bars)) as last_bar
             from bars where not is_off_session group by symbol, calendar
         ),
 
-        expected as (
-            select spans.symbol, session_date::date as session_date, (last_bar - session_date::date) // {BLOCK_DAYS} as block,
+        expected_sessions as (
+            select symbol_spans.symbol, session_date::date as session_date, (last_bar - session_date::date) // {BLOCK_DAYS} as block,
                 isodow(session_date::date) as weekday, bars.as_of_date is not null as is_present
-            from spans
+            from symbol_spans
             inner join sessions_frame
-                on sessions_frame.calendar = spans.calendar and session_date::date between first_bar and last_bar
+                on sessions_frame.calendar = symbol_spans.calendar and session_date::date between first_bar and last_bar
             left join bars
-                on bars.symbol = spans.symbol and bars.as_of_date = session_date::date
+                on bars.symbol = symbol_spans.symbol and bars.as_of_date = session_date::date
         ),
 
         weekdays as (
             select symbol, block, weekday, count(*) as n, count(*) filter (where is_present) as n_present,
                 min(session_date) as first_session, max(session_date) as last_session
-            from expected group by symbol, block, weekday
+            from expected_sessions group by symbol, block, weekday
         ),
 
-        compared as (
+        weekday_counts as (
             select *,
                 sum(n) over (partition by symbol, block) - n as n_other,
                 sum(n_present) over (partition by symbol, block) - n_present as n_other_present
             from weekdays
         ),
 
-        -- in the newest weeks, where the forecast is made, the two newest sessions of a weekday are enough
-        newest as (
+        -- in the newest weeks, which decide the forecast, the two newest sessions of a weekday are enough
+        newest_sessions as (
             select *, row_number() over (partition by symbol, weekday order by session_date desc) as age
-            from expected
+            from expected_sessions
         ),
 
         newest_weekdays as (
             select symbol, weekday, bool_or(is_present) as is_present, min(session_date) as first_session,
                 max(session_date) as last_session
-            from newest where age <= 2 group by symbol, weekday having count(*) = 2
+            from newest_sessions where age <= 2 group by symbol, weekday having count(*) = 2
         ),
 
-        found as (
-            select symbol, weekday, first_session, last_session, n from compared
+        missing_weekdays as (
+            select symbol, weekday, first_session, last_session, n from weekday_counts
             where n_present = 0 and n >= 3 and n_other_present >= 0.75 * n_other
             union all
             select symbol, any_value(weekday) filter (where not is_present), min(first_session) filter (where not is_present),
                 max(last_session) filter (where not is_present), 2
             from newest_weekdays group by symbol
             having count(*) = 5 and count(*) filter (where not is_present) = 1
-                and symbol in (  -- of a thin market two such sessions are missing now and then
-                    select symbol from expected group by symbol having avg(is_present::int) >= {DENSE_SHARE}
+                and symbol in (  -- thin markets miss two such sessions now and then
+                    select symbol from expected_sessions group by symbol having avg(is_present::int) >= {DENSE_SHARE}
                 )
         )
 
-        select symbol, mode(weekday), min(first_session), max(last_session), sum(n)::int from found
+        select symbol, mode(weekday), min(first_session), max(last_session), sum(n)::int from missing_weekdays
         group by symbol order by symbol
         """
     ).fetchall():
@@ -329,22 +329,22 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             _fault(
                 symbol,
                 "as_of_date",
-                f"has no bar on {n_sessions} sessions that are {WEEKDAYS[day - 1]} ({first} to {last}), though it has on the other days",
+                f"has no bar on {n_sessions} sessions on {WEEKDAYS[day - 1]} ({first} to {last}), but has bars on other weekdays",
                 way_out,
                 n_sessions,
             ),
         )
     for symbol, present, sessions in con.execute(
         f"""
-        with spans as (
+        with symbol_spans as (
             select symbol, calendar, min(as_of_date) as first_bar, max(as_of_date) as last_bar,
                 count(*) filter (where not is_off_session) as n_present
             from bars group by symbol, calendar
         )
 
-        select symbol, any_value(n_present), count(*) as n_sessions from spans
+        select symbol, any_value(n_present), count(*) as n_sessions from symbol_spans
         inner join sessions_frame
-            on sessions_frame.calendar = spans.calendar and session_date::date between first_bar and last_bar
+            on sessions_frame.calendar = symbol_spans.calendar and session_date::date between first_bar and last_bar
         group by symbol having any_value(n_present) < {MIN_PRESENT_SHARE} * n_sessions order by symbol
         """
     ).fetchall():
@@ -390,9 +390,7 @@ def _units(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 def _unit_way_out(symbol: str, unit: str) -> str:
     if symbol == "ZL":
         return "ZL cannot be negative and is quoted in cents/lb: if these are USD/lb multiply by 100, if USD/t divide by 22.0462."
-    return (
-        f"{symbol} is read in {unit}: convert the prices (a factor of 100 is dollars for cents, or cents for dollars)."
-    )
+    return f"{symbol} must be in {unit}: convert the prices (a factor of 100 means dollars instead of cents, or cents instead of dollars)."
 
 
 def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
@@ -403,20 +401,20 @@ def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             "close",
             f"moves by more than {limit:.0%} between sessions of one contract ({roll_limit:.0%} at a roll) or within a session in {rows} "
             f"{'place' if rows == 1 else 'places'}, first on {day}: {change}",
-            "A misprint or a change of unit inside the file: correct those rows.",
+            "This is a misprint or a change of unit within the file: correct those rows.",
             rows,
         )
         for symbol, limit, roll_limit, rows, day, change in con.execute(
             f"""
-            with steps as (
+            with price_steps as (
                 select symbol, as_of_date, max_step, max_roll_step, previous_close, close, open, high, low,
-                    -- unknown is not changed: only a known contract other than the last known one is a roll
+                    -- an unknown contract is not a roll: only a known one that differs from the last known one is
                     case when contract_id <> previous_contract then max_roll_step else max_step end as step_limit
                 from bars
                 where close > 0 and not is_off_session
             ),
 
-            wrong as (
+            flagged_steps as (
                 select *,
                     case
                         when previous_close > 0 and abs(ln(close / previous_close)) > step_limit
@@ -425,11 +423,11 @@ def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
                         when high > 0 and abs(ln(close / high)) > {RANGE_STEP} * max_step then format('high {{:g}} and close {{:g}}', high, close)
                         when low > 0 and abs(ln(close / low)) > {RANGE_STEP} * max_step then format('low {{:g}} and close {{:g}}', low, close)
                     end as change
-                from steps
+                from price_steps
             )
 
             select symbol, any_value(max_step), any_value(max_roll_step), count(*)::int, min(as_of_date), arg_min(change, as_of_date)
-            from wrong where change is not null
+            from flagged_steps where change is not null
             group by symbol order by symbol
             """
         ).fetchall()
@@ -443,7 +441,7 @@ def _off_sessions(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             "bars_daily",
             "warning",
             symbol,
-            f"{rows} {'bar' if rows == 1 else 'bars'} on days that are no sessions of {calendar} left out: {days}{_more(rows)}",
+            f"{rows} {'bar' if rows == 1 else 'bars'} on days without a session of {calendar} left out: {days}{_more(rows)}",
             "Nothing to do if the exchange was closed; if it traded, the calendar library needs an update.",
             rows,
             "as_of_date",
@@ -467,7 +465,7 @@ def _ranges(con: duckdb.DuckDBPyConnection, faults: list[Finding]) -> list[Findi
     for price in ("close", "open"):
         for symbol, rows, bars, day, low, high, value, distance in con.execute(
             f"""
-            with outside as (
+            with range_distances as (
                 select *,
                     case
                         when is_off_session or (low = 0 and high = 0) then 0  -- no trade, and no range
@@ -476,16 +474,16 @@ def _ranges(con: duckdb.DuckDBPyConnection, faults: list[Finding]) -> list[Findi
                 from bars
             ),
 
-            found as (
+            flagged_bars as (
                 select *, distance > {TOLERANCE_TICKS + 0.5} * tick as is_outside  -- half a tick for rounding
-                from outside
+                from range_distances
             )
 
             select symbol, count(*) filter (where is_outside)::int as n, count(*)::int,
                 min(as_of_date) filter (where is_outside), arg_min(low, as_of_date) filter (where is_outside),
                 arg_min(high, as_of_date) filter (where is_outside), arg_min({price}, as_of_date) filter (where is_outside),
                 max(distance / nullif(abs(close), 0)) filter (where is_outside)
-            from found group by symbol having n > 0 order by symbol
+            from flagged_bars group by symbol having n > 0 order by symbol
             """
         ).fetchall():
             problem = (
@@ -523,7 +521,7 @@ def _stale(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 
 def _contracts(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     """Find symbols whose contract is unknown or never changes, so that rolls cannot be detected."""
-    odd = con.execute(
+    suspicious = con.execute(
         f"""
         select symbol, count(distinct contract_id) = 1, count(*)::int as n, count(*) filter (where contract_id <> previous_contract)::int as n_rolls
         from bars where contract_id is not null group by symbol
@@ -536,14 +534,14 @@ def _contracts(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             "bars_daily",
             "warning",
             symbol,
-            f"one contract_id in all {bars} bars: rolls cannot be detected, and the step between two contracts counts as a return"
+            f"one contract_id in all {bars} bars: rolls cannot be detected, and the price step between contracts counts as a return"
             if is_constant
             else f"contract_id changes on {rolls} of {bars} bars: each counts as a roll",
-            "Write which contract is in front, in contract_id.",
+            "Write the front contract in contract_id.",
             bars if is_constant else rolls,
             "contract_id",
         )
-        for symbol, is_constant, bars, rolls in odd
+        for symbol, is_constant, bars, rolls in suspicious
     ]
     return findings + _unknown_contracts(con)
 
@@ -565,9 +563,9 @@ def _unknown_contracts(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             "bars_daily",
             "warning",
             ", ".join([*whole, *(symbol for symbol, unknown, bars in counts if unknown < bars)]),
-            f"no contract_id in bars of {', '.join(named[:LISTED])}{_more(len(named))}: rolls cannot be detected there, and the step "
-            "between two contracts counts as a return, so momentum and volatility differ",
-            "Write which contract is in front, in contract_id.",
+            f"no contract_id in bars of {', '.join(named[:LISTED])}{_more(len(named))}: rolls cannot be detected there, and the price "
+            "step between contracts counts as a return, which distorts momentum and volatility",
+            "Write the front contract in contract_id.",
             sum(unknown for _, unknown, _ in counts),
             "contract_id",
         )

@@ -19,7 +19,7 @@ from zl_forecast.landing.contract import sentences
 from zl_forecast.queries import read_value
 from zl_forecast.tournament import attributions  # noqa: F401
 
-SHOWN = ("refused", "quarantined", "warning")  # findings printed by a build; `zl check` prints all
+PRINTED_SEVERITIES = ("refused", "quarantined", "warning")  # findings printed by a build; `zl check` prints all
 
 
 class Plugin(BasePlugin):
@@ -34,7 +34,7 @@ class Plugin(BasePlugin):
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Create the schema `landing`, and note whether the state holds forecasts of a real market."""
-        # dbt-duckdb creates it for each source; in a new warehouse two threads that do so at the same time both fail
+        # dbt-duckdb creates it per source; two threads that do so at the same time in a new warehouse both fail
         conn.execute("create schema if not exists landing")
         of_market = "select count(*) from state.forecasts.zl_forecast_ledger where data_source = 'market'"
         self._holds_market = read_value(conn, of_market) > 0
@@ -63,7 +63,7 @@ class Plugin(BasePlugin):
             The files break the contract; see `Landing.table` and `find_landing`.
         """
         with self._lock:  # one thread reads the folder for all
-            # a replay runs many builds in one process, so the folder may have changed
+            # a replay runs many builds in one process, and the folder changes in between
             folder = find_landing(may_simulate=not self._holds_market)
             if self._landing is None or self._state != folder.state():
                 self._landing, self._state = Landing(folder, kept_calendars()), folder.state()
@@ -71,7 +71,7 @@ class Plugin(BasePlugin):
                 return self._landing.files()
             if source_config.identifier == "findings":
                 findings = self._landing.findings()
-                for line in sentences(findings, SHOWN):
+                for line in sentences(findings, PRINTED_SEVERITIES):
                     print(f"landing, {line}", flush=True)
                 return findings
             return self._landing.table(source_config.identifier)

@@ -1,6 +1,6 @@
 """Read one landing file as a DuckDB table: the contract's columns in their types, with no silent cast or cut.
 
-Python opens the files, so that no character in a name acts as a pattern, and a folder called
+Python opens the files, so that no character in a path acts as a pattern and a folder named
 `year=2021` does not add a column.
 """
 
@@ -18,20 +18,20 @@ from zl_forecast.landing.diagnose import diagnose
 from zl_forecast.landing.tables import Table
 from zl_forecast.queries import read_row
 
-HUGE = 1e15  # larger numbers are impossible as price, volume or index; sums of squares of smaller ones stay finite
-DUST = 1e-15  # smaller numbers count as zero, so that ratios stay finite
+MAX_NUMBER = 1e15  # no price, volume or index is larger; sums of squares of smaller numbers stay finite
+MIN_NUMBER = 1e-15  # smaller numbers count as zero, so that ratios stay finite
 MAX_ROWS = 20_000_000  # two thousand symbols for forty years
 MAX_BYTES = 2_000_000_000  # uncompressed values
 MAX_TEXT = 1_000  # bytes per value; titles of events are the longest
 CONTROL = r"\p{Cc}"
-CONTROL_OR_FORMAT = r"[\p{Cc}\p{Cf}]"  # invisible marks make names differ that look the same
-PROSE = ("title", "kind")
+CONTROL_OR_FORMAT = r"[\p{Cc}\p{Cf}]"  # invisible marks make equal-looking names differ
+TITLE_COLUMNS = ("title", "kind")
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)"
-# a date, or an instant at midnight in its own zone
+# a date, or a timestamp at midnight in its own time zone
 DATE = r"(\d{4}-\d{2}-\d{2})([T ]00:00(:00(\.0+)?)? ?(Z|UTC|[+-]\d{2}(:?\d{2})?)?)?"
 TYPE_WAYS_OUT = {
-    "DATE": "Write {column} as DATE, YYYY-MM-DD, the year with four digits. An instant is read as its date only if it is midnight in its own zone; what "
-    "becomes public after 17:00 Chicago belongs to the next trade date.",
+    "DATE": "Write {column} as DATE, YYYY-MM-DD, the year with four digits. A timestamp is read as its date only if it is midnight "
+    "in its own time zone; what becomes public after 17:00 Chicago belongs to the next trade date.",
     "DOUBLE": "Write {column} as DOUBLE, with a decimal point and without separators; leave it empty where there is no value.",
     "BIGINT": "Write {column} as BIGINT, a whole number; leave it empty where there is no value.",
     "VARCHAR": "Write {column} as text.",
@@ -73,12 +73,12 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
         if file.is_symlink() and not file.exists():
             raise LandingError(
                 file=file.name,
-                problem="is a link to a file that is not there",
-                way_out="Bring that file back, or remove the link.",
+                problem="is a link to a missing file",
+                way_out="Restore that file, or remove the link.",
             ) from error
         if isinstance(error, PermissionError):
             raise LandingError(
-                file=file.name, problem="may not be read by this user", way_out="Let this user read it (chmod)."
+                file=file.name, problem="is not readable by this user", way_out="Give this user read access (chmod)."
             ) from error
         _raise_diagnosis(file, table, is_csv)
         raise LandingError(
@@ -91,13 +91,13 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
             file=file.name, problem="holds no rows", rows=0, way_out="Remove the file, or write it again with its rows."
         )
     _refuse_odd_text(file, raw)
-    raw = pa.table({name: _plain(raw[name]) for name in raw.column_names})
+    raw = pa.table({name: _as_duckdb_type(raw[name]) for name in raw.column_names})
     con.register("raw", raw)
     con.execute("create or replace temp table raw_rows as from raw")
     con.unregister("raw")
     values, impossible = [], []
     for column, kind in table.columns.items():
-        value, is_impossible = _typed(column, kind, raw.schema.field(column).type)
+        value, is_impossible = _typed_value(column, kind, raw.schema.field(column).type)
         if is_impossible:
             rows, example = read_row(
                 con, f"select count(*), any_value({column}::varchar) from raw_rows where {is_impossible}"
@@ -140,11 +140,11 @@ def _read_csv(file: Path, table: Table) -> pa.Table:
         content.seek(-1, 2)
         has_end = content.read() in (b"\n", b"\r")
     if odd:
-        raise ValueError(f"{len(odd)} lines with another number of values than the header")
+        raise ValueError(f"{len(odd)} lines with more or fewer values than the header")
     if not has_end:
         raise LandingError(
             file=file.name,
-            problem="the last line has no end, so a value in it may be cut",
+            problem="the last line has no newline, so a value in it may be cut",
             rows=1,
             way_out="If the file is whole, end its last line with a newline; if it is half written, write it again.",
         )
@@ -172,7 +172,7 @@ def _check_header(file: Path, table: Table, header: list[str], is_csv: bool) -> 
             raise LandingError(
                 file=file.name,
                 column=", ".join(missing),
-                problem=f"missing, but for case and blanks: {', '.join(map(repr, (alike[column] for column in missing)))}",
+                problem=f"missing, except with other case or blanks: {', '.join(map(repr, (alike[column] for column in missing)))}",
                 way_out="Name the columns in lower case without blanks.",
             )
         _raise_diagnosis(file, table, is_csv)
@@ -223,7 +223,7 @@ def _refuse_odd_text(file: Path, raw: pa.Table) -> None:
                 way_out="Shorten it; if a quote is not closed, close it.",
             )
         if _is_text(values.type):
-            odd = pc.match_substring_regex(values, CONTROL if column in PROSE else CONTROL_OR_FORMAT)
+            odd = pc.match_substring_regex(values, CONTROL if column in TITLE_COLUMNS else CONTROL_OR_FORMAT)
             if rows := pc.sum(odd).as_py():
                 raise LandingError(
                     file=file.name,
@@ -238,8 +238,8 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Convert values to a type that DuckDB has: instants to local time of their own zone, numbers to doubles."""
+def _as_duckdb_type(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Convert values to a type that DuckDB has: timestamps to local time of their own zone, numbers to doubles."""
     if pa.types.is_timestamp(values.type) and values.type.tz:
         zone = "UTC" if values.type.tz == "Z" else values.type.tz
         return pc.local_timestamp(values.cast(pa.timestamp(values.type.unit, zone)))
@@ -250,7 +250,7 @@ def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values
 
 
-def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
+def _typed_value(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
     """Return SQL of a column's typed value, null if it is of another type, and of the test for impossible numbers."""
     if pa.types.is_dictionary(found):
         found = found.value_type
@@ -272,8 +272,8 @@ def _typed(column: str, kind: str, found: pa.DataType) -> tuple[str, str]:
         number = f"case when regexp_full_match(lower({text}), '{NUMBER}') then try_cast({text} as double) end"
     else:
         number = f"try_cast({column} as double)" if is_number or pa.types.is_null(found) else "null::double"
-    is_impossible = f"coalesce(abs({number}) > {HUGE}, false)"  # NaN compares as larger than any number
-    possible = f"case when {is_impossible} then null when abs({number}) < {DUST} then 0 else {number} end"
+    is_impossible = f"coalesce(abs({number}) > {MAX_NUMBER}, false)"  # NaN compares as larger than any number
+    possible = f"case when {is_impossible} then null when abs({number}) < {MIN_NUMBER} then 0 else {number} end"
     if kind == "BIGINT":
         return (
             f"case when not {is_impossible} and {number} = round({number}) then ({number})::bigint end",

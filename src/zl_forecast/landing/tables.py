@@ -19,13 +19,13 @@ class Table:
     key : tuple of str
         Columns that identify a row; rows with the same key must have the same values.
     subject : str
-        Column that says what a row is about.
+        Column with the subject of a row, such as its symbol.
     date : str
         Column of the dates that `zl check` shows.
     not_null : tuple of str
         Columns that every row has.
     days_ahead : dict[str, int]
-        How many days after today a date may lie, by date column; all date columns have an entry.
+        Maximum number of days after today, by date column; every date column has an entry.
     order : (str, str), optional
         (group, date): within a file, the dates of a group must not go back.
     normal : dict[str, str]
@@ -48,7 +48,7 @@ class Table:
     checks: tuple[tuple[str, str, str, str], ...] = ()
 
 
-# The same contract may be written as 96420 and as 96420.0: that is not a roll. Words for a missing value become null.
+# 96420 and 96420.0 are the same contract, not a roll. Words for a missing value become null.
 CONTRACT_ID = (
     "case when lower({0}) in ('nan', 'none', 'null', '<na>', 'na', 'n/a', '#n/a', 'nat', 'unknown', '-', '.', '?') then null "
     "when regexp_full_match({0}, '\\d+(\\.0*)?') then coalesce(try_cast(try_cast({0} as double)::bigint as varchar), {0}) "
@@ -86,7 +86,7 @@ TABLES = {
                 "open",
                 "symbol = 'ZL' and open is null",
                 "ZL bars without a finite open",
-                "Every ZL bar needs it: on a roll the session's return counts from its own open.",
+                "Every ZL bar needs an open: at a roll the session's return is measured from it.",
             ),
             (
                 "close",
@@ -99,15 +99,15 @@ TABLES = {
                     column,
                     f"symbol = 'ZL' and {column} <= 0",
                     f"ZL bars whose {column} is zero or negative",
-                    f"ZL cannot trade there: correct {column}{'' if column == 'open' else ', or leave it empty where it is not known'}.",
+                    f"ZL prices are positive: correct {column}{'' if column == 'open' else ', or leave it empty where it is unknown'}.",
                 )
                 for column in ("open", "high", "low")
             ),
             (
                 "volume",
                 "symbol = 'ZL' and volume < 0",
-                "ZL bars of negative volume",
-                "Volume counts contracts: correct it, or leave it empty where it is not known.",
+                "ZL bars with negative volume",
+                "Volume counts contracts: correct it, or leave it empty where it is unknown.",
             ),
         ),
     ),
@@ -123,7 +123,7 @@ TABLES = {
             (
                 "available_on",
                 "available_on < obs_date",
-                "values known before the day that they describe",
+                "values available before the date they describe",
                 "available_on is the first trade date at whose 17:00 Chicago cut-off the value was public: "
                 "correct the lag.",
             ),
@@ -149,7 +149,7 @@ TABLES = {
                 "severity",
                 "severity not between 0 and 1000",
                 "severities outside 0 to 1000",
-                "1 is an ordinary event: correct the weight.",
+                "An ordinary event has 1: correct the severity.",
             ),
         ),
     ),
@@ -179,13 +179,13 @@ TABLES = {
                 "contract_month",
                 "contract_month < date_trunc('month', as_of_date)",
                 "contracts whose delivery month has passed",
-                "Drop them: a curve holds what can still be delivered.",
+                "Drop them: a curve has only contracts that can still be delivered.",
             ),
             (
                 "open_interest",
                 "open_interest < 0",
                 "negative open interest",
-                "It counts contracts: correct it, or leave it empty where it is not known.",
+                "Open interest counts contracts: correct it, or leave it empty where it is unknown.",
             ),
         ),
     ),

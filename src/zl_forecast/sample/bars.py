@@ -34,7 +34,7 @@ def daily_bars(paths: dict[str, Path], sessions: pd.DatetimeIndex, streams: Stre
 
 
 def _is_open(calendar: str, sessions: pd.DatetimeIndex) -> np.ndarray:
-    """Say for each of ZL's sessions whether an exchange calendar has a session too; shape (n_sessions,)."""
+    """Return for each of ZL's sessions whether another exchange has a session too; shape (n_sessions,)."""
     return sessions.isin(exchange_sessions([calendar], sessions[0], sessions[-1])["session_date"])
 
 

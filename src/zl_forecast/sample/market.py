@@ -37,7 +37,7 @@ It resembles the real market: volatility of 25 to 35 % per year, prices of 20 to
 `broken` is exactly `planted` until BREAK_ON; from then on momentum pushes the other way. It tests whether a
 model that has stopped working is detected.
 
-**The rest of the crush complex follows ZL, never leads it** (ZL is weakly exogenous in `random_walk`): ZM
+**The rest of the crush complex follows ZL and never leads it** (ZL is weakly exogenous in `random_walk`): ZM
 closes a little of the gap; ZS is the products' value less a crush margin that is positive by construction,
 and cointegrated. Energy products follow crude with stationary crack spreads. All else (currencies, metals,
 grains, rates, equity, VIX) is a mean-reverting log price with its own stochastic volatility. Its shocks
@@ -92,7 +92,7 @@ MARGIN_PER_GAP = -0.7  # log crush margin per unit of gap
 BEAN_VOL_RATIO = 0.8  # ZS's volatility over ZL's: oil and meal hardly move together
 CRUSH_MARGIN = 0.13  # typical fraction of the products' value left to the crusher
 # energy
-VIX_MAX = 85.0  # its highest close is 82.69, in March 2020
+VIX_MAX = 85.0  # the highest real close is 82.69, in March 2020
 CRUDE_ZL_CORRELATION = 0.3
 MOMENTUM_DECAY = 0.93  # mean age of the shocks in it: 13 sessions
 # rolls and curve
@@ -281,7 +281,7 @@ class UnknownWorld(ZlForecastError):
     def __init__(self, *, world: str):
         self.world = world
         known = "; ".join(f"{name!r}: {meaning}" for name, meaning in WORLDS.items())
-        super().__init__(f"There is no simulated world {world!r}. Choose one of {len(WORLDS)}: {known}.")
+        super().__init__(f"There is no simulated world {world!r}. Choose one: {known}.")
 
 
 @dataclass(frozen=True)

@@ -84,13 +84,13 @@ def true_quantiles(
     at = market.latent.index.get_indexer(dates)
     if (at < 0).any():
         raise NoTruth(
-            f"{(at < 0).sum()} of {len(dates)} dates are no sessions of this market, "
+            f"{(at < 0).sum()} of {len(dates)} dates are not sessions of this market, "
             f"first {dates[at < 0][0].date()}. "
             f"Choose from market.latent.index ({market.start} to {market.end})."
         )
     beyond = len(market.rolls) - len(market.latent)
     if not 1 <= min(horizons) <= max(horizons) <= beyond:
-        raise NoTruth(f"Horizons {horizons} reach outside 1 to {beyond} sessions: shorten them.")
+        raise NoTruth(f"Horizons {horizons} are not all within 1 to {beyond} sessions.")
 
     quantiles = np.empty((len(dates), len(horizons), len(levels)), dtype="float32")
     for first in range(0, len(dates), DATES_AT_ONCE):
@@ -111,13 +111,13 @@ class _Shocks:
     oil, meal : array
         Daily shocks in volatility units, each multiplied by its path's volatility relative to the date's own.
     vol : array
-        exp of what the path adds to the date's expected log volatility.
+        exp of the path's deviation from the date's expected log volatility.
     momentum : array
-        What the path adds to the date's decayed momentum, as seen by the step's drift.
+        The path's deviation from the date's decayed momentum, used in the step's drift.
     jump : array
         Log returns.
     oil_carry, meal_carry : array
-        What the path adds to the date's decayed carry, as seen by the step's roll.
+        The path's deviation from the date's decayed carry, used at the step's roll.
     """
 
     def __init__(self, steps: int, paths: int, rng: np.random.Generator):

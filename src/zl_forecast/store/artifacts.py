@@ -39,13 +39,13 @@ INDEX_COLUMNS = (
     "sha256 text",
     "written_at text",
 )
-IS_DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+DAMAGE_CODES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 WAYS_OUT = {
-    sqlite3.SQLITE_BUSY: "Another build has been writing for a minute: run the build again when it has ended.",
-    sqlite3.SQLITE_FULL: "Free some disk space and run the build again; what was finished is kept.",
-    sqlite3.SQLITE_IOERR: "Free some disk space, or see whether the disk is sound, and run the build again.",
-    sqlite3.SQLITE_READONLY: "Let this user write it and its folder, and run the build again.",
-    sqlite3.SQLITE_CANTOPEN: "Let this user read and write it and its folder, and run the build again.",
+    sqlite3.SQLITE_BUSY: "Another build has been writing for a minute: wait until it ends, then run the build again.",
+    sqlite3.SQLITE_FULL: "Free some disk space and run the build again; finished results are kept.",
+    sqlite3.SQLITE_IOERR: "Free some disk space or check the disk, and run the build again.",
+    sqlite3.SQLITE_READONLY: "Give this user write access to it and its folder, and run the build again.",
+    sqlite3.SQLITE_CANTOPEN: "Give this user read and write access to it and its folder, and run the build again.",
 }
 KEPT_DAYS = 100  # keep fits for one quarter, so that switching a preset or branch back does not refit
 TABLE_KEPT_DAYS = 3  # whole tables only save time while the inputs are unchanged; they are rebuilt from cached fits
@@ -60,7 +60,7 @@ DESCRIBED = (
     "code_fingerprint",
     "rows_fingerprint",
 )
-OLD_NAMES = {"kind": "fold_type"}  # in entries that an older version wrote
+OLD_NAMES = {"kind": "fold_type"}  # in entries of older versions
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,11 @@ def look_up(fingerprint: str, renew: bool = True) -> Stored:
     with _index() as index:
         row = index.execute("select * from artifacts where artifact_id = ?", [fingerprint]).fetchone()
     if not os.path.lexists(folder):
-        return Stored(None, "its folder is gone" if row else "")
+        return Stored(None, "its folder is missing" if row else "")
     if (kind := kind_of(folder)) != "a folder":
-        return Stored(None, f"where its folder should be is {kind}")
+        return Stored(None, f"its path is {kind}, not a folder")
     if row is None:
-        return Stored(None, "the index does not vouch for it")
+        return Stored(None, "not in the index")
     entry = _Entry.of(row)
     if entry is None:
         return Stored(None, "its entry in the index is damaged")
@@ -172,7 +172,7 @@ def find(fingerprint: str) -> Path | None:
     """
     stored = look_up(fingerprint)
     if stored.refused:
-        print(f"Artifact {fingerprint}: {stored.refused}; it is made again", flush=True)
+        print(f"Artifact {fingerprint}: {stored.refused}; recomputing", flush=True)
     return stored.folder
 
 
@@ -208,17 +208,17 @@ def write(
         Any other exception that `fill` raises.
     """
     try:
-        return _written(fingerprint, fill, library_versions() if versions is None else versions, described)
+        return _fill_and_enter(fingerprint, fill, library_versions() if versions is None else versions, described)
     except OSError as error:
-        if error.errno is None and not isinstance(error, shutil.Error):  # not a file error; TimeoutError, for example
+        if error.errno is None and not isinstance(error, shutil.Error):  # not a file error, for example a TimeoutError
             raise
         raise ZlForecastError(
-            f"artifact {fingerprint} could not be written into {artifacts_dir()}: {error}. Free some disk space, or let this user "
-            "write there, and run dbt build again; what was finished is kept."
+            f"artifact {fingerprint} could not be written into {artifacts_dir()}: {error}. Free some disk space, or give this "
+            "user write access, and run dbt build again; finished results are kept."
         ) from error
 
 
-def _written(
+def _fill_and_enter(
     fingerprint: str, fill: Callable[[Path], object], versions: dict[str, str], described: dict[str, object]
 ) -> Path:
     root = artifacts_dir()
@@ -226,7 +226,7 @@ def _written(
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
     try:
         fill(temporary)
-        files = _checked(fingerprint, inventory(temporary))
+        files = _check_files(fingerprint, inventory(temporary))
         final = root / fingerprint
         with _index() as index, _transaction(index):
             _remove(final)  # an older or refused copy
@@ -248,13 +248,13 @@ def _written(
     return final
 
 
-def _checked(fingerprint: str, files: dict[str, str]) -> dict[str, str]:
+def _check_files(fingerprint: str, files: dict[str, str]) -> dict[str, str]:
     """Return the inventory if it holds only plain files and empty folders, else raise."""
     for name, content in files.items():
         if not is_digest(content) and content != EMPTY_FOLDER:
             raise ZlForecastError(
-                f"artifact {fingerprint}: {printable(name)} is {content}, and only plain files can be kept. Change the code that "
-                "writes it."
+                f"artifact {fingerprint}: {printable(name)} is {content}, but only plain files can be stored. Change the code "
+                "that writes it."
             )
     return files
 
@@ -264,7 +264,7 @@ def _digest_of(files: dict[str, str]) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Remove what is at a path, if anything; of a link, only the link itself."""
+    """Remove a path if it exists; of a link, only the link itself."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -335,14 +335,14 @@ def prune() -> int:
             if not path.is_symlink() and not path.is_dir():
                 continue
             limit = kept_days.get(path.name, 1)
-            with suppress(OSError):  # another process has finished or removed it in between
+            with suppress(OSError):  # another process has renamed or removed it meanwhile
                 if time.time() - path.lstat().st_mtime > limit * DAY_SECONDS:
                     # delete the index entry first, so that no reader sees a partial folder
                     index.execute("delete from artifacts where artifact_id = ?", [path.name])
                     _remove(path)
                     removed += 1
-        gone = set(kept_days) - {path.name for path in root.iterdir()}
-        index.executemany("delete from artifacts where artifact_id = ?", [[name] for name in gone])
+        missing = set(kept_days) - {path.name for path in root.iterdir()}
+        index.executemany("delete from artifacts where artifact_id = ?", [[name] for name in missing])
     return removed
 
 
@@ -369,13 +369,13 @@ def changed_versions(stored: dict[str, str]) -> str:
 def _index() -> Iterator[sqlite3.Connection]:
     """Open the index and create it if it does not exist; several processes may have it open."""
     file = artifacts_dir() / INDEX
-    way_out = f"Remove the folder {file.parent}; the next build fits everything anew."
+    way_out = f"Remove the folder {file.parent}; the next build refits everything."
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         is_other = file.exists() and not file.is_file()  # SQLite would wait for a named pipe
     except OSError as error:
         raise ZlForecastError(
-            f"{file.parent} cannot be used: {error}. It must be a folder in which this user may write."
+            f"{file.parent} cannot be used: {error}. It must be a folder that this user can write to."
         ) from error
     if is_other:
         raise ZlForecastError(f"{file} cannot be used: it is {kind_of(file)}. {way_out}")
@@ -391,8 +391,8 @@ def _index() -> Iterator[sqlite3.Connection]:
             raise ZlForecastError(f"{file} cannot be used: its table has the columns {', '.join(columns)}. {way_out}")
         yield index
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of the code is detail
-        advice = way_out if code in IS_DAMAGED else WAYS_OUT.get(code, "Run the build again.")
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the lowest byte is the primary code
+        advice = way_out if code in DAMAGE_CODES else WAYS_OUT.get(code, "Run the build again.")
         raise ZlForecastError(f"{file} cannot be used: {error}. {advice}") from error
     finally:
         if index is not None:
@@ -406,7 +406,7 @@ def _transaction(index: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if index.in_transaction:  # a full disk has ended it
+        if index.in_transaction:  # SQLite has rolled back already if the disk is full
             index.execute("rollback")
         raise
     index.execute("commit")

@@ -17,8 +17,8 @@ PACKAGE = "zl_forecast"
 INFRASTRUCTURE = (
     "errors", "imports", "paths", "registry", "store", "store.artifacts", "store.fingerprint", "store.inventory", "store.tables", "workers",
 )  # fmt: skip
-MAKE_NO_RESULTS = {f"{PACKAGE}.{name}" for name in INFRASTRUCTURE}
-WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+INFRASTRUCTURE_MODULES = {f"{PACKAGE}.{name}" for name in INFRASTRUCTURE}
+NODES_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 AUTOGLUON = "autogluon"
 LIBRARIES = (
     "autogluon.tabular",
@@ -139,7 +139,7 @@ def version_of(library: str) -> str | None:
         None if it is not installed.
     """
     try:
-        return version(_provided_by().get(library, [library])[0])
+        return version(_distributions_by_package().get(library, [library])[0])
     except PackageNotFoundError:
         return None
 
@@ -179,23 +179,23 @@ def _closure(*modules: str) -> tuple[dict[str, str], set[str]]:
             if top not in sys.stdlib_module_names:
                 libraries.add(top)
             continue
-        if name in code or name in MAKE_NO_RESULTS:
+        if name in code or name in INFRASTRUCTURE_MODULES:
             continue
         origin = _origin(name)
         if origin is None:
             continue
-        code[name], imports = _parsed(origin, name if origin.stem == "__init__" else name.rpartition(".")[0])
+        code[name], imports = _parse_source(origin, name if origin.stem == "__init__" else name.rpartition(".")[0])
         todo.extend(imports)
     return code, libraries
 
 
 def _is_followed(top: str, own: set[str]) -> bool:
-    return top in own or (top not in sys.stdlib_module_names and top not in _provided_by())
+    return top in own or (top not in sys.stdlib_module_names and top not in _distributions_by_package())
 
 
 @cache
-def _provided_by() -> dict[str, list[str]]:
-    """Installed distributions by the top-level package that they provide."""
+def _distributions_by_package() -> dict[str, list[str]]:
+    """Return the installed distributions by the top-level package that they provide."""
     return dict(packages_distributions())
 
 
@@ -209,7 +209,7 @@ def _origin(module: str) -> Path | None:
     return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
-def _parsed(file: Path, package: str) -> tuple[str, list[str]]:
+def _parse_source(file: Path, package: str) -> tuple[str, list[str]]:
     """Return the code of a source file without comments and docstrings, and the names it imports.
 
     Imported names may be modules or members of modules.
@@ -233,7 +233,7 @@ def _parsed(file: Path, package: str) -> tuple[str, list[str]]:
             named = node.module or ""
             base = resolve_name("." * node.level + named, package) if node.level else named
             imports += [base, *(f"{base}.{alias.name}" for alias in node.names)]  # `from package import module`
-        elif isinstance(node, WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
+        elif isinstance(node, NODES_WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
     return ast.dump(tree), imports
 

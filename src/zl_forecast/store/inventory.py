@@ -1,4 +1,4 @@
-"""List what a folder holds, to compare it with what was written.
+"""List the content of a folder, to compare it with what was written.
 
 Links are not followed, and only plain files are opened.
 """
@@ -20,7 +20,7 @@ KINDS = {
 
 
 def kind_of(path: Path) -> str:
-    """Describe what is at a path; links are not followed.
+    """Describe the type of a path; links are not followed.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def inventory(folder: Path) -> dict[str, str]:
         try:
             kind = kind_of(path)
             if kind == "a folder":
-                within = list(path.iterdir())
-                todo.extend(within)
-                if not within and path != folder:
+                entries = list(path.iterdir())
+                todo.extend(entries)
+                if not entries and path != folder:
                     found[name] = EMPTY_FOLDER
             else:
                 found[name] = sha256(path) if kind == "a file" else kind
@@ -100,7 +100,7 @@ def difference(written: dict[str, str], found: dict[str, str]) -> str:
     Returns
     -------
     str
-        With the names concerned; empty if there is no difference.
+        Names the files concerned; empty if there is no difference.
 
     Examples
     --------

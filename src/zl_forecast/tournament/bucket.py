@@ -1,4 +1,4 @@
-"""The families of a bucket on one fold: what each reads, what its fit depends on, training and forecasts."""
+"""The families of a bucket on one fold: their input rows, fingerprints, training and forecasts."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -63,7 +63,7 @@ class BucketContest(Contest):
         """Number of training rows."""
         return len(self.train_part)
 
-    # ---------- what families read
+    # ---------- columns and rows that families read
 
     def seen(self, part: pd.DataFrame, reads_lookback: bool) -> pd.DataFrame:
         """Select the columns that a family may read.
@@ -106,11 +106,11 @@ class BucketContest(Contest):
         """
         parts = inner_split(without_drift(self.train_part))
         if parts[0].empty:
-            raise TournamentError("too few training rows to validate on some")
+            raise TournamentError(f"{self.train_rows} training rows are too few to split off a tuning part")
         fit_rows, tuning_rows = (self.seen(part, reads_lookback).assign(z_return=part["z_return"]) for part in parts)
         return fit_rows, tuning_rows
 
-    # ---------- what a fit depends on
+    # ---------- fingerprints
 
     @cached_property
     def _session_hashes(self) -> pd.Series:
@@ -149,9 +149,8 @@ class BucketContest(Contest):
 
     @cached_property
     def _train_hash(self) -> str:
-        of_rows = fingerprint.of_frame(
-            self.train_part[["row_hash", "target_date", "z_return"]]
-        )  # purged by target_date
+        # target_date decides which rows are purged
+        of_rows = fingerprint.of_frame(self.train_part[["row_hash", "target_date", "z_return"]])
         return fingerprint.combine(of_rows, self.features)
 
     @cached_property
@@ -170,7 +169,7 @@ class BucketContest(Contest):
 
     def _competitor(self, name: str, family: Family) -> Competitor:
         data, code = self.data_fingerprint(family), code_fingerprint(family)
-        # in January the live fold and the year's fold start on the same date
+        # fold_type, because in January the live fold and the year's fold start on the same date
         key = fingerprint.combine(
             self.subject, self.fold.fold_type, self.fold.start, name, data, code, fingerprint.library_versions()
         )
@@ -185,7 +184,7 @@ class BucketContest(Contest):
         }
         return Competitor(name, key, self.row_hashes(family), self.limits[name], self.skipped, described)
 
-    # ---------- in a process of the executor
+    # ---------- runs in a worker process
 
     def train(self, name: str, folder: Path) -> dict:
         """Fit one family and save its models in `folder`; return `fit_seconds`."""
@@ -212,7 +211,7 @@ class BucketContest(Contest):
         values = predictor.forecast(name, rows)
         newest = rows[(self.test["as_of_date"] == self.test["as_of_date"].max()).to_numpy()]
         started = time.perf_counter()
-        predictor.forecast(name, newest)  # timed: the daily cost of a forecast
+        predictor.forecast(name, newest)  # only to time the forecast of one session
         table = pd.DataFrame(values, columns=QUANTILES).assign(
             score_seconds=time.perf_counter() - started,
             fit_seconds=sum(model.facts["fit_seconds"].values()),

@@ -14,7 +14,7 @@ from zl_forecast.tournament.splits import Fold
 
 KEY = ["as_of_date", "horizon_days"]
 QUANTILES = list(settings.QUANTILE_COLUMNS)
-OF_MACHINE = {"MemoryError", "NotEnoughMemoryError", "OSError"}  # the second is AutoGluon's
+OF_MACHINE = {"MemoryError", "NotEnoughMemoryError", "OSError"}  # NotEnoughMemoryError is AutoGluon's
 # messages of XGBoost and LightGBM, of CatBoost, and of PyTorch, each in its own exception class
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "can't allocate memory")
 

@@ -97,7 +97,7 @@ def explain_newest(
         return attributions(family, model, key, X)
     except Exception as error:
         print(
-            f"{label}: explained by permutation, its own explanation failed. {type(error).__name__}: {error}",
+            f"{label}: explanation failed ({type(error).__name__}: {error}); using permutation importance instead",
             flush=True,
         )
         return attributions(replace(family, explain=None), model, key, X)
@@ -140,11 +140,11 @@ def permutation(model: AbstractModel, X: pd.DataFrame) -> Explanation:
     own = model.predict_proba(X)
     median, width = {}, {}
     for name, columns in groups.items():
-        changed = []
+        changes = []
         for donor in donors:
-            lent = X.copy()
-            lent[columns] = X[columns].to_numpy()[donor]
-            changed.append(own - model.predict_proba(lent))
-        moved = np.mean(changed, axis=0)
-        median[name], width[name] = moved[:, P50], moved[:, P90] - moved[:, P10]
+            swapped = X.copy()
+            swapped[columns] = X[columns].to_numpy()[donor]
+            changes.append(own - model.predict_proba(swapped))
+        effect = np.mean(changes, axis=0)
+        median[name], width[name] = effect[:, P50], effect[:, P90] - effect[:, P10]
     return Explanation("permutation", pd.DataFrame(median, index=X.index), pd.DataFrame(width, index=X.index))

@@ -33,7 +33,7 @@ def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> str:
     TournamentError
         If the warehouse has no tournament of this bucket, or the store has none of its models.
     """
-    way_out = f"Run `make tournament BUCKET={bucket}`."
+    fix = f"Run `make tournament BUCKET={bucket}`."
     try:
         competed = con.table(f"tournament.specialist_{bucket}").project("competitor").distinct()
         inputs = Inputs(
@@ -46,13 +46,13 @@ def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> str:
             preset="full",
         )
     except duckdb.CatalogException as error:
-        raise TournamentError(f"the warehouse has no tournament of a bucket '{bucket}'. {way_out}") from error
+        raise TournamentError(f"the warehouse has no tournament of bucket '{bucket}'. {fix}") from error
     contest = Tournament.of(inputs).contests[-2]
     models = _models(contest)
     if all("failure" in facts for _, facts in models.values()):
         raise TournamentError(
-            f"none of the models of bucket '{bucket}' is in {artifacts.artifacts_dir()}: the code, the data or a library has "
-            f"changed since its tournament, or the folder is another one. {way_out}"
+            f"{artifacts.artifacts_dir()} has no models of bucket '{bucket}': code, data or a library has changed "
+            f"since its tournament, or ZL_DATA_DIR has. {fix}"
         )
     board, failures = autogluon_leaderboard(contest, models)
     missing = sorted(set(contest.families) - set(models))
@@ -65,7 +65,7 @@ def _models(contest: BucketContest) -> dict[str, tuple[str, dict]]:
     """Read each family from the store: the folder of its models with their facts, or the reason of its failure."""
     found: dict[str, tuple[str, dict]] = {}
     if not (artifacts.artifacts_dir() / artifacts.INDEX).exists():
-        return found  # a look-up would create a store
+        return found  # do not create a store by looking into it
     for own in contest.competitors():
         folder = artifacts.look_up(own.key, renew=False).folder
         if folder is not None and (folder / MODEL).exists():

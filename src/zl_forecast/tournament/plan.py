@@ -117,4 +117,4 @@ def _cause(contest: Contest, own: Competitor, stored: artifacts.Stored, before: 
         return "code", f"{what}: the code or the settings of the family have changed"
     if last["data_fingerprint"] != own.described["data_fingerprint"]:
         return "data", f"{what}: the features or their values have changed"
-    return "missing", f"{what} is not in the store any more"
+    return "missing", f"{what} is no longer in the store"

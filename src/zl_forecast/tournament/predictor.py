@@ -24,7 +24,7 @@ from autogluon.core.utils.exceptions import TimeLimitExceeded
 from zl_forecast import settings
 from zl_forecast.families.base import Family, QuantileModel
 
-if TYPE_CHECKING:  # imported where it is needed: it takes two seconds
+if TYPE_CHECKING:  # the import takes two seconds, so functions import it when they need it
     from autogluon.tabular import TabularPredictor
 
 FIT = "fit"  # on the fit part
@@ -154,7 +154,7 @@ class FoldPredictor:
     refitted : dict
         By family, the name of its model that is fitted on all rows.
     failures : dict
-        By family, the error of one that could not be validated.
+        By family, the reason why it could not be validated.
     """
 
     predictor: "TabularPredictor"
@@ -245,9 +245,8 @@ def fold_predictor(
                 "folder": folder,
                 **facts,
                 "ag_args": {"name": name, "name_suffix": ""},
-                "ag_args_fit": {
-                    "drop_unique": False
-                },  # counting distinct values is slow with a look-back's hundreds of columns
+                # counting distinct values is slow with a look-back's hundreds of columns
+                "ag_args_fit": {"drop_unique": False},
             }
             for name, (folder, facts) in models.items()
         ]

@@ -53,7 +53,6 @@ FORECASTS = "forecasts.parquet"
 FAILURE = "failure.json"
 NOT_ALLOWED = "not in the store, and var tournament is never"
 
-
 Result: TypeAlias = pd.DataFrame | Failure  # outcome of a competitor
 
 

@@ -337,7 +337,8 @@ def _contests(
         train, test = rows[fold.train_rows(rows)], rows[fold.test_rows(rows)]
         if len(train) < settings.MIN_TRAIN_ROWS:
             raise TournamentError(
-                f"{bucket}: {len(train)} matured training rows before {fold.start:%Y-%m-%d}, {settings.MIN_TRAIN_ROWS} are needed."
+                f"{bucket}: {len(train)} matured training rows before {fold.start:%Y-%m-%d}, "
+                f"at least {settings.MIN_TRAIN_ROWS} are needed."
             )
         seen = None if lookback is None else lookback[lookback["as_of_date"] < fold.end]
         keep = fold in folds[-2:]  # the live fold gets new rows daily, the newest year's at each reselection

@@ -89,8 +89,8 @@ def walk_forward(sessions: pd.DatetimeIndex, live_from: pd.Timestamp | None = No
     needed = settings.FIRST_TRAIN_SESSIONS + 252
     if len(sessions) < needed:
         raise TournamentError(
-            f"walk_forward needs at least {needed} sessions with features, it was given {len(sessions)} "
-            f"({sessions.min():%Y-%m-%d} to {sessions.max():%Y-%m-%d}). Land a longer history of ZL."
+            f"walk_forward needs at least {needed} sessions with features; it was given {len(sessions)} "
+            f"({sessions.min():%Y-%m-%d} to {sessions.max():%Y-%m-%d}). Provide a longer history of ZL."
         )
     live = sessions[-1].to_period("M").start_time if live_from is None else live_from
     januaries = [pd.Timestamp(year, 1, 1) for year in range(sessions[0].year + 1, sessions[-1].year + 1)]

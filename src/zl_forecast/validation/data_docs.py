@@ -20,7 +20,7 @@ from zl_forecast.store import fingerprint
 from zl_forecast.validation.suites import great_expectations, load_suite
 from zl_forecast.workers import run_aside
 
-LAST = "last"  # results of the newest run of each suite
+LAST_RESULTS = "last"  # results of the newest run of each suite
 SITE = Path("uncommitted/data_docs/local_site")
 _CONTEXTS: dict[Path, object] = {}
 
@@ -45,7 +45,7 @@ class Check:
 
 
 def run_suite(frame: pd.DataFrame, suite: str, as_of: pd.Timestamp) -> list[dict]:
-    """Check a table and write Data Docs, in a process of its own.
+    """Check a table and write Data Docs, in a separate process.
 
     Great Expectations takes 3 s to import and 1 s per suite, and dbt's threads share one interpreter. The
     process has one context, so suites run one at a time.
@@ -145,7 +145,7 @@ def last_results(suite_name: str, frame: pd.DataFrame, measured: dict) -> Path:
         fingerprint.of_code("zl_forecast.validation.gate", __name__),
         version("great-expectations"),
     )
-    return data_docs_dir() / LAST / f"{suite_name}-{key}.parquet"
+    return data_docs_dir() / LAST_RESULTS / f"{suite_name}-{key}.parquet"
 
 
 def keep_results(results: pd.DataFrame, last: Path) -> None:

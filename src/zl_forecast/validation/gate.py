@@ -1,4 +1,4 @@
-"""The checks of ZL and of each bucket's mart, and their consequences.
+"""Check ZL and each bucket's mart, and act on the results.
 
 A failed critical expectation on ZL stops the build. On a bucket it quarantines the bucket. Warnings are
 recorded only.
@@ -63,7 +63,7 @@ def check_mart(mart: pd.DataFrame, bucket: str, sessions: pd.DataFrame, quaranti
     measured |= measures.inputs(quarantines[quarantines["bucket"] == bucket])
     results = _check(mart, f"mart_{bucket}__daily", bucket, measured)
     reason = is_quarantined(results)
-    _say(bucket, results, f"QUARANTINED: {reason}" if reason else None)
+    _print_result(bucket, results, f"QUARANTINED: {reason}" if reason else None)
     return results
 
 
@@ -115,8 +115,8 @@ def check_zl(
     }
     checked = [_check(frame, suite, "zl", measured) for suite, (frame, measured) in zl.items()]
     results = pd.concat(checked, ignore_index=True)
-    failed = results[_failed(results, "critical")]
-    _say("zl", results, f"FAILED: {_listed(failed)}" if len(failed) else None)
+    failed = results[_is_failed(results, "critical")]
+    _print_result("zl", results, f"FAILED: {_list_failures(failed)}" if len(failed) else None)
     for suite, failures in failed.groupby("suite", sort=False):
         raise GateError(table=suite, failures=[_sentence(row) for row in failures.itertuples()])
     return results
@@ -163,8 +163,8 @@ def is_quarantined(results: pd.DataFrame) -> str | None:
     str or None
         The failed critical expectations, with observed values.
     """
-    failed = results[_failed(results, "critical")]
-    return _listed(failed) if len(failed) else None
+    failed = results[_is_failed(results, "critical")]
+    return _list_failures(failed) if len(failed) else None
 
 
 def _check(frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str, measures.Measure]) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def _check(frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str
     last = last_results(suite_name, frame, measured)
     if last.exists():  # Data Docs already shows this run
         return pd.read_parquet(last)
-    get_ready(*USED_BY_FITS)  # fits on the new data come next
+    get_ready(*USED_BY_FITS)  # new data are fitted next
     rows = [_row(result, frame, measured) for result in run_suite(frame, suite_name, as_of)]
     results = pd.DataFrame(rows).assign(bucket=bucket, suite=suite_name, as_of_date=as_of)[COLUMNS]
     results = results.astype({"unexpected_count": "Int64", "observed_value": "string", "details": "string"})
@@ -221,7 +221,7 @@ def _bounds(kwargs: dict) -> str:
 
 
 def _exception(info: dict) -> str | None:
-    """Return the first line of an error of Great Expectations, which reports one or one per metric."""
+    """Return the first line of a Great Expectations error; it reports one error in total, or one per metric."""
     found = [info] if "exception_message" in info else list(info.values())
     messages = [each["exception_message"] for each in found if isinstance(each, dict) and each.get("exception_message")]
     return messages[0].splitlines()[0] if messages else None
@@ -252,11 +252,11 @@ def _short(value) -> str:
     return f"{value:.6g}" if isinstance(value, int | float | np.number) else str(value)
 
 
-def _failed(results: pd.DataFrame, severity: str) -> pd.Series:
+def _is_failed(results: pd.DataFrame, severity: str) -> pd.Series:
     return ~results["is_success"].astype(bool) & (results["severity"] == severity)
 
 
-def _listed(failed: pd.DataFrame, most: int = 5) -> str:
+def _list_failures(failed: pd.DataFrame, most: int = 5) -> str:
     more = f"; and {len(failed) - most} more" if len(failed) > most else ""
     return "; ".join(_sentence(row) for row in failed.head(most).itertuples()) + more
 
@@ -266,9 +266,9 @@ def _sentence(row) -> str:
     return f"{row.column_name}{seen} ({row.expectation}: {row.details})"
 
 
-def _say(bucket: str, results: pd.DataFrame, stopped: str | None) -> None:
+def _print_result(bucket: str, results: pd.DataFrame, stopped: str | None) -> None:
     """Print one line per checked table in the build's output."""
-    warned = results.loc[_failed(results, "warning"), "column_name"]
+    warned = results.loc[_is_failed(results, "warning"), "column_name"]
     good = f"{len(warned)} warned: {', '.join(warned)}" if len(warned) else "0 failed"
     print(f"gate {bucket}: {len(results)} expectations, {stopped or good}", flush=True)
     if stopped:

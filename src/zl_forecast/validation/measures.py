@@ -10,13 +10,13 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-RECENT = 21  # newest sessions, whose mean is compared: one month
-TRAILING = 504  # sessions before them: two years
-FROZEN = 10  # newest sessions, whose values must not all be equal
-MOVES = 0.5  # a feature counts as daily if it changes on this fraction of trailing sessions; monthly reports do not
-COUNTED = ("policy_", "fomc_", "rfs_")  # counts of calendar events, which may stay unchanged
-YEAR = 252
-NAMED = 4  # maximum number of names or dates in details
+RECENT_SESSIONS = 21  # newest sessions whose mean is compared: one month
+TRAILING_SESSIONS = 504  # sessions before them: two years
+FROZEN_SESSIONS = 10  # newest sessions whose values must not all be equal
+MIN_MOVING_SHARE = 0.5  # a feature that changes on fewer trailing sessions is not daily, such as a monthly report
+EVENT_COUNT_PREFIXES = ("policy_", "fomc_", "rfs_")  # counts of calendar events, which may stay unchanged
+SESSIONS_PER_YEAR = 252
+MAX_NAMES = 4  # names or dates in details
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Measure:
     value : float
         The number.
     details : str
-        What it is made of, for the results table.
+        Explanation for the results table.
     """
 
     value: float
@@ -82,25 +82,25 @@ def features(frame: pd.DataFrame, own: list[str]) -> dict[str, Measure]:
     -------
     dict of str to Measure
         not_numbers and frozen_features (numbers of features); newest_null_share, null_share and
-        largest_null_share (fractions: of features in the newest row, of all cells in the last `TRAILING`
-        sessions, and of the worst feature there); largest_drift (mean of the last `RECENT` sessions less
-        that of the `TRAILING` before, in standard deviations of the latter).
+        largest_null_share (fractions: of features in the newest row, of all cells in the last `TRAILING_SESSIONS`
+        sessions, and of the worst feature there); largest_drift (mean of the last `RECENT_SESSIONS` sessions less
+        that of the `TRAILING_SESSIONS` before, in standard deviations of the latter).
     """
     not_numbers = [name for name in own if not pd.api.types.is_numeric_dtype(frame[name])]
     values = frame[[name for name in own if name not in not_numbers]].replace([np.inf, -np.inf], np.nan)
-    window = values.tail(TRAILING)
+    window = values.tail(TRAILING_SESSIONS)
     newest = values.iloc[-1] if len(values) else pd.Series(np.nan, index=values.columns)
     absent = list(newest.index[newest.isna()])
     null_shares = window.isna().mean().fillna(1.0)
     sparse = null_shares[null_shares > 0].sort_values(ascending=False, kind="stable")
-    measured = values[[name for name in values if not name.startswith(COUNTED)]]
+    measured = values[[name for name in values if not name.startswith(EVENT_COUNT_PREFIXES)]]
     shifts, frozen = _shifts(measured), _frozen(measured)
     return {
         "not_numbers": Measure(len(not_numbers), _names(not_numbers)),
         "newest_null_share": Measure(_share(len(absent), len(values.columns)), _names(absent)),
         "null_share": Measure(
             float(null_shares.mean()) if len(null_shares) else 1.0,
-            f"of all cells in the last {TRAILING} sessions",
+            f"of all cells in the last {TRAILING_SESSIONS} sessions",
         ),
         "largest_null_share": Measure(
             float(null_shares.max()) if len(null_shares) else 1.0,
@@ -109,7 +109,7 @@ def features(frame: pd.DataFrame, own: list[str]) -> dict[str, Measure]:
         "frozen_features": Measure(len(frozen), _names(frozen)),
         "largest_drift": Measure(
             float(shifts.max()) if len(shifts) else 0.0,
-            _names([f"{name} {shift:.1f} sd" for name, shift in shifts.head(NAMED).items()]),
+            _names([f"{name} {shift:.1f} sd" for name, shift in shifts.head(MAX_NAMES).items()]),
         ),
     }
 
@@ -156,12 +156,12 @@ def zl_prices(prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_da
     steps = dates.diff().dt.days
     gap = steps.max() if len(dates) > 1 else 0
     due = exchange[(exchange >= dates.min()) & (exchange <= dates.max())]
-    recent = due.tail(YEAR)
+    recent = due.tail(SESSIONS_PER_YEAR)
     absent, recently_absent = due[~due.isin(dates)], recent[~recent.isin(dates)]
     strange = dates[~dates.isin(exchange)]
     age = (pd.Timestamp(today) - dates.max()).days if len(dates) else 0
     overdue = 0 if max_age_days is None else max(0, age - max_age_days)
-    standstill = _standstill(prices["close"])
+    standstill = _unchanged_closes(prices["close"])
     return {
         "longest_gap_days": Measure(
             float(gap), f"up to {_day(dates[steps.idxmax()])}" if len(dates) > 1 else "fewer than two bars"
@@ -169,7 +169,7 @@ def zl_prices(prices: pd.DataFrame, exchange: pd.Series, today: date, max_age_da
         "absent_share": Measure(_share(len(absent), len(due)), _days(absent)),
         "absent_share_252": Measure(_share(len(recently_absent), len(recent)), _days(recently_absent)),
         "not_trading_days": Measure(len(strange), _days(strange)),
-        "unchanged_closes": Measure(standstill, f"newest sessions without a change of price: {standstill}"),
+        "unchanged_closes": Measure(standstill, f"newest sessions with an unchanged close: {standstill}"),
         "days_overdue": Measure(
             overdue,
             "max_zl_age_days is null: not checked"
@@ -198,9 +198,7 @@ def zl_targets(targets: pd.DataFrame, sessions: pd.Series) -> dict[str, Measure]
     measures = calendar(targets.drop_duplicates("as_of_date"), sessions)
     expected = int((sessions >= targets["as_of_date"].min()).sum()) * horizons if len(targets) else 0
     blank = targets.loc[targets["is_matured"].astype(bool) & targets["z_return"].isna(), "as_of_date"]
-    measures["row_surplus"] = Measure(
-        len(targets) - expected, f"{len(targets)} rows, {horizons} horizons a session expected"
-    )
+    measures["row_surplus"] = Measure(len(targets) - expected, f"{len(targets)} rows, expected {horizons} per session")
     measures["matured_without_z"] = Measure(len(blank), _days(blank))
     return measures
 
@@ -210,8 +208,8 @@ def _shifts(values: pd.DataFrame) -> pd.Series:
 
     It is the absolute recent mean less the trailing mean, in trailing standard deviations.
     """
-    recent, past = values.tail(RECENT), values.iloc[:-RECENT].tail(TRAILING)
-    daily = [name for name in values if _moves(past[name]) and recent[name].notna().sum() >= RECENT // 2]
+    recent, past = values.tail(RECENT_SESSIONS), values.iloc[:-RECENT_SESSIONS].tail(TRAILING_SESSIONS)
+    daily = [name for name in values if _is_daily(past[name]) and recent[name].notna().sum() >= RECENT_SESSIONS // 2]
     if not daily:
         return pd.Series(dtype=float)
     shifts = (recent[daily].mean() - past[daily].mean()).abs() / past[daily].std()
@@ -220,18 +218,18 @@ def _shifts(values: pd.DataFrame) -> pd.Series:
 
 def _frozen(values: pd.DataFrame) -> list[str]:
     """List daily features whose newest values are all equal."""
-    past, recent = values.iloc[:-FROZEN].tail(TRAILING), values.tail(FROZEN)
+    past, recent = values.iloc[:-FROZEN_SESSIONS].tail(TRAILING_SESSIONS), values.tail(FROZEN_SESSIONS)
     return [
-        name for name in values if _moves(past[name]) and recent[name].nunique() == 1 and recent[name].notna().all()
+        name for name in values if _is_daily(past[name]) and recent[name].nunique() == 1 and recent[name].notna().all()
     ]
 
 
-def _moves(column: pd.Series) -> bool:
+def _is_daily(column: pd.Series) -> bool:
     present = column.dropna()
-    return len(present) >= TRAILING // 4 and bool((present.diff().iloc[1:] != 0).mean() >= MOVES)
+    return len(present) >= TRAILING_SESSIONS // 4 and bool((present.diff().iloc[1:] != 0).mean() >= MIN_MOVING_SHARE)
 
 
-def _standstill(close: pd.Series) -> int:
+def _unchanged_closes(close: pd.Series) -> int:
     """Count the newest closes that equal the one before."""
     changed = close.diff().ne(0).to_numpy()[::-1]
     return int(changed.argmax()) if changed.any() else 0
@@ -252,5 +250,5 @@ def _days(dates: pd.Series) -> str:
 def _names(names: list[str]) -> str:
     if not names:
         return "none"
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

@@ -60,10 +60,10 @@ def load_suite(name: str, columns: Collection[str]):
         written = json.loads(path.read_text())
     except FileNotFoundError:
         raise SuiteError(
-            f"{where} does not exist in {path.parent.parent}. Every gate needs its suite: copy one beside it."
+            f"{where} does not exist in {path.parent.parent}. Every checked table needs a suite: copy an existing one."
         ) from None
     except ValueError as error:
-        raise SuiteError(f"{where} is not JSON: {error}. Correct it there.") from error
+        raise SuiteError(f"{where} is not valid JSON: {error}. Correct the file.") from error
 
     expectations = written.get("expectations", [])
     for expectation in expectations:
@@ -71,17 +71,17 @@ def load_suite(name: str, columns: Collection[str]):
     try:
         suite = gx.ExpectationSuite(**written)
     except Exception as error:
-        raise SuiteError(f"{where} is no suite: {error}") from error
+        raise SuiteError(f"{where} is not a valid expectation suite: {error}") from error
     built = [expectation.configuration.type for expectation in suite.expectations]
     dropped = [e["type"] for e in expectations if e["type"] not in built]
     if len(built) != len(expectations):
-        what = ", ".join(dict.fromkeys(dropped)) or "one with arguments that its type does not know"
+        what = ", ".join(dict.fromkeys(dropped)) or "one with unknown arguments"
         raise SuiteError(
             f"{where} lists {len(expectations)} expectations, Great Expectations built {len(built)} "
-            f"and dropped: {what}. Correct the type or the arguments; the log above has its reason."
+            f"and dropped: {what}. Correct the type or the arguments; the log above has the reason."
         )
     if suite.name != name:
-        raise SuiteError(f"{where} calls itself {suite.name!r}. Write {name!r} as its name.")
+        raise SuiteError(f"{where}: name is {suite.name!r}, expected {name!r}.")
     return suite
 
 
@@ -97,7 +97,7 @@ def _check_one(expectation: dict, columns: Collection[str], where: str) -> None:
     if missing:
         raise SuiteError(
             f"{where}: {kind} names {', '.join(missing)}, which the table does not have. "
-            f"Rename it in the suite, or bring the column back."
+            f"Correct the name in the suite, or restore the column."
         )
 
 

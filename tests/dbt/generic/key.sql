@@ -1,4 +1,7 @@
-{# A key of one column: neither null nor twice the same. One test where `unique` and `not_null` are two: each costs a build its overhead. #}
+{#
+  Single-column key: unique and not null, in one test instead of two, because each test has a fixed
+  cost.
+#}
 {% test key(model, column_name) %}
 
 select {{ column_name }}, count(*) as n_rows

@@ -1,4 +1,4 @@
-{# Look-ahead guard: no value of the date column lies after the day on which the row claims to know it. #}
+{# Look-ahead guard: no value of the date column lies after the row's own date. #}
 {% test known_by(model, column_name, as_of) %}
 
 select {{ as_of }}, {{ column_name }}

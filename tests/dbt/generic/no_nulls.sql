@@ -1,4 +1,4 @@
-{# Columns that hold a value in every row: one test where `not_null` would be one per column. #}
+{# Columns without nulls: one test instead of one `not_null` per column. #}
 {% test no_nulls(model, columns) %}
 
 select {{ columns | join(', ') }}

@@ -1,4 +1,4 @@
-{# A key of several columns: one row per combination, and none of its parts null. #}
+{# Key of several columns: unique, without nulls. #}
 {% test unique_key(model, columns) %}
 
 select {{ columns | join(', ') }}, count(*) as n_rows

@@ -1,4 +1,4 @@
-"""Simulated markets in which a family that reads sequences must find something, or nothing."""
+"""Simulated markets with and without a signal for families that read sequences."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ RECENT, BEFORE = range(1, 6), range(6, 11)  # sessions ago
 
 @dataclass(frozen=True)
 class World:
-    """Rows to train on and rows that come after them."""
+    """Training rows, and later test rows."""
 
     train: pd.DataFrame
     test: pd.DataFrame
@@ -26,10 +26,10 @@ class World:
 
 
 def order_world(market_rows, sessions: int = 1100) -> World:
-    """Tomorrow's return follows from the order in which a channel of white noise took its values, and from nothing else.
+    """The next return depends only on the order of the values of a white-noise channel.
 
-    Its drift is the mean of the channel 1 to 5 sessions ago less the mean 6 to 10 sessions ago. The value at the origin,
-    which is the mart's feature, has no part in it, and no summary that is blind to order tells the two weeks apart.
+    Its drift is the mean of the channel 1 to 5 sessions ago minus the mean 6 to 10 sessions ago. The value at the
+    origin, which is the mart's feature, has no effect, and summaries without order cannot distinguish the two weeks.
     """
     rng = np.random.default_rng(settings.SEED)
     n = sessions + 700
@@ -44,7 +44,7 @@ def order_world(market_rows, sessions: int = 1100) -> World:
 
 
 def blind_to_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows whose look-back is only there as each channel's sorted values, mean and deviation."""
+    """Replace the look-back by each channel's sorted values, mean and standard deviation."""
     sessions = read_sessions(tournament.shown(rows))
     columns = {}
     for n, name in enumerate(sessions.channel_names):
@@ -57,12 +57,12 @@ def blind_to_order(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_features_only(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows as a family sees them that reads no look-back."""
+    """Return rows as for a family that reads no look-back."""
     return rows[[*tournament.NOT_SHOWN, "z_return", "horizon_days", "planted", "idle_a", "idle_b"]]
 
 
 def noise_world(market_rows, seed: int) -> World:
-    """Returns of changing volatility that nothing forecasts; some features wander, which invites a fit."""
+    """Simulate unpredictable returns of changing volatility; features that are random walks invite overfitting."""
     rng = np.random.default_rng(seed)
     n = 1150
     steps = rng.standard_normal((n, 8))

@@ -1,4 +1,4 @@
-"""GARCH: finds the process behind the returns, forecasts its width, and does not explode."""
+"""GARCH: recovers simulated processes, forecasts their width, and stays bounded."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ PLAIN = Garch(omega=6e-6, alpha=0.09, gamma=0.0, beta=0.88, nu=7.0)
 
 
 def simulated(process: Garch, n: int, seed: int) -> np.ndarray:
-    """Daily log returns of a process, after 500 sessions that are thrown away."""
+    """Simulate daily log returns of a process after 500 discarded sessions."""
     rng = np.random.default_rng(seed)
     shocks = rng.standard_t(process.nu, n + 500) * np.sqrt((process.nu - 2) / process.nu)
     variance, returns = process.omega / max(1 - process.persistence(), 0.01), []
@@ -46,7 +46,7 @@ def test_the_parameters_of_a_simulated_gjr_garch_t_are_recovered():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_leverage_is_chosen_where_it_is_planted_and_not_otherwise(seed):
+def test_leverage_is_selected_only_if_planted(seed):
     assert garch.fit_garch(simulated(LEVERAGED, 3000, seed))[0] == "gjr_garch_t"
     assert garch.fit_garch(simulated(PLAIN, 3000, seed))[0] == "garch_t"
 
@@ -73,7 +73,7 @@ def test_the_filter_is_the_recursion_of_the_arch_package():
     ours = 100 * np.sqrt(garch.filtered_variance(chosen, returns))
     np.testing.assert_allclose(
         ours[300:-1], fit.conditional_volatility[300:], rtol=1e-6
-    )  # starts differ, and are forgotten
+    )  # different starting values are forgotten
     ahead = fit.forecast(horizon=20, reindex=False).variance.to_numpy().sum()
     assert 1e4 * garch.sum_variance(chosen, ours[-1] ** 2 / 1e4, 20) == pytest.approx(ahead, rel=1e-6)
 
@@ -99,7 +99,7 @@ def test_leverage_skews_sums_to_the_downside():
     assert -shape[0] > 1.05 * shape[-1]
 
 
-def test_it_beats_a_constant_variance_and_the_reference_out_of_sample(market_rows, tmp_path):
+def test_garch_beats_a_constant_variance_and_the_reference_out_of_sample(market_rows, tmp_path):
     losses = []
     for seed in (11, 12, 13):
         train, test = tournament.split(market_rows(simulated(PLAIN, 5060, seed), horizons=(5, 20, 60)), 2000)
@@ -124,7 +124,9 @@ def test_its_bands_have_nominal_coverage(market):
     quantiles = fitted.forecast(test)
     inside = (test["z_return"] > quantiles[:, 1]) & (test["z_return"] < quantiles[:, 5])
     covered = inside.groupby(test["horizon_days"]).mean()
-    assert (covered.loc[[5, 20]] - 0.8).abs().max() < 0.06  # 150 folds of 20 sessions: a standard error of 0.03
+    assert (
+        covered.loc[[5, 20]] - 0.8
+    ).abs().max() < 0.06  # 150 independent samples of 20 sessions: standard error 0.03
 
 
 def test_the_centre_stays_at_the_last_price(market):
@@ -132,8 +134,8 @@ def test_the_centre_stays_at_the_last_price(market):
     assert (fitted.forecast(test)[:, 3] == 0).all()
 
 
-def test_calm_rows_get_wider_bands_than_their_own_volatility_says_and_wild_rows_narrower(market):
-    """Mean reversion, in units of the volatility known at the origin."""
+def test_bands_revert_to_the_mean_volatility(market):
+    """In units of the volatility at the origin, bands are wider in calm than in volatile sessions."""
     fitted, _, test = market
     width = np.ptp(fitted.forecast(test), axis=1)
     for h in (20, 60):
@@ -152,17 +154,15 @@ def test_an_integrated_fit_does_not_explode_over_120_steps(market_rows, tmp_path
     train, test = tournament.split(rows, 500)
     fitted = tournament.fit(garch.FAMILY, train, tmp_path)
     found = fitted.model.model["garch"]
-    assert found.persistence() <= garch.LARGEST_PERSISTENCE + 1e-9
+    assert found.persistence() <= garch.MAX_PERSISTENCE + 1e-9
     far = rows[(rows["horizon_days"] == 120) & (rows["as_of_date"] >= test["as_of_date"].min())]
-    assert (np.ptp(fitted.forecast(far), axis=1) < 12).all()  # P5 to P95 of a normal is 3.3
-    crash = far.assign(return_lag_000=-0.25)  # the worst day ever, with ewma_volatility not yet raised
+    assert (np.ptp(fitted.forecast(far), axis=1) < 12).all()  # P05 to P95 of a normal is 3.3
+    crash = far.assign(return_lag_000=-0.25)  # an extreme return with ewma_volatility not yet raised
     assert np.isfinite(fitted.forecast(crash)).all()
     assert np.ptp(fitted.forecast(crash), axis=1).max() < 120
 
 
-def test_the_scale_is_learnt_where_targets_move_more_than_returns_tell_and_shrunk_where_samples_are_few(
-    market_rows, tmp_path
-):
+def test_the_scale_follows_targets_that_move_more_than_returns_and_is_shrunk_with_few_samples(market_rows, tmp_path):
     rows = market_rows(simulated(PLAIN, 2060, seed=5), horizons=(5, 20, 120))
     train, _ = tournament.split(rows, 1900)
     wide = train.assign(z_return=1.3 * train["z_return"])
@@ -189,7 +189,7 @@ def test_the_series_behind_the_rows_is_recovered(market_rows, missing):
     np.testing.assert_array_equal(series, returns[: last + 1])
 
 
-def test_look_backs_that_share_nothing_are_put_next_to_each_other(market_rows):
+def test_look_backs_without_overlap_are_concatenated(market_rows):
     rows = market_rows(simulated(PLAIN, 1000, seed=6), horizons=(5, 20, 60))
     day = rows["as_of_date"].rank(method="dense")
     sessions = read_sessions(tournament.shown(rows[~day.between(300, 700)]))

@@ -1,4 +1,4 @@
-"""What a row carries of its past, and that nothing of its future is in it."""
+"""The look-back of a row: its past values, without look-ahead."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from zl_forecast.families.lookback import CHANNEL_LAGS, RETURN_COLUMNS, RETURN_L
 
 @pytest.fixture(scope="module")
 def market():
-    """300 sessions of ZL, of which the mart has the last 280; the channel counts the mart's sessions."""
+    """300 sessions of ZL, the last 280 of them in the mart; the channel numbers the mart's sessions."""
     days = pd.bdate_range("2015-01-05", periods=300)
     zl = pd.DataFrame(
         {"as_of_date": days, "log_return": np.arange(300) / 1000, "ewma_volatility": 0.01 + np.arange(300) / 1e5}
@@ -27,22 +27,22 @@ def test_lag_zero_is_the_sessions_own_value_and_lag_k_that_of_k_sessions_before(
     assert columns.loc[100, "ewma_volatility"] == pytest.approx(0.01 + 120 / 1e5)
 
 
-def test_before_the_history_begins_there_is_nothing(market):
+def test_lags_before_the_history_are_missing(market):
     columns = lookback_columns(*market, ("count",))
     assert columns.loc[0, "count@00"] == 0
     assert np.isnan(columns.loc[0, "count@01"])
     assert columns.loc[0, RETURN_COLUMNS].notna().sum() == 21
 
 
-def test_what_happens_after_a_session_changes_nothing_in_its_look_back(market):
+def test_later_sessions_do_not_change_a_look_back(market):
     mart, zl = market
     later = mart["as_of_date"].iloc[150]
-    shaken = mart.assign(count=mart["count"].where(mart["as_of_date"] <= later, -9.0))
+    perturbed = mart.assign(count=mart["count"].where(mart["as_of_date"] <= later, -9.0))
     moved = zl.assign(
         log_return=zl["log_return"].where(zl["as_of_date"] <= later, 0.3),
         ewma_volatility=zl["ewma_volatility"].where(zl["as_of_date"] <= later, 1.0),
     )
-    before, after = (lookback_columns(m, z, ("count",)) for m, z in ((mart, zl), (shaken, moved)))
+    before, after = (lookback_columns(m, z, ("count",)) for m, z in ((mart, zl), (perturbed, moved)))
     pd.testing.assert_frame_equal(before[:151], after[:151], check_exact=True)
     assert not before[151:].equals(after[151:])
 
@@ -61,14 +61,14 @@ def test_rows_fold_to_sessions_and_the_order_of_rows_does_not_matter(market):
     np.testing.assert_array_equal(sessions.features["count"].to_numpy()[sessions.session], rows["count"].to_numpy())
 
 
-def test_the_empty_column_that_autogluon_adds_is_no_feature(market):
+def test_the_empty_column_added_by_autogluon_is_not_a_feature(market):
     mart, zl = market
     rows = mart.merge(lookback_columns(mart, zl, ()), on="as_of_date").drop(columns="as_of_date").assign(horizon_days=5)
     rows[None] = np.nan
     assert list(read_sessions(rows).features) == ["count", "other"]
 
 
-def test_a_session_without_zl_is_refused_and_not_given_the_newest_look_back(market):
+def test_a_session_without_zl_is_refused(market):
     mart, zl = market
-    with pytest.raises(TournamentError, match="miss 1 sessions of the mart, the first 2015-02-16"):
+    with pytest.raises(TournamentError, match="lacks 1 sessions of the mart, the first on 2015-02-16"):
         lookback_columns(mart, zl[zl["as_of_date"] != "2015-02-16"], ("count",))

@@ -1,4 +1,4 @@
-"""LSTM, GRU, Transformer and TFT in a world where only the order of the look-back forecasts anything."""
+"""LSTM, GRU, Transformer and TFT in a world where only the order of the look-back has information."""
 
 from types import SimpleNamespace
 
@@ -30,7 +30,7 @@ def fitted(request, world, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[worlds.with_features_only, worlds.blind_to_order])
 def trees_loss(request, world, tmp_path_factory):
-    """LightGBM's loss at one session on the features at the origin, and on an order-blind summary of the look-back."""
+    """LightGBM's loss at one session with features at the origin, and with a summary of the look-back without order."""
     train, test = request.param(world.train), request.param(world.test)
     fitted = tournament.fit(lightgbm.FAMILY, train, tmp_path_factory.mktemp("trees"))
     return tournament.loss(test, fitted.forecast(test))
@@ -39,7 +39,7 @@ def trees_loss(request, world, tmp_path_factory):
 MIN_SKILL = {"lstm": 0.10, "gru": 0.10, "transformer": 0.05, "tft": 0.10}
 
 
-def test_the_order_is_found(fitted, world):
+def test_sequence_families_find_the_order(fitted, world):
     skill = 1 - fitted.loss / world.reference_loss
     assert skill[1] > MIN_SKILL[fitted.name]
     assert skill.min() > -0.01
@@ -50,8 +50,8 @@ def test_trees_without_the_order_find_nothing(trees_loss, world):
     assert skill[1] < 0.02
 
 
-def test_weights_point_to_where_the_signal_is(fitted):
-    """The transformer's attention to the sessions that matter; the fusion transformer's choice among past variables."""
+def test_attention_is_highest_where_the_signal_is(fitted):
+    """The transformer attends to the relevant sessions; the fusion transformer selects the planted past variable."""
     lags = [f"sessions_ago_{lag:02d}" for lag in (*worlds.RECENT, *worlds.BEFORE)]
     share = fitted.weights["attention"][lags].sum(axis=1).mean()
     if fitted.name == "transformer":

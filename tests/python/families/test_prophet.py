@@ -1,4 +1,4 @@
-"""Prophet: finds seasons and regressors, stays small on noise, and keeps its own quantiles."""
+"""Prophet: finds planted effects, stays near the reference on noise, and equals Prophet's own quantiles."""
 
 import logging
 
@@ -15,14 +15,14 @@ HORIZONS = (5, 20, 60)
 
 
 def skill(fitted, train, test) -> pd.Series:
-    """Relative to the reference, by horizon."""
+    """Return losses relative to the reference's, by horizon."""
     own, reference = fitted.forecast(test), tournament.reference_forecast(train, test)
     return 1 - tournament.loss(test, own) / tournament.loss(test, reference)
 
 
 @pytest.fixture(scope="module")
 def seasonal(market_rows, tmp_path_factory):
-    """Returns that rise in the first half of the year and fall in the second; a regressor that moves the next sessions."""
+    """Simulate a season, positive in the first half of the year, and a regressor of the next sessions."""
     rng = np.random.default_rng(1)
     n = 3560
     days = pd.bdate_range("2000-01-03", periods=n)
@@ -40,7 +40,7 @@ def seasonal(market_rows, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def noise(market_rows, tmp_path_factory):
-    """Normal returns, so that what Prophet loses is not the shape; many idle features to choose from."""
+    """Simulate normal returns, so that Prophet's shape is right, with many features without effect."""
     rng = np.random.default_rng(2)
     n = 3060
     features = pd.DataFrame(rng.standard_normal((n, 25)), columns=[f"noise_{i}" for i in range(25)])
@@ -54,7 +54,7 @@ def test_a_yearly_season_and_a_regressor_are_found_out_of_sample(seasonal):
     assert (skill(fitted, train, test)[[5, 20]] > 0.02).all()
     added = fitted.model.contributions(tournament.shown(test))
     rows = (test["horizon_days"] == 20).to_numpy()
-    rise = np.sin(2 * np.pi * (test["as_of_date"].dt.dayofyear + 14) / 365.25)  # of the middle of the target's window
+    rise = np.sin(2 * np.pi * (test["as_of_date"].dt.dayofyear + 14) / 365.25)  # at the middle of the target's window
     assert np.corrcoef(added["season"][rows], rise[rows])[0, 1] > 0.9
     assert "drive" in fitted.model.model["regressors"]
     assert added["drive"].corr(test["drive"]) > 0.7
@@ -79,7 +79,7 @@ def test_the_width_on_normal_returns_is_that_of_the_training_rows(noise):
 
 @pytest.fixture(scope="module")
 def fit():
-    """Prophet itself, with one regressor, on 120 sessions and two horizons."""
+    """Fit Prophet itself with one regressor on 120 sessions and two horizons."""
     rng = np.random.default_rng(3)
     day = np.repeat(np.arange(120) * 7 + 12000, 2)
     horizon = np.tile([5, 60], 120)
@@ -124,7 +124,7 @@ def test_priors_are_narrower_where_targets_overlap_more(fit):
 
 
 def test_flat_growth_extrapolates_no_trend(market_rows, tmp_path):
-    """Returns that drift up for years: the centre of the forecast stays at the last price."""
+    """With returns that drift up for years, the centre of the forecast stays at the last price."""
     rng = np.random.default_rng(4)
     returns = 0.01 * rng.standard_normal(1560) + np.linspace(-0.001, 0.001, 1560)
     train, test = tournament.split(market_rows(returns, horizons=HORIZONS), 1000)
@@ -135,7 +135,7 @@ def test_flat_growth_extrapolates_no_trend(market_rows, tmp_path):
     assert added["trend"].abs().max() < 0.05
 
 
-def test_the_strongest_features_are_those_with_evidence_at_any_horizon():
+def test_strongest_selects_features_with_evidence_at_any_horizon():
     rng = np.random.default_rng(5)
     x = rng.standard_normal((900, 6))
     horizon = np.tile([1, 5, 20], 300)

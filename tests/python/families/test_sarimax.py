@@ -1,4 +1,4 @@
-"""SARIMAX: earns its location from the returns' own past and the channels, or stays silent."""
+"""SARIMAX: forecasts from the returns' own past and the channels, and equals the reference on noise."""
 
 import numpy as np
 import pandas as pd
@@ -30,13 +30,13 @@ def autoregressive(n: int, seed: int, phi: float = 0.3, theta: float = 0.0) -> n
 
 
 def skill(fitted, train, test) -> pd.Series:
-    """Relative to the reference, by horizon."""
+    """Return losses relative to the reference's, by horizon."""
     own, reference = fitted.forecast(test), tournament.reference_forecast(train, test)
     return 1 - tournament.loss(test, own) / tournament.loss(test, reference)
 
 
 @pytest.mark.parametrize(("phi", "theta"), [(0.3, 0.0), (0.0, 0.5)])
-def test_it_beats_the_reference_on_autocorrelated_returns_at_a_week(market_rows, tmp_path, phi, theta):
+def test_sarimax_beats_the_reference_on_autocorrelated_returns_at_one_week(market_rows, tmp_path, phi, theta):
     train, test = tournament.split(market_rows(autoregressive(3060, 1, phi, theta), horizons=HORIZONS), 1500)
     fitted = tournament.fit(sarimax.FAMILY, train, tmp_path)
     assert sum(fitted.model.model["daily"].order[:2]) >= 1
@@ -46,7 +46,7 @@ def test_it_beats_the_reference_on_autocorrelated_returns_at_a_week(market_rows,
     assert own_past[rows].corr(test.loc[rows, "return_lag_000"]) > 0.8
 
 
-def test_on_white_noise_it_mostly_chooses_nothing_and_forecasts_as_the_reference_does(market_rows, tmp_path):
+def test_on_white_noise_sarimax_selects_little_and_equals_the_reference(market_rows, tmp_path):
     silent = 0
     for seed in range(4):
         rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def test_a_channel_that_leads_by_a_session_is_found_and_used(market_rows, tmp_pa
     assert (added[["other", "noise"]] == 0).all(axis=None)
 
 
-def test_a_weekly_season_is_chosen_where_it_is_planted():
+def test_a_planted_weekly_season_is_selected():
     rng = np.random.default_rng(3)
     u = rng.standard_normal(1500)
     for t in range(5, len(u)):
@@ -95,8 +95,8 @@ def test_a_weekly_season_is_chosen_where_it_is_planted():
     assert sum(found.order[2:]) == 1
 
 
-def test_what_is_hidden_from_the_fit_does_not_move_it():
-    """Orders, channels and parameters of a fold's model come from outside the fold."""
+def test_hidden_returns_do_not_change_the_fit():
+    """Orders, channels and parameters of a fold's model do not depend on the fold."""
     rng = np.random.default_rng(4)
     u, x = rng.standard_normal(900), rng.standard_normal((900, 3))
     u[1:] += 0.25 * u[:-1] + 0.3 * x[1:, 0]
@@ -113,7 +113,7 @@ def test_what_is_hidden_from_the_fit_does_not_move_it():
     assert not np.isclose(fit_daily(reversed_, x).ar[1], one.ar[1], atol=0.02)
 
 
-def test_cross_fitted_forecasts_know_nothing_of_their_folds_targets(market_rows, tmp_path, monkeypatch):
+def test_cross_fitted_forecasts_do_not_depend_on_their_folds_targets(market_rows, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(sarimax, "fit_daily", lambda u, x: seen.append(u) or fit_daily(u, x))
     train, _ = tournament.split(market_rows(autoregressive(960, 5), horizons=HORIZONS), 800)
@@ -134,7 +134,7 @@ def test_cross_fitted_forecasts_know_nothing_of_their_folds_targets(market_rows,
 @pytest.mark.parametrize("order", [(1, 0, 0, 0), (0, 1, 0, 0), (1, 1, 0, 1), (1, 0, 1, 0)])
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_the_forecast_is_statsmodels_own(order, horizon):
-    """apply() and forecast() on the row's look-back, with the channel fading ahead."""
+    """Compare with statsmodels' apply() and forecast() on the row's look-back, with a decaying channel."""
     rng = np.random.default_rng(6)
     u, x = autoregressive(600, 6) / 0.01, rng.standard_normal((600, 2))
     u += 0.4 * x[:, 0]
@@ -166,7 +166,7 @@ def test_returns_in_units_of_volatility_use_that_of_the_session_before():
     assert sarimax.volatility_units(np.array([np.nan, 0.02, 0.02])).tolist()[0] == 0
 
 
-def test_selection_by_bic_takes_what_is_there_and_leaves_the_rest():
+def test_bic_selects_exactly_the_planted_channels():
     rng = np.random.default_rng(7)
     x = rng.standard_normal((800, 5))
     u = 0.2 * x[:, 3] - 0.3 * x[:, 1] + rng.standard_normal(800)

@@ -1,4 +1,4 @@
-"""What LSTM, GRU, Transformer and TFT share: anchored quantiles, their loss, their training, and how they are read."""
+"""Shared parts of LSTM, GRU, Transformer and TFT: anchored quantiles, loss, training and inputs."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def test_quantiles_ascend_and_stay_in_bounds_whatever_the_output():
     raw = 100 * torch.randn(1000, 7, generator=torch.Generator().manual_seed(0))
     quantiles = anchored_quantiles(raw, ANCHOR, 3)
     assert (quantiles.diff(dim=1) > 0).all()
-    assert quantiles.abs().max() <= sequence.LARGEST_SHIFT + np.exp(sequence.LARGEST_LOG_FACTOR) * 1.8
+    assert quantiles.abs().max() <= sequence.MAX_SHIFT + np.exp(sequence.MAX_LOG_FACTOR) * 1.8
 
 
 def test_the_shift_moves_every_quantile_and_a_factor_leaves_the_median():
@@ -38,11 +38,11 @@ def test_the_shift_moves_every_quantile_and_a_factor_leaves_the_median():
     assert (shifted - ANCHOR).numpy() == pytest.approx(np.full(7, np.tanh(0.1)), abs=1e-6)
     stretched = anchored_quantiles(torch.tensor([0.0, 0, 0, 0.1, 0, 0.1, 0]), ANCHOR, 3) - ANCHOR
     factor = np.exp(0.7 * np.tanh(0.1 / 0.7))
-    below, above = (factor - 1) * 0.7, (factor - 1) * 0.6  # of the distances next to the median and one further up
+    below, above = (factor - 1) * 0.7, (factor - 1) * 0.6  # factors of two distances below and above the median
     assert stretched.numpy() == pytest.approx([-below, -below, -below, 0, 0, above, above], abs=1e-6)
 
 
-def test_pinball_of_one_target_worked_by_hand_and_of_none_is_not_invented():
+def test_pinball_worked_by_hand_and_missing_for_missing_targets():
     target = torch.tensor([[1.0, np.nan]], dtype=torch.float64)
     quantiles = torch.tensor([[[0.0, 3.0], [0.0, 0.0]]], dtype=torch.float64, requires_grad=True)
     loss = pinball(target, quantiles, torch.tensor([0.1, 0.9], dtype=torch.float64))
@@ -50,7 +50,7 @@ def test_pinball_of_one_target_worked_by_hand_and_of_none_is_not_invented():
     assert loss[0, 1].isnan()
     matured_mean(loss, torch.tensor([1.0, 5.0])).backward()
     assert quantiles.grad[0, 0].abs().sum() > 0
-    assert (quantiles.grad[0, 1] == 0).all()  # neither pulled anywhere nor NaN
+    assert (quantiles.grad[0, 1] == 0).all()  # zero gradient, not NaN
 
 
 def test_horizons_are_weighed_by_their_independent_samples():
@@ -65,19 +65,19 @@ def test_a_session_enters_once_with_the_horizons_that_matured():
     np.testing.assert_array_equal(table, [[1.0, np.nan, 2.0], [3.0, np.nan, np.nan]])
 
 
-def test_inputs_are_standard_scores_clipped_with_the_mean_for_what_is_missing():
+def test_inputs_are_clipped_standard_scores_with_the_mean_for_missing_values():
     scaling = Scaling.learn(np.array([[1.0, 7.0, np.nan], [3.0, 7.0, np.nan]]))
     scores = scaling.apply(np.array([[3.0, 9.0, 1.0], [np.nan, 7.0, np.nan], [99.0, -9.0, 5.0]]))
-    assert scores.tolist() == [[1, 0, 0], [0, 0, 0], [OUTLIER, 0, 0]]  # what never varied says nothing
+    assert scores.tolist() == [[1, 0, 0], [0, 0, 0], [OUTLIER, 0, 0]]  # constant inputs are ignored
 
 
-def test_a_network_is_believed_by_how_many_rows_it_gained_on():
+def test_validated_share_depends_on_skill_and_on_the_number_of_rows():
     loss_reduction = np.random.default_rng(0).normal(0.2, 0.5, (400, 1))
     assert sequence.validated_share(loss_reduction, (1,))[0] == pytest.approx(400 / 420)
     assert sequence.validated_share(-loss_reduction, (1,))[0] == 0
     assert sequence.validated_share(loss_reduction, (100,))[0] == pytest.approx(
         4 / 24
-    )  # the same reduction on four independent samples
+    )  # the same loss reduction on four independent samples
     assert sequence.validated_share(np.full((400, 1), np.nan), (1,))[0] == 0
 
 
@@ -122,7 +122,7 @@ def test_without_validation_all_epochs_are_trained():
     assert 0 == weights[0][1] < weights[1][1] < weights[2][1]
 
 
-def test_torch_is_left_as_it_was():
+def test_torchs_threads_and_random_state_are_restored():
     before, threads = torch.random.get_rng_state(), torch.get_num_threads()
     with sequence.torch_to_itself(3):
         assert torch.get_num_threads() == settings.THREADS_PER_FIT
@@ -136,7 +136,7 @@ def test_torch_is_left_as_it_was():
 
 @pytest.fixture(scope="module")
 def small(market_rows):
-    """500 sessions to train on, with NaN in features and channels."""
+    """500 training sessions with NaN in features and channels."""
     rng = np.random.default_rng(5)
     features = pd.DataFrame(rng.standard_normal((700, 3)), columns=["a", "b", "c"])
     features = features.mask(rng.random(features.shape) < 0.1)
@@ -157,7 +157,7 @@ def _fit(name, world, folder, **hyperparameters):
 
 
 def _model_of_two_epochs(name, world):
-    """Fitted without validation, so that nothing shrinks what it learnt."""
+    """Fit without validation, so that forecasts are not shrunk."""
     family = FAMILIES[name]
     model = family.model(
         path="",
@@ -173,7 +173,7 @@ def _model_of_two_epochs(name, world):
 
 @pytest.fixture(scope="module")
 def models(small):
-    """By name."""
+    """Models by name."""
     return {name: _model_of_two_epochs(name, small) for name in FAMILIES}
 
 
@@ -192,7 +192,7 @@ def test_untrained_it_is_the_reference_to_the_last_bit(name, small, tmp_path):
 def test_a_second_fit_is_identical_and_the_seed_matters(name, model, small):
     rows = tournament.shown(small.test).head(300)
     forecast = model.predict_proba(rows)
-    torch.manual_seed(99)  # whoever drew before
+    torch.manual_seed(99)  # earlier draws must not matter
     np.testing.assert_array_equal(_model_of_two_epochs(name, small).predict_proba(rows), forecast)
     assert np.abs(forecast - tournament.reference_forecast(small.train, small.test.head(300))).max() > 1e-3
 
@@ -227,7 +227,7 @@ def test_weights_of_every_row_sum_to_one(name, model, small):
     assert sorted(lags) == [f"sessions_ago_{lag:02d}" for lag in range(CHANNEL_LAGS)]
 
 
-def test_on_noise_it_costs_less_than_a_hundredth(name, market_rows, tmp_path):
+def test_on_noise_a_network_loses_less_than_one_percent(name, market_rows, tmp_path):
     world = worlds.noise_world(market_rows, seed=5)
     loss = tournament.loss(world.test, _fit(name, world, tmp_path).forecast(world.test))
     assert loss.mean() <= 1.01 * world.reference_loss.mean()

@@ -1,4 +1,4 @@
-"""Stacking: the three best families' forecasts of earlier folds, weighed on their losses."""
+"""Stacking: weights of the three best families, from their forecasts of earlier folds."""
 
 import tempfile
 from dataclasses import replace
@@ -18,14 +18,14 @@ LEVELS = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of a standard
 
 
 def _members(n: int, **noise: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Families that forecast a signal with an error of the given size; z_return is the signal and a unit of chance."""
+    """Simulate families that forecast a signal with errors of given sizes; z_return is the signal plus unit noise."""
     rng = np.random.default_rng(0)
     signal = rng.standard_normal(n)
     z_return = signal + rng.standard_normal(n)
     return {name: (signal + size * rng.standard_normal(n))[:, None] + LEVELS for name, size in noise.items()}, z_return
 
 
-def test_the_three_best_are_chosen_and_the_best_weighs_most():
+def test_the_three_best_families_are_selected_and_the_best_has_most_weight():
     members, z_return = _members(4000, bad=3.0, good=0.1, fair=1.0, poor=2.0)
     weights = stacking_weights(members, z_return, overlap=1)
     assert set(weights) == {"good", "fair", "poor"}
@@ -37,7 +37,7 @@ def test_few_independent_samples_leave_nearly_equal_weights():
     members, z_return = _members(240, good=0.1, fair=1.0, poor=2.0)
     many, few = (stacking_weights(members, z_return, overlap=overlap) for overlap in (1, 120))
     assert many["good"] > 0.8
-    # two samples against a prior of twenty: a third, and two twenty-seconds of what is left
+    # two samples against a prior of twenty: one third plus 2/22 of the difference
     assert few["good"] == pytest.approx(1 / 3, abs=0.07)
 
 
@@ -48,7 +48,7 @@ def test_a_family_that_failed_in_a_fold_is_not_chosen():
 
 
 def _fitted(weights: dict[str, float]) -> StackingModel:
-    model = StackingModel(path=tempfile.mkdtemp())  # AutoGluon makes a folder where it is not told one
+    model = StackingModel(path=tempfile.mkdtemp())  # without a path AutoGluon creates a folder
     model.model = {5: weights}
     return model
 
@@ -67,14 +67,14 @@ def test_a_forecast_is_the_weighted_mean_worked_by_hand():
     np.testing.assert_allclose(forecast[0], 2.0 + LEVELS)
 
 
-def test_a_family_that_fails_in_a_row_leaves_its_weight_to_the_others():
+def test_the_weight_of_a_family_missing_in_a_row_goes_to_the_others():
     forecast = _fitted({"a": 0.75, "b": 0.25})._predict_proba(_row(a=np.nan, b=5.0))
     np.testing.assert_allclose(forecast[0], 5.0 + LEVELS)
 
 
 @pytest.fixture(scope="module")
 def history():
-    """Two folds of one family's forecasts, with targets that reach ten sessions ahead."""
+    """Two folds of one family's forecasts, with targets ten sessions ahead."""
     days = pd.bdate_range("2019-01-01", "2020-12-31")
     rows = pd.DataFrame(
         {"as_of_date": days, "horizon_days": 10, "z_return": np.arange(len(days), dtype=float), "is_matured": True}
@@ -97,7 +97,7 @@ def history():
 FAMILIES = {"stacking": FAMILY}
 
 
-def test_the_first_fold_has_nothing_to_learn_from(history):
+def test_stacking_skips_the_first_fold(history):
     contests, forecasts, rows = history
     second = second_level(replace(contests[0], limits={"stacking": 60.0}), FAMILIES, forecasts, rows)
     assert [(own.name, own.skipped) for own in second.competitors()] == [("stacking", NOTHING_MATURED)]
@@ -114,7 +114,7 @@ def test_training_rows_are_forecasts_of_earlier_folds_whose_targets_matured_befo
     assert second.skipped == ""
 
 
-def test_rows_that_were_read_back_from_the_warehouse_have_the_same_fingerprint(history):
+def test_rows_read_from_the_warehouse_have_the_same_fingerprint(history):
     (_, contest), forecasts, rows = history
     day = forecasts["as_of_date"]
     other_types = forecasts.assign(as_of_date=day.astype(f"datetime64[{'us' if day.dt.unit == 'ns' else 'ns'}]"))

@@ -1,4 +1,4 @@
-"""What garch, sarimax and prophet owe as families that are fitted once on look-backs."""
+"""Common requirements of garch, sarimax and prophet, which are fitted once on look-backs."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ SESSIONS = 500
 
 @pytest.fixture(scope="module")
 def rows(market_rows):
-    """A first fold and a year after it: noise, a channel that drives a little, one that begins late, missing values."""
+    """Simulate a fold and a year after it: noise, a channel with a small effect, a late one, missing values."""
     rng = np.random.default_rng(3)
     n = SESSIONS + 60 + 300
     drive, late = rng.standard_normal(n), rng.standard_normal(n)
@@ -27,13 +27,13 @@ def rows(market_rows):
 
 @pytest.fixture(scope="module")
 def parts(rows):
-    """To train on and to test on."""
+    """Training and test rows."""
     return tournament.split(rows, SESSIONS)
 
 
 @pytest.fixture(scope="module")
 def fits(parts, tmp_path_factory):
-    """By family."""
+    """Fits by family."""
     folder = tmp_path_factory.mktemp("fits")
     return {name: tournament.fit(family, parts[0], folder / name) for name, family in FAMILIES.items()}
 

@@ -1,4 +1,4 @@
-"""One family fitted and refitted as the tournament does it, with the reference and the losses to compare it with."""
+"""Fit and refit one family as the tournament does, with reference and losses for comparison."""
 
 import json
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class Fitted:
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """What a family may see of rows."""
+    """Select the columns that a family may read."""
     return rows.drop(columns=[*NOT_SHOWN, "z_return"])
 
 
 def split(rows: pd.DataFrame, sessions: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training rows whose target is known at session number `sessions`, each horizon's median taken out; rows from then on."""
+    """Split at session `sessions`: matured training rows without each horizon's median, and later rows."""
     start = rows["as_of_date"].unique()[sessions]
     train = without_drift(rows[rows["is_matured"] & (rows["target_date"] < start)])
     return train, rows[(rows["as_of_date"] >= start) & rows["is_matured"]]
@@ -46,18 +46,18 @@ def fit(family: Family, train: pd.DataFrame, folder: Path) -> Fitted:
     """Fit, validate on the newest eighth, refit on both parts."""
     folder.mkdir(exist_ok=True, parents=True)
     parts = (part.drop(columns=NOT_SHOWN) for part in inner_split(train))
-    with threadpool_limits(settings.THREADS_PER_FIT):  # as in a worker; BLAS threads slow small matrices down tenfold
+    with threadpool_limits(settings.THREADS_PER_FIT):  # as in a worker; more BLAS threads slow small matrices tenfold
         (folder / "facts.json").write_text(json.dumps(fit_family(family, *parts, folder)))
     return load(family, folder)
 
 
 def load(family: Family, folder: Path) -> Fitted:
-    """What `fit` has written into a folder."""
+    """Load what `fit` wrote into a folder."""
     return Fitted(fitted_model(family, folder, json.loads((folder / "facts.json").read_text())))
 
 
 def reference_forecast(train: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
-    """The reference's quantiles of `rows`, from the training rows that a family is refitted on."""
+    """Compute the reference's quantiles of `rows` from the training rows of a family's refit."""
     train = pd.concat(inner_split(train))
     by_horizon = {
         h: centred_quantiles(z_return, settings.QUANTILE_LEVELS)
@@ -67,6 +67,6 @@ def reference_forecast(train: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
 
 
 def loss(rows: pd.DataFrame, forecast: np.ndarray) -> pd.Series:
-    """Mean pinball loss by horizon, at all published levels."""
+    """Compute the mean pinball loss by horizon over all published levels."""
     each = pinball(rows["z_return"].to_numpy(), forecast, settings.QUANTILE_LEVELS)
     return pd.Series(each).groupby(rows["horizon_days"].to_numpy()).mean()

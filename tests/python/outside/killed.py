@@ -1,4 +1,4 @@
-"""A family whose process is killed in the middle of the fit, as the kernel does where memory ends."""
+"""A family whose process is killed during the fit, as the kernel does when memory runs out."""
 
 import os
 import signal

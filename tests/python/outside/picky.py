@@ -1,4 +1,4 @@
-"""A family that is fitted and cannot forecast."""
+"""A family that can be fitted but cannot forecast."""
 
 from outside.toy import ToyModel
 

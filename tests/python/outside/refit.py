@@ -1,4 +1,4 @@
-"""A family that raises where it is refitted on all training rows."""
+"""A family that raises in the refit on all training rows."""
 
 from outside.toy import ToyModel
 

@@ -1,4 +1,4 @@
-"""A family that forecasts and cannot explain itself."""
+"""A family that forecasts but cannot explain its forecasts."""
 
 from outside.toy import ToyModel
 

@@ -1,4 +1,4 @@
-"""A family that does not come to an end."""
+"""A family whose fit does not end."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A thirteenth family, from outside of the package: the sign of the first feature moves the median."""
+"""A family outside the package: the sign of the first feature moves the median."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from zl_forecast.families.reference import centred_quantiles
 
 
 def sign(X):
-    """Of the first feature, which follows horizon_days; zero where it is missing."""
+    """Return the sign of the first feature, which follows horizon_days; zero if missing."""
     return np.sign(np.nan_to_num(X.iloc[:, 1].to_numpy(float)))
 
 

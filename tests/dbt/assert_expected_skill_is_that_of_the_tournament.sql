@@ -1,4 +1,5 @@
--- What health holds a model to is what the tournament had measured when it chose it: same rows, same skill, for buckets and the published forecast.
+-- The expected skill in health equals the skill that the tournament measured at selection, on the
+-- same rows, for buckets and the published forecast.
 with
 criteria as (
     select bucket as subject, horizon_days, fold_start, family as champion, n_rows, pinball_skill

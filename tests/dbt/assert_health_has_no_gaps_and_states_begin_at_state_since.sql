@@ -1,4 +1,5 @@
--- Every week from a subject's first to the newest is there, the newest of each is flagged, and a state begins where it says it does.
+-- Every week from a subject's first to the newest is present, the newest is flagged, and
+-- state_since is the first week of the state.
 with
 health as (
     select
@@ -14,7 +15,8 @@ health as (
 select *
 from health
 where is_newest <> (week_ending = newest_week)
-    -- a subject of which nothing matured has the newest week alone; a week without any session leaves 14 days at most
+    -- a subject without matured rows has only the newest week; a week without sessions leaves a gap
+    -- of at most 14 days
     or week_ending - week_before > 14
     or (state = state_before and state_since <> since_before)
     or (state is distinct from state_before and state_since <> week_ending)

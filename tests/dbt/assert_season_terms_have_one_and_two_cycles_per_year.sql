@@ -1,4 +1,5 @@
--- sin and cos of one angle, one turn a year for the first pair and two for the second: signs by the day of the year.
+-- sin and cos of one angle, one cycle per year for the first pair and two for the second: check the
+-- signs by day of the year.
 with
 terms as (
     select *, (dayofyear(as_of_date) - 1) % 365 + 1 as day  -- a leap year's last day counts as New Year
