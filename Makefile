@@ -11,7 +11,7 @@ export ZL_DATA_DIR ?= $(CURDIR)/data
 # one fit per core, one thread per fit: more threads make fits slower
 export OMP_NUM_THREADS := 1
 
-.PHONY: help build plan reselection tournament health test test-full replay docs exposures lint lock clean
+.PHONY: help build plan reselection tournament health test test-full replay docs exposures lint lines lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -52,7 +52,7 @@ replay: $(VENV)/.installed  ## rebuild past sessions with data available then: m
 health: $(VENV)/.installed  ## weekly health of every bucket and of the forecast, as of the last build
 	@$(BIN)/zl health
 
-test: lint  ## all checks in short form: ruff, mypy, pytest, dbt data tests, dbt unit tests
+test: lint  ## all checks in short form: ruff, sqlfluff, mypy, pytest, dbt data tests, dbt unit tests
 	$(BIN)/pytest -n 2 -m "not full"
 
 test-full: lint  ## all checks in full, with whole builds, on real data if present
@@ -65,8 +65,17 @@ docs: $(VENV)/.installed  ## dbt docs with lineage, as one static page
 exposures: $(VENV)/.installed  ## exposures and refs of the publishing model, from meta.published
 	@$(BIN)/dbt parse --quiet && $(BIN)/python -m zl_forecast.exposures
 
-lint: $(VENV)/.installed-test  ## ruff, the vocabulary, and mypy over src
+lint: $(VENV)/.installed-test lines  ## ruff, the vocabulary, mypy over src, sqlfluff over models and tests/dbt, lengths of lines
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tests/vocabulary.py && $(BIN)/mypy
+	$(SQLFLUFF) lint models tests/dbt
+
+# in the dbt target `lint` and with a folder of its own for what dbt parses: nothing of a build beside it is read or written
+SQLFLUFF = DBT_TARGET_PATH=target/lint $(BIN)/sqlfluff
+
+# of SQL, yml and macros; rows of CSV and names cannot be broken
+lines:
+	@! LC_ALL=C.UTF-8 grep -rnE --include='*.sql' --include='*.yml' '.{101}' models macros python_models seeds tests profiles examples dbt_project.yml \
+		| grep -vE ':[0-9]+: *([^ ,]+,[^ ,]+,.*|(- name: )?[^ ]+)$$' || { echo "Lines above have more than 100 characters."; exit 1; }
 
 clean:  ## remove the environment and dbt's output; keeps data/ with the ledgers
 	rm -rf $(VENV) target logs

@@ -98,6 +98,7 @@ def compare(old: duckdb.DuckDBPyConnection, new: duckdb.DuckDBPyConnection, rena
     for table, now in names.items():
         if now not in after:
             print(f"{table}: missing")
+            is_same = False
             continue
         first, second = results(old, before[table], table, renamed), results(new, after[now], now, {})
         differences = difference(first, second)

@@ -11,6 +11,9 @@ available_competitors as (
     from forecasts
     window fold as (partition by {{ fold }})
     qualify status = 'ok'
-        and as_of_date = case fold_type when 'live' then max(as_of_date) over fold else min(as_of_date) over fold end
+        and as_of_date = case fold_type
+            when 'live' then max(as_of_date) over fold
+            else min(as_of_date) over fold
+        end
 )
 {%- endmacro %}

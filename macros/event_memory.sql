@@ -8,11 +8,13 @@
         sessions.session_date as as_of_date,
         {% for half_life in half_lives -%}
         coalesce(list_sum(list(
-            events.severity * pow(0.5, (sessions.session_date - events.available_on) / {{ half_life }}.0)
+            events.severity
+            * pow(0.5, (sessions.session_date - events.available_on) / {{ half_life }}.0)
             order by events.available_on, events.event_date, events.title
         )), 0) as memory_{{ half_life }},
         {% endfor -%}
-        least(coalesce(min(sessions.session_date - events.available_on), 365), 365) as days_since_event,
+        least(coalesce(min(sessions.session_date - events.available_on), 365), 365)
+            as days_since_event,
         coalesce(max(events.available_on), min(sessions.session_date)) as latest_event_on
     from {{ ref('int_calendar__sessions') }} as sessions
     left join {{ ref('stg_landing__policy_events') }} as events

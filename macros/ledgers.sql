@@ -4,7 +4,9 @@
 {% macro ledgers() -%}
 {%- set found = [] -%}
 {%- for name in ['zl_forecast_ledger', 'bucket_forecast_ledger'] -%}
-    {%- do found.append(api.Relation.create(database='state', schema='forecasts', identifier=name)) -%}
+    {%- do found.append(
+        api.Relation.create(database='state', schema='forecasts', identifier=name)
+    ) -%}
 {%- endfor -%}
 {{ return(found) }}
 {%- endmacro %}

@@ -6,7 +6,10 @@
     (
     {%- for level, quantile in [(0.1, p10), (0.5, p50), (0.9, p90)] %}
         {{ "+ " if not loop.first -}}
-        greatest({{ level }} * ({{ outcome }} - {{ quantile }}), ({{ level }} - 1) * ({{ outcome }} - {{ quantile }}))
+        greatest(
+            {{ level }} * ({{ outcome }} - {{ quantile }}),
+            ({{ level }} - 1) * ({{ outcome }} - {{ quantile }})
+        )
     {%- endfor %}
     ) / 3
 {%- endmacro %}

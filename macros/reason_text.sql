@@ -4,10 +4,15 @@
   `texts` map names in the templates to SQL expressions.
 #}
 {% macro reason_text(codes, numbers={}, texts={}) -%}
-    {%- set templates = "(select map(list(reason_code), list(template)) from " ~ ref('reasons') ~ ")" -%}
+    {%- set templates =
+        "(select map(list(reason_code), list(template)) from " ~ ref('reasons') ~ ")"
+    -%}
     {%- set parts, arguments = [], [] -%}
     {%- for code in codes -%}
-        {%- set unknown = "case when (" ~ code ~ ") is not null then error('seeds/reasons.csv has no ' || (" ~ code ~ ")) end" -%}
+        {%- set unknown =
+            "case when (" ~ code ~ ") is not null"
+            ~ " then error('seeds/reasons.csv has no ' || (" ~ code ~ ")) end"
+        -%}
         {%- do parts.append("coalesce(" ~ templates ~ "[" ~ code ~ "], " ~ unknown ~ ")") -%}
     {%- endfor -%}
     {%- set filled = namespace(template="concat(" ~ parts | join(", ") ~ ")") -%}
@@ -20,7 +25,9 @@
     {%- for name, _ in arguments -%}
         {%- set number = loop.index0 -%}
         {%- for end in [":", "}"] -%}
-            {%- set filled.template = "replace(" ~ filled.template ~ ", '{" ~ name ~ end ~ "', '{" ~ number ~ end ~ "')" -%}
+            {%- set filled.template =
+                "replace(" ~ filled.template ~ ", '{" ~ name ~ end ~ "', '{" ~ number ~ end ~ "')"
+            -%}
         {%- endfor -%}
     {%- endfor -%}
     format({{ filled.template }}, {{ arguments | map('last') | join(', ') }})

@@ -9,7 +9,8 @@
 {%- set key = (by + ['fold_id', 'as_of_date', 'horizon_days']) | join(', ') -%}
 targets as (
     select
-        as_of_date, horizon_days, horizon_code, target_date, last_price, ewma_volatility, horizon_volatility, is_matured, realised_price, z_return, data_source
+        as_of_date, horizon_days, horizon_code, target_date, last_price, ewma_volatility,
+        horizon_volatility, is_matured, realised_price, z_return, data_source
     from {{ ref('int_targets__daily') }}
 ),
 

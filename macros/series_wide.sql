@@ -8,7 +8,8 @@
         {% for series_id in series_ids -%}
         max(value) filter (where series_id = '{{ series_id }}') as {{ series_id | lower }},
         {% endfor -%}
-        max(available_on) filter (where series_id in ('{{ series_ids | join("', '") }}')) as latest_series_on
+        max(available_on) filter (where series_id in ('{{ series_ids | join("', '") }}'))
+            as latest_series_on
     from {{ ref('int_series__asof') }}
     group by as_of_date
 {%- endmacro %}

@@ -29,7 +29,8 @@ final as (
     select
         volatility.as_of_date,
         {% for sessions in [5, 21, 63, 252] -%}
-        {{ safe_ln('volatility.volatility_' ~ sessions ~ ' / volatility.ewma_volatility') }} as base_zl_volatility_ratio_{{ sessions }},
+        {{ safe_ln('volatility.volatility_' ~ sessions ~ ' / volatility.ewma_volatility') }}
+            as base_zl_volatility_ratio_{{ sessions }},
         {% endfor -%}
         {% for sessions in [5, 21, 63, 252] -%}
         momenta.base_zl_momentum_{{ sessions }},

@@ -2,5 +2,8 @@
 -- ledgers. One row.
 {{ newest_seen(
     ref('int_targets__daily'),
-    [source('state_forecasts', 'zl_forecast_ledger'), source('state_forecasts', 'bucket_forecast_ledger')]
+    [
+        source('state_forecasts', 'zl_forecast_ledger'),
+        source('state_forecasts', 'bucket_forecast_ledger')
+    ]
 ) }}

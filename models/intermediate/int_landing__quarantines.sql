@@ -1,4 +1,5 @@
--- Symbols that the landing check quarantined, by the buckets that read them. One row per bucket and finding.
+-- Symbols that the landing check quarantined, by the buckets that read them. One row per bucket and
+-- finding.
 with
 findings as (
     select * from {{ source('landing', 'findings') }}

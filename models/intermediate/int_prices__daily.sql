@@ -24,7 +24,8 @@ returns as (
         *,
         case
             when is_roll and open > 0 and close > 0 then {{ safe_ln('close / open') }}
-            when not is_roll and previous_close > 0 and close > 0 then {{ safe_ln('close / previous_close') }}
+            when not is_roll and previous_close > 0 and close > 0 then
+                {{ safe_ln('close / previous_close') }}
         end as log_return
     from previous
 ),

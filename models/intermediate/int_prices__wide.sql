@@ -48,7 +48,8 @@ wide_prices as (
         as_of_date,
         {% for symbol in symbols() -%}
         max(close) filter (where symbol = '{{ symbol }}') as {{ symbol_column(symbol) }}_close,
-        max(log_index) filter (where symbol = '{{ symbol }}') as {{ symbol_column(symbol) }}_log_index,
+        max(log_index) filter (where symbol = '{{ symbol }}')
+            as {{ symbol_column(symbol) }}_log_index,
         {% endfor -%}
         max(bar_date) as latest_bar_on
     from fresh_prices
@@ -59,7 +60,8 @@ final as (
     select
         *,
         {% for symbol in symbols() -%}
-        {{ symbol_column(symbol) }}_log_index - {{ ago(symbol_column(symbol) ~ '_log_index', 1) }} as {{ symbol_column(symbol) }}_log_return
+        {{ symbol_column(symbol) }}_log_index - {{ ago(symbol_column(symbol) ~ '_log_index', 1) }}
+            as {{ symbol_column(symbol) }}_log_return
         {{- "," if not loop.last }}
         {% endfor %}
     from wide_prices

@@ -40,11 +40,22 @@ numbered_sessions as (
     select
         *,
         row_number() over (order by as_of_date) as session_number,
-        (regime <> 'CALM' and count(*) filter (where regime = 'CALM') over quiet = {{ threshold('min_quiet_sessions') }})
-        or (regime = 'CRISIS' and count(*) filter (where regime <> 'CRISIS') over quiet = {{ threshold('min_quiet_sessions') }}) as is_break
+        (
+            regime <> 'CALM'
+            and count(*) filter (where regime = 'CALM') over quiet
+                = {{ threshold('min_quiet_sessions') }}
+        )
+        or (
+            regime = 'CRISIS'
+            and count(*) filter (where regime <> 'CRISIS') over quiet
+                = {{ threshold('min_quiet_sessions') }}
+        ) as is_break
     from regimes
     window quiet as (
-        order by as_of_date rows between {{ threshold('min_quiet_sessions') }}::integer preceding and 1 preceding
+        order by as_of_date
+        -- noqa: disable=PRS
+        rows between {{ threshold('min_quiet_sessions') }}::integer preceding and 1 preceding
+        -- noqa: enable=PRS
     )
 ),
 
@@ -59,5 +70,6 @@ final as (
 
 select
     *,
-    coalesce(sessions_since_break < {{ threshold('after_break_sessions') }}, false) as is_after_break
+    coalesce(sessions_since_break < {{ threshold('after_break_sessions') }}, false)
+        as is_after_break
 from final

@@ -44,7 +44,8 @@ known_values as (
         newest.value
     from wanted_values
     asof join newest
-        on wanted_values.series_id = newest.series_id and wanted_values.known_on >= newest.available_on
+        on wanted_values.series_id = newest.series_id
+        and wanted_values.known_on >= newest.available_on
 ),
 
 final as (

@@ -37,7 +37,8 @@ final as (
         not target.is_future as is_matured,
         realised.close as realised_price,
         {{ safe_ln('realised.close / known.close') }} as realised_log_return,
-        {{ safe_ln('realised.close / known.close') }} / (volatility.ewma_volatility * sqrt(horizons.horizon_days)) as z_return,
+        {{ safe_ln('realised.close / known.close') }}
+        / (volatility.ewma_volatility * sqrt(horizons.horizon_days)) as z_return,
         known.data_source
     from sessions as origin
     cross join horizons

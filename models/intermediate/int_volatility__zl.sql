@@ -28,7 +28,8 @@ weighted_windows as (
     select
         * exclude (squares),
         len(squares) as n_returns,
-        list_transform(range(len(squares)), lambda age: pow(decay.value, len(squares) - 1 - age)) as weights,
+        list_transform(range(len(squares)), lambda age: pow(decay.value, len(squares) - 1 - age))
+            as weights,
         squares
     from windows
     cross join decay
@@ -50,7 +51,18 @@ final as (
             then nullif(sqrt(avg(log_range * log_range) {{ trailing(21) }} / (4 * ln(2))), 0)
         end as parkinson_21,
         case when n_returns >= 21
-            then nullif(sqrt(greatest(avg(0.5 * log_range * log_range - (2 * ln(2) - 1) * log_body * log_body) {{ trailing(21) }}, 0)), 0)
+            then
+                nullif(
+                    sqrt(
+                        greatest(
+                            avg(
+                                0.5 * log_range * log_range - (2 * ln(2) - 1) * log_body * log_body
+                            ) {{ trailing(21) }},
+                            0
+                        )
+                    ),
+                    0
+                )
         end as garman_klass_21
     from weighted_windows
 )

@@ -30,14 +30,16 @@ def model(dbt, session):
     )
 '''
 EXPOSURES_TEXT = """\
-# Written by `make exposures` from meta.published. All three are one snapshot, switched atomically at the end of a build.
+# Written by `make exposures` from meta.published. All three are one snapshot, which a build
+# switches atomically at its end.
 exposures:
   - name: zl_report
     label: Soybean-oil forecast report
     type: dashboard
     maturity: medium
     description: >
-      The page serving/report.html: the fan, the verdict, the calibration, the risk, how the inputs are combined, the winners.
+      The page serving/report.html: fan chart, verdict, calibration, risk, weights of the inputs
+      and champions.
     owner: {{name: zl-forecast}}
     depends_on:
 {page}
@@ -47,7 +49,8 @@ exposures:
     type: dashboard
     maturity: medium
     description: >
-      BI tools on serving/serving.duckdb, with a comment on every table and column. Only what stands here is published.
+      BI tools on serving/serving.duckdb, with a comment on every table and column. Other tables
+      are not published.
     owner: {{name: zl-forecast}}
     depends_on:
 {everything}
@@ -57,7 +60,8 @@ exposures:
     type: application
     maturity: medium
     description: >
-      The same tables as serving/parquet/<schema>.<table>.parquet, with the descriptions as metadata of schema and fields.
+      The same tables as serving/parquet/<schema>.<table>.parquet, with the descriptions as
+      metadata of schema and fields.
     owner: {{name: zl-forecast}}
     depends_on:
 {everything}

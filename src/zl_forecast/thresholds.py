@@ -1,6 +1,7 @@
 """Read seeds/thresholds.csv in Python; SQL reads the same numbers through the macro `threshold`."""
 
 from functools import cache
+from pathlib import Path
 
 import pandas as pd
 
@@ -8,7 +9,6 @@ from zl_forecast.errors import ZlForecastError
 from zl_forecast.paths import seed
 
 
-@cache
 def threshold(name: str) -> float:
     """Return the value of one threshold.
 
@@ -27,7 +27,12 @@ def threshold(name: str) -> float:
     ZlForecastError
         If the seed has no such row.
     """
-    values = pd.read_csv(seed("thresholds"), index_col="name")["value"]
+    values = _read(seed("thresholds"))
     if name not in values:
         raise ZlForecastError(f"seeds/thresholds.csv has no row {name}. Its rows are {', '.join(values.index)}.")
     return float(values[name])
+
+
+@cache
+def _read(file: Path) -> pd.Series:
+    return pd.read_csv(file, index_col="name")["value"]

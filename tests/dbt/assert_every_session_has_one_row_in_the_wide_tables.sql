@@ -1,4 +1,5 @@
--- Each session so far has exactly one row of prices; each session with a return of ZL exactly one volatility and one regime.
+-- Each session so far has exactly one row of prices; each session with a return of ZL exactly one
+-- volatility and one regime.
 with
 sessions as (
     select session_date as as_of_date from {{ ref('int_calendar__sessions') }}
@@ -32,6 +33,7 @@ select
     count(observed_rows.as_of_date) as n_rows
 from expected_rows
 full join observed_rows
-    on observed_rows.model = expected_rows.model and observed_rows.as_of_date = expected_rows.as_of_date
+    on observed_rows.model = expected_rows.model
+    and observed_rows.as_of_date = expected_rows.as_of_date
 group by all
 having count(observed_rows.as_of_date) <> 1 or count(expected_rows.as_of_date) <> 1

@@ -1,4 +1,5 @@
--- Returns 3, 1, 1, 1 add up to 6 and have a sample deviation of 1: over four sessions 6 / (1 * sqrt(4)) = 3.
+-- Returns 3, 1, 1, 1 add up to 6 and have a sample deviation of 1: over four sessions 6 / (1 *
+-- sqrt(4)) = 3.
 with
 prices as (
     select * from (values

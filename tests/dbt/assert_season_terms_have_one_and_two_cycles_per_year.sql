@@ -2,7 +2,8 @@
 -- signs by day of the year.
 with
 terms as (
-    select *, (dayofyear(as_of_date) - 1) % 365 + 1 as day  -- a leap year's last day counts as New Year
+    -- a leap year's last day counts as New Year
+    select *, (dayofyear(as_of_date) - 1) % 365 + 1 as day
     from {{ ref('int_base__daily') }}
 )
 

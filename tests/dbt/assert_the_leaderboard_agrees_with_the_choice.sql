@@ -1,6 +1,12 @@
 -- The leaderboard ranks by the same rule as the selection: winner first, runner-up second, with the
 -- same margin.
-select board.bucket, board.horizon_days, board.rank, board.family, choices.family as chosen, choices.runner_up
+select
+    board.bucket,
+    board.horizon_days,
+    board.rank,
+    board.family,
+    choices.family as chosen,
+    choices.runner_up
 from {{ ref('leaderboard') }} as board
 inner join {{ ref('int_tournament__choices') }} as choices
     on choices.bucket = board.bucket

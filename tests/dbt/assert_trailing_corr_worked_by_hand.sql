@@ -1,4 +1,5 @@
--- A line has correlation 1 with itself and -1 with its mirror; a bump (0, 1, 0) has none with a ramp; a constant has no correlation.
+-- A line has correlation 1 with itself and -1 with its mirror; a bump (0, 1, 0) has none with a
+-- ramp; a constant has no correlation.
 with
 pairs as (
     select * from (values

@@ -26,8 +26,18 @@ windows as (
         count(feature_value) over before as n_before
     from features
     window
-        recent as (partition by bucket, feature order by as_of_date rows between {{ threshold('drift_window_sessions') }}::integer - 1 preceding and current row),
-        before as (partition by bucket, feature order by as_of_date rows between unbounded preceding and {{ threshold('drift_window_sessions') }}::integer preceding)
+        recent as (
+            partition by bucket, feature order by as_of_date
+            -- noqa: disable=PRS
+            rows between {{ threshold('drift_window_sessions') }}::integer - 1 preceding
+                and current row
+        ),
+        before as (
+            partition by bucket, feature order by as_of_date
+            rows between unbounded preceding
+                and {{ threshold('drift_window_sessions') }}::integer preceding
+            -- noqa: enable=PRS
+        )
 ),
 
 shifts as (
@@ -36,8 +46,11 @@ shifts as (
         as_of_date,
         feature,
         -- no shift for a feature that was constant before
-        case when n_before >= {{ threshold('drift_min_sessions') }} and before_sd > 1e-9 * greatest(1, abs(before_mean))
-            then (recent_mean - before_mean) / before_sd end as shift
+        case
+            when n_before >= {{ threshold('drift_min_sessions') }}
+                and before_sd > 1e-9 * greatest(1, abs(before_mean))
+            then (recent_mean - before_mean) / before_sd
+        end as shift
     from windows
 ),
 
@@ -46,7 +59,8 @@ final as (
         bucket,
         as_of_date,
         arg_max(shift, (abs(shift), feature)) as largest_shift,
-        arg_max(feature, (abs(shift), feature)) filter (where shift is not null) as largest_shift_feature,
+        arg_max(feature, (abs(shift), feature)) filter (where shift is not null)
+            as largest_shift_feature,
         avg((abs(shift) > {{ threshold('drift_bound') }})::int) as share_beyond
     from shifts
     group by bucket, as_of_date

@@ -15,7 +15,11 @@ evidence as (
     union all by name
     select 'published' as subject, ensemble_method as champion, *
     from {{ ref('int_ensemble__forecasts') }}
-    where fold_type = 'oof' and status = 'ok' and is_matured and fold_number >= {{ threshold('first_scored_fold') }}
+    where
+        fold_type = 'oof'
+        and status = 'ok'
+        and is_matured
+        and fold_number >= {{ threshold('first_scored_fold') }}
 ),
 
 past as (
@@ -54,11 +58,21 @@ weeks as (
         champion,
         expectations.n_rows,
         expectations.expected_skill,
-        avg((past.pinball_pct - (1 - expectations.expected_skill) * past.reference_pinball_pct) / past.reference_width_pct) as excess
+        avg(
+            (past.pinball_pct - (1 - expectations.expected_skill) * past.reference_pinball_pct)
+            / past.reference_width_pct
+        ) as excess
     from past
     inner join expectations
         using (subject, horizon_days, fold_start, champion)
-    group by subject, horizon_days, fold_start, champion, expectations.n_rows, expectations.expected_skill, past.week
+    group by
+        subject,
+        horizon_days,
+        fold_start,
+        champion,
+        expectations.n_rows,
+        expectations.expected_skill,
+        past.week
 )
 
 select

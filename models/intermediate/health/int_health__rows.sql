@@ -31,7 +31,8 @@ backtest_forecasts as (
 ),
 
 folds as (
-    select distinct horizon_days, fold_start, trained_until from {{ ref('int_ensemble__published') }}
+    select distinct horizon_days, fold_start, trained_until
+    from {{ ref('int_ensemble__published') }}
     where fold_type = 'oof'
 ),
 
@@ -48,7 +49,9 @@ bucket_forecasts as (
     select
         bucket_ledger.* exclude (target_date),
         targets.target_date,
-        targets.z_return * targets.horizon_volatility / bucket_ledger.horizon_volatility as z_return,
+        targets.z_return
+        * targets.horizon_volatility
+        / bucket_ledger.horizon_volatility as z_return,
         targets.is_matured
     from bucket_ledger
     inner join targets
@@ -57,7 +60,8 @@ bucket_forecasts as (
 ),
 
 scored_forecasts as (
-    select 'ledger' as source, *, {{ row_scores() }}, {{ row_scores('reference_') }} from bucket_forecasts
+    select 'ledger' as source, *, {{ row_scores() }}, {{ row_scores('reference_') }}
+    from bucket_forecasts
     union all by name
     select 'backtest' as source, forecasts.*
     from forecasts
@@ -67,7 +71,14 @@ scored_forecasts as (
 
 buckets as (
     select
-        bucket as subject, horizon_days, horizon_code, as_of_date, target_date, fold_start, trained_until, family as champion,
+        bucket as subject,
+        horizon_days,
+        horizon_code,
+        as_of_date,
+        target_date,
+        fold_start,
+        trained_until,
+        family as champion,
         pinball_pct, reference_pinball_pct, reference_width_pct, is_inside_80, source, data_source
     from scored_forecasts
 ),
@@ -100,7 +111,14 @@ subjects as (
     select * from buckets
     union all
     select
-        'published' as subject, horizon_days, horizon_code, as_of_date, target_date, fold_start, trained_until, ensemble_method as champion,
+        'published' as subject,
+        horizon_days,
+        horizon_code,
+        as_of_date,
+        target_date,
+        fold_start,
+        trained_until,
+        ensemble_method as champion,
         100 * pinball_cents / last_price as pinball_pct,
         100 * reference_pinball_cents / last_price as reference_pinball_pct,
         100 * (reference_p90 - reference_p10) / last_price as reference_width_pct,

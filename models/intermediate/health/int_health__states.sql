@@ -7,7 +7,8 @@ tests as (
 ),
 
 drift as (
-    select bucket as subject, as_of_date as week_ending, * exclude (bucket, as_of_date) from {{ ref('int_health__drift') }}
+    select bucket as subject, as_of_date as week_ending, * exclude (bucket, as_of_date)
+    from {{ ref('int_health__drift') }}
 ),
 
 renewals as (
@@ -30,7 +31,11 @@ weeks as (
 
 -- a bucket without a forecast for the newest session has no active model
 live as (
-    select bucket as subject, horizon_days, max(trained_until) as live_trained_until, max(as_of_date) as live_as_of_date
+    select
+        bucket as subject,
+        horizon_days,
+        max(trained_until) as live_trained_until,
+        max(as_of_date) as live_as_of_date
     from {{ ref('int_tournament__forecasts') }}
     semi join {{ ref('int_tournament__choices') }}
         using (bucket, fold_id, horizon_days, family)
@@ -50,11 +55,16 @@ weeks_of_subjects as (
         horizons.*,
         weeks.*,
         live.live_trained_until,
-        is_newest and live.live_as_of_date is distinct from weeks.week_ending as is_without_forecast
+        is_newest
+        and (live.live_as_of_date is distinct from weeks.week_ending) as is_without_forecast
     from (select unnest({{ var('buckets') + ['published'] }}) as subject) as subjects
     cross join horizons
     cross join weeks
-    left join (select subject, horizon_days, min(week_start) as first_week from tests group by subject, horizon_days) as firsts
+    left join (
+        select subject, horizon_days, min(week_start) as first_week
+        from tests
+        group by subject, horizon_days
+    ) as firsts
         using (subject, horizon_days)
     left join live
         using (subject, horizon_days)
@@ -75,7 +85,10 @@ with_windows as (
         using (subject, horizon_days, week_start)
     window trailing_weeks as (
         partition by subject, horizon_days order by week_start
-        range between to_days(7 * ({{ threshold('health_window_weeks') }}::integer - 1)) preceding and current row
+        -- noqa: disable=PRS
+        range between to_days(7 * ({{ threshold('health_window_weeks') }}::integer - 1)) preceding
+            and current row
+        -- noqa: enable=PRS
     )
 ),
 
@@ -87,7 +100,10 @@ with_statistics as (
         with_windows.reference_pinball / with_windows.n_matured as reference_pinball_pct,
         1 - with_windows.pinball / with_windows.reference_pinball as pinball_skill,
         with_windows.n_inside_80 / with_windows.n_matured as coverage_80,
-        tests.* exclude (subject, horizon_days, week_start, n_matured, n_ledger, n_inside_80, pinball, reference_pinball),
+        tests.* exclude (
+            subject, horizon_days, week_start, n_matured, n_ledger, n_inside_80, pinball,
+            reference_pinball
+        ),
         drift.* exclude (subject, week_ending),
         -- reselected; all outcomes since then belong to the previous models
         case when renewals.acted_on > tests.run_start then renewals.acted_on end as renewed_on,
@@ -131,7 +147,8 @@ with_reasons as (
             else 'healthy'
         end as state,
         case when reason_code in ('health_degraded', 'health_watch') then
-            case when pinball_skill >= expected_skill then 'health_and_recovering' when pinball_skill < expected_skill then 'health_and_skill' end
+            case when pinball_skill >= expected_skill then 'health_and_recovering'
+                when pinball_skill < expected_skill then 'health_and_skill' end
         end as skill_code
     from with_statistics
 ),
@@ -139,11 +156,16 @@ with_reasons as (
 state_changes as (
     select
         *,
-        state is distinct from lag(state) over (partition by subject, horizon_days order by week_start) as is_turn
+        (state is distinct from lag(state) over by_week) as is_turn
     from with_reasons
+    window by_week as (partition by subject, horizon_days order by week_start)
 )
 
 select
-    * exclude (run_start, n_rows, excess, x, run_number, weekly_spread, weeks_judged, allowance, is_too_old, is_turn),
-    max(case when is_turn then week_ending end) over (partition by subject, horizon_days order by week_start) as state_since
+    * exclude (
+        run_start, n_rows, excess, x, run_number, weekly_spread, weeks_judged, allowance,
+        is_too_old, is_turn
+    ),
+    max(case when is_turn then week_ending end)
+        over (partition by subject, horizon_days order by week_start) as state_since
 from state_changes

@@ -30,7 +30,8 @@ excess as (
         expectations.n_weeks as n_expected_skill_weeks,
         count(*) as n_rows,
         avg(
-            (rows.pinball_pct - (1 - expectations.expected_skill) * rows.reference_pinball_pct) / rows.reference_width_pct
+            (rows.pinball_pct - (1 - expectations.expected_skill) * rows.reference_pinball_pct)
+            / rows.reference_width_pct
         ) as excess,
         -- all rows that matured in the week
         sum(count(*)) over week as n_matured,
@@ -58,12 +59,16 @@ standardised_weeks as (
         limits.watch_at,
         limits.degraded_at,
         -- with fewer weeks the error of the expected skill exceeds the breaks to be detected
-        coalesce(n_expected_skill_weeks >= {{ threshold('min_expected_skill_weeks') }}, false) as is_judged,
+        coalesce(
+            n_expected_skill_weeks >= {{ threshold('min_expected_skill_weeks') }}, false
+        ) as is_judged,
         case when n_expected_skill_weeks >= {{ threshold('min_expected_skill_weeks') }}
             then excess / greatest(weekly_spread, limits.spread_floor)
         end as x,
         coalesce(
-            run_start is distinct from lag(run_start) over (partition by subject, horizon_days order by week_start), true
+            run_start is distinct from lag(run_start)
+                over (partition by subject, horizon_days order by week_start),
+            true
         ) as is_new
     from excess
     left join limits
@@ -90,7 +95,10 @@ with_statistics as (
     select
         * exclude (is_new, total),
         -- C_t - min(0, C_1 ... C_t) equals Page's recursion max(0, S + x - k)
-        total - least(0, min(total) over (partition by subject, horizon_days, run_number order by week_start)) as statistic
+        total
+        - least(
+            0, min(total) over (partition by subject, horizon_days, run_number order by week_start)
+        ) as statistic
     from running_sums
 ),
 

@@ -2,7 +2,9 @@
 -- bucket.
 {% set tournament = var('tournament') %}
 {% if tournament not in ['auto', 'always', 'never'] %}
-    {{ exceptions.raise_compiler_error("var tournament is '" ~ tournament ~ "'. Use auto, always or never.") }}
+    {{ exceptions.raise_compiler_error(
+        "var tournament is '" ~ tournament ~ "'. Use auto, always or never."
+    ) }}
 {% endif %}
 with
 newest as (
@@ -61,7 +63,10 @@ bucket_facts as (
         history.live_from as reselected_on,
         degraded_buckets.horizons as degraded_horizons,
         -- training data end about ten days before the first forecast
-        newest.newest_session > history.live_from + {{ threshold('model_expiry_days') }}::integer - 14 as is_about_to_expire
+        newest.newest_session
+        > history.live_from
+        + {{ threshold('model_expiry_days') }}::integer
+        - 14 as is_about_to_expire
     from buckets
     cross join newest
     left join history

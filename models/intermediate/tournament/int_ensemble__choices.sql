@@ -15,11 +15,19 @@ ranked_methods as (
     where has_forecasts
         and (
             ensemble_method = 'reference_alone'
-            or (is_in_confidence_set and is_within_limits and score > {{ threshold('ensemble_min_score') }})
+            or (
+                is_in_confidence_set
+                and is_within_limits
+                and score > {{ threshold('ensemble_min_score') }}
+            )
         )
     window by_rank as (
         partition by fold_id, horizon_days
-        order by ensemble_method = 'reference_alone', complexity_rank, score desc, ensemble_method
+        order by
+            ensemble_method = 'reference_alone',
+            complexity_rank asc,
+            score desc,
+            ensemble_method asc
     )
     qualify row_number() over by_rank = 1
 )

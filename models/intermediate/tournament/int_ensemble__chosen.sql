@@ -19,7 +19,9 @@ fallbacks as (
 
 selected_methods as (
     select
-        choices.* replace (coalesce(fallbacks.ensemble_method, choices.ensemble_method) as ensemble_method),
+        choices.* replace (
+            coalesce(fallbacks.ensemble_method, choices.ensemble_method) as ensemble_method
+        ),
         fallbacks.reason as fallback_reason
     from choices
     left join fallbacks
@@ -61,7 +63,9 @@ final as (
     from forecasts
     inner join selected_methods
         using (fold_id, fold_type, horizon_days, ensemble_method)
-    where forecasts.fold_type = 'live' or forecasts.fold_number >= {{ threshold('first_published_fold') }}
+    where
+        forecasts.fold_type = 'live'
+        or forecasts.fold_number >= {{ threshold('first_published_fold') }}
 )
 
 select * from final

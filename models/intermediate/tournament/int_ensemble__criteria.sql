@@ -30,7 +30,8 @@ evidence as (
 ),
 
 folds as (
-    select distinct fold_id, fold_type, fold_start, trained_until, horizon_days, horizon_code, fold_number
+    select distinct
+        fold_id, fold_type, fold_start, trained_until, horizon_days, horizon_code, fold_number
     from forecasts
 ),
 
@@ -96,14 +97,17 @@ final as (
         entrants.* exclude (prior_score, complexity_rank),
 
         ---------- raw criteria, and relative to the reference; null without matured rows
-        criteria.* exclude (fold_id, horizon_days, ensemble_method) replace (coalesce(criteria.n_rows, 0) as n_rows),
+        criteria.* exclude (fold_id, horizon_days, ensemble_method) replace (
+            coalesce(criteria.n_rows, 0) as n_rows
+        ),
 
         ---------- score: non-overlapping samples versus those of the prior
         scores.score as raw_score,
         entrants.prior_score,
         coalesce(criteria.n_rows, 0) / entrants.horizon_days as n_independent,
         (
-            n_independent * coalesce(scores.score, 0) + {{ threshold('ensemble_prior_samples') }} * entrants.prior_score
+            n_independent * coalesce(scores.score, 0)
+            + {{ threshold('ensemble_prior_samples') }} * entrants.prior_score
         ) / (n_independent + {{ threshold('ensemble_prior_samples') }}) as score,
 
         ---------- eligibility
@@ -113,12 +117,14 @@ final as (
         -- Without comparable rows no method is ruled out, nor is a new one. A method that failed
         -- too often to be compared is ruled out.
         coalesce(
-            evidence.is_in_confidence_set, criteria.n_rows is null or compared_folds.is_any_compared is null
+            evidence.is_in_confidence_set,
+            criteria.n_rows is null or compared_folds.is_any_compared is null
         ) as is_in_confidence_set,
         evidence.dm_statistic,
         evidence.dm_p_value,
         coalesce(available_competitors.has_forecasts, false) as has_forecasts,
-        coalesce(greatest(criteria.fit_seconds, criteria.score_seconds), 0) <= {{ threshold('max_ensemble_seconds') }} as is_within_limits
+        coalesce(greatest(criteria.fit_seconds, criteria.score_seconds), 0)
+        <= {{ threshold('max_ensemble_seconds') }} as is_within_limits
     from entrants
     left join criteria using (fold_id, horizon_days, ensemble_method)
     left join scores using (fold_id, horizon_days, ensemble_method)

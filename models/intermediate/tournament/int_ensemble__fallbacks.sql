@@ -6,7 +6,9 @@ with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}
     -- as in int_ensemble__chosen, without fallbacks
-    where is_matured and (fold_type = 'live' or fold_number >= {{ threshold('first_published_fold') }})
+    where
+        is_matured
+        and (fold_type = 'live' or fold_number >= {{ threshold('first_published_fold') }})
 ),
 
 choices as (
@@ -59,9 +61,11 @@ calibration_tests as (
         coverages.reference_coverage_80,
         floors.coverage_floor,
         floors.window_sessions,
-        coverages.n_rows >= floors.window_sessions and coverages.coverage_80 < floors.coverage_floor as has_failed,
+        coverages.n_rows >= floors.window_sessions
+        and coverages.coverage_80 < floors.coverage_floor as has_failed,
         -- do not fall back if the reference missed just as badly
-        abs(coverages.coverage_80 - 0.8) - abs(coverages.reference_coverage_80 - 0.8) >= floors.margin as is_reference_nearer,
+        abs(coverages.coverage_80 - 0.8) - abs(coverages.reference_coverage_80 - 0.8)
+        >= floors.margin as is_reference_nearer,
         floors.margin
     from horizons
     left join floors
@@ -75,19 +79,26 @@ calibration_tests as (
 final as (
     select
         * exclude (has_failed, is_reference_nearer, margin),
-        coalesce(has_failed and is_reference_nearer and ensemble_method <> 'reference_alone', false) as is_fallback,
-        case when n_rows < window_sessions then 'calibration_not_judged' else 'calibration_covered' end as reason_code,
+        coalesce(
+            has_failed and is_reference_nearer and ensemble_method <> 'reference_alone', false
+        ) as is_fallback,
+        case
+            when n_rows < window_sessions then 'calibration_not_judged' else 'calibration_covered'
+        end as reason_code,
         {{ reason_text(
             [
                 'reason_code',
                 "case
                     when n_rows < window_sessions then null
-                    when has_failed and ensemble_method = 'reference_alone' then 'calibration_and_reference_chosen'
-                    when has_failed and not is_reference_nearer then 'calibration_and_reference_no_nearer'
+                    when has_failed and ensemble_method = 'reference_alone'
+                        then 'calibration_and_reference_chosen'
+                    when has_failed and not is_reference_nearer
+                        then 'calibration_and_reference_no_nearer'
                 end"
             ],
             numbers={
-                'n_rows': 'n_rows', 'window_sessions': 'window_sessions', 'coverage': '100 * coverage_80', 'floor': '100 * coverage_floor',
+                'n_rows': 'n_rows', 'window_sessions': 'window_sessions',
+                'coverage': '100 * coverage_80', 'floor': '100 * coverage_floor',
                 'reference_coverage': '100 * reference_coverage_80', 'margin': '100 * margin'
             }
         ) }} as reason

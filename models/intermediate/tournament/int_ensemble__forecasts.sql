@@ -2,7 +2,8 @@
 -- row.
 with
 forecasts as (
-    select competitor as ensemble_method, * exclude (subject, competitor, train_rows, validation_loss)
+    select
+        competitor as ensemble_method, * exclude (subject, competitor, train_rows, validation_loss)
     from {{ ref('int_ensemble__methods') }}
 ),
 

@@ -39,8 +39,10 @@ live as (
 final as (
     select
         inputs.* exclude (fold_start, trained_until),
-        case inputs.fold_type when 'live' then live.fold_start else inputs.fold_start end as fold_start,
-        case inputs.fold_type when 'live' then live.trained_until else inputs.trained_until end as trained_until
+        case inputs.fold_type when 'live' then live.fold_start else inputs.fold_start end
+            as fold_start,
+        case inputs.fold_type when 'live' then live.trained_until else inputs.trained_until end
+            as trained_until
     from inputs
     cross join live
     where inputs.fold_type = 'oof' or inputs.as_of_date >= live.fold_start

@@ -14,7 +14,8 @@ with_reach as (
     select
         *,
         {% for level in outer -%}
-        max(abs(q{{ level }} - q50) * horizon_volatility) over up_to_this_horizon / horizon_volatility as reach_{{ level }}{{ "," if not loop.last }}
+        max(abs(q{{ level }} - q50) * horizon_volatility) over up_to_this_horizon
+        / horizon_volatility as reach_{{ level }}{{ "," if not loop.last }}
         {% endfor -%}
     from forecasts
     window up_to_this_horizon as (partition by fold_id, as_of_date order by horizon_days)
@@ -26,13 +27,15 @@ coherent_forecasts as (
             {% for level in outer -%}
             -- a quantile that is not moved keeps its exact value
             case
-                when reach_{{ level }} > abs(q{{ level }} - q50) * (1 + 1e-12) then q50 {{ '-' if level < '50' else '+' }} reach_{{ level }}
+                when reach_{{ level }} > abs(q{{ level }} - q50) * (1 + 1e-12) then
+                    q50 {{ '-' if level < '50' else '+' }} reach_{{ level }}
                 else q{{ level }}
             end as q{{ level }}{{ "," if not loop.last }}
             {% endfor -%}
         ),
         {% for level in outer -%}
-        reach_{{ level }} > abs(q{{ level }} - q50) * (1 + 1e-12){{ " or" if not loop.last else " as is_widened," }}
+        reach_{{ level }}
+        > abs(q{{ level }} - q50) * (1 + 1e-12){{ " or" if not loop.last else " as is_widened," }}
         {% endfor -%}
     from with_reach
 ),
@@ -41,12 +44,15 @@ price_forecasts as (
     select
         *,
         {{ row_scores(bands=[80, 90]) }},
-        1 - probability_below([q{{ levels | join(', q') }}], 0) as prob_up,
+        1
+        - probability_below([q{{ levels | join(', q') }}], 0) as prob_up,
         {% for level in levels -%}
         last_price * exp(q{{ level }} * horizon_volatility) as p{{ level }},
         {% endfor -%}
         {% for level in ['10', '50', '90'] -%}
-        last_price * exp(reference_q{{ level }} * horizon_volatility) as reference_p{{ level }}{{ "," if not loop.last }}
+        last_price
+        * exp(reference_q{{ level }} * horizon_volatility)
+            as reference_p{{ level }}{{ "," if not loop.last }}
         {% endfor -%}
     from coherent_forecasts
 ),
@@ -85,7 +91,8 @@ final as (
         prob_up,
         realised_price,
         is_matured,
-        case when is_matured then {{ pinball('realised_price', 'p10', 'p50', 'p90') }} end as pinball_cents,
+        case when is_matured then {{ pinball('realised_price', 'p10', 'p50', 'p90') }} end
+            as pinball_cents,
         case when is_matured
             then {{ pinball('realised_price', 'reference_p10', 'reference_p50', 'reference_p90') }}
         end as reference_pinball_cents,

@@ -27,7 +27,8 @@ folds as (
         horizon_days,
         coalesce(
             any_value(forecasts.family) filter (
-                where forecasts.family = split_part(buckets.candidates, ' ', 1) and forecasts.status = 'ok'
+                where forecasts.family = split_part(buckets.candidates, ' ', 1)
+                and forecasts.status = 'ok'
             ),
             'reference'
         ) as first_candidate
@@ -45,7 +46,7 @@ ranked_families as (
     from criteria
     where is_within_limits and has_forecasts
     window by_score as (
-        partition by bucket, fold_id, horizon_days order by score desc, family
+        partition by bucket, fold_id, horizon_days order by score desc, family asc
     )
     qualify row_number() over by_score = 1
 ),
@@ -54,7 +55,10 @@ final as (
     select
         folds.* exclude (first_candidate),
         -- a live fold without evidence can only follow a degradation with no matured rows since
-        coalesce(ranked_families.family, case folds.fold_type when 'live' then 'reference' else folds.first_candidate end) as family,
+        coalesce(
+            ranked_families.family,
+            case folds.fold_type when 'live' then 'reference' else folds.first_candidate end
+        ) as family,
         ranked_families.runner_up,
         ranked_families.margin,
         ranked_families.score,

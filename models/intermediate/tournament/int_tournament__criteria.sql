@@ -47,7 +47,11 @@ past as (
             ['all']
             || case when past_regimes.regime = folds.regime then ['regime'] else [] end
             -- rows since the start of the latest degradation
-            || case when folds.fold_type = 'live' and rows.target_date >= evidence.evidence_from then ['since'] else [] end
+            || case
+                when folds.fold_type = 'live' and rows.target_date >= evidence.evidence_from then
+                    ['since']
+                else []
+            end
         ) as scope,
         rows.pinball_pct,
         rows.error_pct,
@@ -83,7 +87,8 @@ criteria as (
         sqrt(avg(pow(reference_error_pct, 2))) as reference_rmse_pct,
         avg(reference_is_inside_80::int) as reference_coverage_80
     from past
-    group by bucket, fold_id, fold_type, fold_start, trained_until, horizon_days, family, regime, scope
+    group by
+        bucket, fold_id, fold_type, fold_start, trained_until, horizon_days, family, regime, scope
 ),
 
 relative_criteria as (
@@ -93,15 +98,20 @@ relative_criteria as (
         1 - rmse_pct / reference_rmse_pct as rmse_skill,
         abs(reference_coverage_80 - 0.8) - abs(coverage_80 - 0.8) as coverage_skill,
         interpretability,
-        interpretability - (select interpretability from families where family = 'reference') as interpretability_skill
+        interpretability
+        - (select interpretability from families where family = 'reference')
+            as interpretability_skill
     from criteria
     inner join families
         using (family)
 ),
 
 scores as (
-    {{ weighted_scores('relative_criteria', ['bucket', 'fold_id', 'horizon_days', 'family', 'scope'],
-                       ['pinball_skill', 'rmse_skill', 'coverage_skill', 'interpretability_skill']) }}
+    {{ weighted_scores(
+        'relative_criteria',
+        ['bucket', 'fold_id', 'horizon_days', 'family', 'scope'],
+        ['pinball_skill', 'rmse_skill', 'coverage_skill', 'interpretability_skill']
+    ) }}
 ),
 
 by_scope as (
@@ -114,8 +124,10 @@ by_scope as (
         coalesce(any_value(n_rows) filter (where scope = 'since'), 0) as since_n_rows,
         -- a part of the rows weighs by its non-overlapping samples; rows since a degradation weigh
         -- more because the market changed
-        regime_n_rows / (regime_n_rows + {{ threshold('regime_prior_samples') }} * horizon_days) as regime_weight,
-        since_n_rows / (since_n_rows + {{ threshold('degraded_prior_samples') }} * horizon_days) as since_weight
+        regime_n_rows
+        / (regime_n_rows + {{ threshold('regime_prior_samples') }} * horizon_days) as regime_weight,
+        since_n_rows
+        / (since_n_rows + {{ threshold('degraded_prior_samples') }} * horizon_days) as since_weight
     from scores
     group by bucket, fold_id, horizon_days, family
 ),
@@ -127,7 +139,8 @@ final as (
         score_all + regime_weight * (coalesce(score_regime, score_all) - score_all) as score_before,
         score_before + since_weight * (coalesce(score_since, score_before) - score_before) as score,
         -- run time is a limit, not a criterion, so that it does not decide between families
-        fit_seconds <= {{ threshold('max_fit_seconds') }} and score_seconds <= {{ threshold('max_score_seconds') }} as is_within_limits,
+        fit_seconds <= {{ threshold('max_fit_seconds') }}
+        and score_seconds <= {{ threshold('max_score_seconds') }} as is_within_limits,
         coalesce(available_competitors.has_forecasts, false) as has_forecasts
     from relative_criteria
     inner join by_scope

@@ -50,9 +50,13 @@ champions as (
     inner join champion_history
         on champion_history.bucket = live.bucket
         and champion_history.horizon_days = live.horizon_days
-        and (champion_history.fold_start < live.fold_start or (champion_history.fold_start = live.fold_start and not champion_history.was_live))
+        and (
+            champion_history.fold_start < live.fold_start
+            or (champion_history.fold_start = live.fold_start and not champion_history.was_live)
+        )
     qualify row_number() over (
-        partition by live.bucket, live.horizon_days order by champion_history.was_live desc, champion_history.fold_start desc
+        partition by live.bucket, live.horizon_days
+        order by champion_history.was_live desc, champion_history.fold_start desc
     ) = 1
 ),
 
@@ -130,7 +134,8 @@ final as (
         {{ reason_text(
             ['reason_code'],
             numbers={
-                'n_common_rows': 'n_common_rows', 'champion_loss': 'champion_pinball_pct', 'challenger_loss': 'challenger_pinball_pct'
+                'n_common_rows': 'n_common_rows', 'champion_loss': 'champion_pinball_pct',
+                'challenger_loss': 'challenger_pinball_pct'
             },
             texts={'champion': 'champion', 'challenger': 'family'}
         ) }} as reason

@@ -7,7 +7,8 @@ prices as (
 
 reports as (
     {{ series_wide([
-        'EPA_RIN_D4_CURR', 'EPA_RIN_D6_CURR', 'WASDE_US_SBO_BIOFUEL_NEW', 'WASDE_US_SBO_USE_TOTAL_NEW',
+        'EPA_RIN_D4_CURR', 'EPA_RIN_D6_CURR', 'WASDE_US_SBO_BIOFUEL_NEW',
+        'WASDE_US_SBO_USE_TOTAL_NEW',
         'WB_PALM_OIL', 'WB_SOYBEAN_OIL', 'WB_RAPESEED_OIL',
     ]) }}
 ),
@@ -29,7 +30,13 @@ levels as (
         {{ safe_ln('wb_palm_oil / wb_soybean_oil') }} as log_palm_soy,
         {{ safe_ln('wb_rapeseed_oil / wb_soybean_oil') }} as log_rape_soy,
         -- the EPA must publish next year's volumes by 30 November (Clean Air Act 211(o)(3)(B))
-        (make_date(year(prices.as_of_date) + (prices.as_of_date > make_date(year(prices.as_of_date), 11, 30))::int, 11, 30)
+        (
+            make_date(
+                year(prices.as_of_date)
+                + (prices.as_of_date > make_date(year(prices.as_of_date), 11, 30))::int,
+                11,
+                30
+            )
             - prices.as_of_date) as days_to_rvo
     from prices
     left join reports

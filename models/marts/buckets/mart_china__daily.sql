@@ -6,7 +6,9 @@ prices as (
 ),
 
 reports as (
-    {{ series_wide(['ECB_EURUSD', 'ECB_EURCNY', 'WASDE_CN_SB_IMPORTS_NEW', 'WASDE_US_SB_EXPORTS_NEW', 'GPRD']) }}
+    {{ series_wide([
+        'ECB_EURUSD', 'ECB_EURCNY', 'WASDE_CN_SB_IMPORTS_NEW', 'WASDE_US_SB_EXPORTS_NEW', 'GPRD'
+    ]) }}
 ),
 
 events as (

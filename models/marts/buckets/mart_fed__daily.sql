@@ -37,8 +37,12 @@ levels as (
         dgs10 - dgs3mo as curve_10y_3m,
         dgs10 - t10yie as real_10y,
         -- least() ignores a null and would return 90 past the end of the calendar
-        case when last_meeting_on is not null then least(prices.as_of_date - last_meeting_on, 90) end as days_since_fomc,
-        case when next_meeting_on is not null then least(next_meeting_on - prices.as_of_date, 90) end as days_to_fomc
+        case
+            when last_meeting_on is not null then least(prices.as_of_date - last_meeting_on, 90)
+        end as days_since_fomc,
+        case
+            when next_meeting_on is not null then least(next_meeting_on - prices.as_of_date, 90)
+        end as days_to_fomc
     from prices
     left join reports
         on reports.as_of_date = prices.as_of_date

@@ -7,7 +7,10 @@ prices as (
 ),
 
 reports as (
-    {{ series_wide(['ECB_EURUSD', 'ECB_EURBRL', 'ECB_EURCNY', 'ECB_EURMXN', 'ECB_EURMYR', 'ECB_EURAUD', 'ECB_EURCAD', 'DTWEXBGS']) }}
+    {{ series_wide([
+        'ECB_EURUSD', 'ECB_EURBRL', 'ECB_EURCNY', 'ECB_EURMXN', 'ECB_EURMYR', 'ECB_EURAUD',
+        'ECB_EURCAD', 'DTWEXBGS'
+    ]) }}
 ),
 
 levels as (
@@ -29,7 +32,8 @@ returns as (
     select
         *,
         {% for currency in currencies + ['eur'] -%}
-        {{ currency }}_log_index - {{ ago(currency ~ '_log_index', 1) }} as {{ currency }}_log_return
+        {{ currency }}_log_index
+        - {{ ago(currency ~ '_log_index', 1) }} as {{ currency }}_log_return
         {{- "," if not loop.last }}
         {% endfor %}
     from levels

@@ -51,9 +51,15 @@ features as (
         stddev_samp(log_volatility_5) {{ trailing(63) }} as volatility_zl_of_volatility_63,
         {{ zscore('log_volatility_21', 252) }} as volatility_zl_realised_zscore_252,
         skewness(zl_log_return) {{ trailing(63) }} as volatility_zl_skewness_63,
-        sqrt(avg(pow(case when zl_log_return < 0 then zl_log_return else 0 * zl_log_return end, 2)) {{ trailing(63) }})
-            / nullif(sqrt(avg(pow(zl_log_return, 2)) {{ trailing(63) }}), 0) as volatility_zl_downside_share_63,
-        max(abs(zl_log_return)) {{ trailing(21) }} / nullif(any_value(volatility_63) {{ trailing(1) }}, 0) as volatility_zl_largest_move_21,
+        sqrt(
+            avg(pow(case when zl_log_return < 0 then zl_log_return else 0 * zl_log_return end, 2))
+                {{ trailing(63) }}
+        )
+            / nullif(
+                sqrt(avg(pow(zl_log_return, 2)) {{ trailing(63) }}), 0
+            ) as volatility_zl_downside_share_63,
+        max(abs(zl_log_return)) {{ trailing(21) }}
+        / nullif(any_value(volatility_63) {{ trailing(1) }}, 0) as volatility_zl_largest_move_21,
         {{ zscore('log_volume', 63) }} as volume_zl_zscore_63,
         stddev_samp(zs_log_return) {{ trailing(21) }} as volatility_zs_21,
         stddev_samp(cl_log_return) {{ trailing(21) }} as volatility_cl_21,

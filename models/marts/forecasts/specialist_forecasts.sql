@@ -20,10 +20,14 @@ final as (
         forecasts.target_date,
         forecasts.fold_start,
         forecasts.trained_until,
-        coalesce(forecasts.family = choices.family, forecasts.bucket = 'core' and forecasts.family <> 'reference') as is_winner,
+        coalesce(
+            forecasts.family = choices.family,
+            forecasts.bucket = 'core' and forecasts.family <> 'reference'
+        ) as is_winner,
         forecasts.last_price,
         {% for level in ['10', '50', '90'] -%}
-        forecasts.last_price * exp(forecasts.q{{ level }} * forecasts.horizon_volatility) as p{{ level }},
+        forecasts.last_price
+        * exp(forecasts.q{{ level }} * forecasts.horizon_volatility) as p{{ level }},
         {% endfor -%}
         forecasts.realised_price,
         forecasts.pinball_pct,

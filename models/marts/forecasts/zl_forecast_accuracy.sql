@@ -45,7 +45,8 @@ final as (
         realised_price,
         realised_price - p50 as error_cents,
         {{ pinball('realised_price', 'p10', 'p50', 'p90') }} as pinball_cents,
-        {{ pinball('realised_price', 'reference_p10', 'reference_p50', 'reference_p90') }} as reference_pinball_cents,
+        {{ pinball('realised_price', 'reference_p10', 'reference_p50', 'reference_p90') }}
+            as reference_pinball_cents,
         realised_price between p10 and p90 as is_inside_80,
         realised_price between p05 and p95 as is_inside_90
     from realised_forecasts

@@ -10,11 +10,17 @@ slices as (
     union all
     select 'year' as slice_type, year(as_of_date)::varchar as slice, * from outcomes
     union all
-    select 'quarter' as slice_type, format('{}-Q{}', year(as_of_date), quarter(as_of_date)) as slice, * from outcomes
+    select
+        'quarter' as slice_type, format('{}-Q{}', year(as_of_date), quarter(as_of_date)) as slice, *
+    from outcomes
     union all
     select 'regime' as slice_type, regime as slice, * from outcomes
     union all
-    select 'break' as slice_type, case when is_after_break then 'after_break' else 'otherwise' end as slice, * from outcomes
+    select
+        'break' as slice_type,
+        case when is_after_break then 'after_break' else 'otherwise' end as slice,
+        *
+    from outcomes
 ),
 
 final as (

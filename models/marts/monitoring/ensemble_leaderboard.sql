@@ -46,7 +46,8 @@ methods_with_status as (
         choices.chosen_method,
         criteria.ensemble_method = choices.chosen_method as is_chosen,
         fallbacks.fallback_reason,
-        case when fallback_reason is null then is_chosen else criteria.ensemble_method = 'reference_alone' end as is_published,
+        case when fallback_reason is null then is_chosen
+            else criteria.ensemble_method = 'reference_alone' end as is_published,
         case
             when criteria.ensemble_method = 'reference_alone' then 'reference'
             when not criteria.has_forecasts then 'no_forecast'
@@ -78,7 +79,8 @@ with_codes as (
             when selection_status = 'reference' then 'method_reference'
             when selection_status = 'not_better' then 'method_not_better'
             when selection_status = 'too_slow' then 'method_too_slow'
-            when selection_status = 'ruled_out' then case when mcs_p_value is null then 'method_not_compared' else 'method_ruled_out' end
+            when selection_status = 'ruled_out' and mcs_p_value is null then 'method_not_compared'
+            when selection_status = 'ruled_out' then 'method_ruled_out'
             when status_reason is not null then 'method_failed'
             else 'method_no_forecast'
         end as reason_code
@@ -90,7 +92,8 @@ final as (
         horizon_days::integer as horizon_days,
         horizon_code,
         row_number() over (
-            partition by horizon_days order by selection_status <> 'candidate', selection_status <> 'reference', complexity_rank, score desc, ensemble_method
+            partition by horizon_days order by selection_status <> 'candidate',
+            selection_status <> 'reference', complexity_rank, score desc, ensemble_method
         )::integer as rank,
         ensemble_method,
         label,
@@ -121,8 +124,14 @@ final as (
         reason_code,
         {{ reason_text(
             ['reason_code'],
-            numbers={'score': 'score', 'p_value': 'mcs_p_value', 'min_score': threshold('ensemble_min_score')},
-            texts={'chosen_method': 'chosen_method', 'fallback_reason': 'fallback_reason', 'status': 'status', 'lost_reason': 'status_reason'}
+            numbers={
+                'score': 'score', 'p_value': 'mcs_p_value',
+                'min_score': threshold('ensemble_min_score')
+            },
+            texts={
+                'chosen_method': 'chosen_method', 'fallback_reason': 'fallback_reason',
+                'status': 'status', 'lost_reason': 'status_reason'
+            }
         ) }} as reason,
         data_source
     from with_codes

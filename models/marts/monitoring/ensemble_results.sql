@@ -7,7 +7,8 @@ forecasts as (
 ),
 
 choices as (
-    select fold_id, horizon_days, ensemble_method as chosen_method from {{ ref('int_ensemble__choices') }}
+    select fold_id, horizon_days, ensemble_method as chosen_method
+    from {{ ref('int_ensemble__choices') }}
 ),
 
 final as (
@@ -18,7 +19,8 @@ final as (
         forecasts.fold_start,
         forecasts.trained_until,
         forecasts.ensemble_method = any_value(choices.chosen_method)
-        and any_value(forecasts.fold_number) >= {{ threshold('first_published_fold') }} as is_published,
+        and any_value(forecasts.fold_number)
+        >= {{ threshold('first_published_fold') }} as is_published,
         any_value(forecasts.status) as status,
         any_value(forecasts.reason) as reason,
         {{ forecast_criteria('forecasts') }},
@@ -33,7 +35,11 @@ final as (
     left join choices
         using (fold_id, horizon_days)
     group by
-        forecasts.ensemble_method, horizon_days, forecasts.horizon_code, forecasts.fold_start, forecasts.trained_until
+        forecasts.ensemble_method,
+        horizon_days,
+        forecasts.horizon_code,
+        forecasts.fold_start,
+        forecasts.trained_until
 )
 
 select * from final

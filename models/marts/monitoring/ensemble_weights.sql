@@ -8,7 +8,13 @@ forecasts as (
 month_ends as (
     select *
     from forecasts
-    qualify as_of_date = max(as_of_date) over (partition by ensemble_method, fold_type, horizon_days, date_trunc('month', as_of_date))
+    qualify
+        as_of_date
+        = max(as_of_date)
+            over (
+                partition by
+                    ensemble_method, fold_type, horizon_days, date_trunc('month', as_of_date)
+            )
 ),
 
 weights as (

@@ -40,8 +40,9 @@ final as (
 
         ---------- over the newest half year
         row_number() over (
-            partition by with_shares.bucket, with_shares.horizon_days, with_shares.family, with_shares.method
-            order by with_shares.share desc nulls last, with_shares.feature
+            partition by
+                with_shares.bucket, with_shares.horizon_days, with_shares.family, with_shares.method
+            order by with_shares.share desc nulls last, with_shares.feature asc
         )::integer as rank,
         with_shares.share,
         with_shares.median_importance,

@@ -30,7 +30,9 @@ winners as (
 -- one signed method per family, exact if there is one
 preferred_attributions as (
     select * from winners
-    qualify dense_rank() over (partition by bucket, horizon_days order by is_exact desc, method desc) = 1
+    qualify
+        dense_rank() over (partition by bucket, horizon_days order by is_exact desc, method desc)
+        = 1
 ),
 
 ranked_attributions as (
@@ -50,8 +52,11 @@ effects as (
         ranked_attributions.*,
         targets.target_date,
         targets.last_price,
-        targets.last_price * (exp(ranked_attributions.median_latest * targets.horizon_volatility) - 1) as median_cents,
-        targets.last_price * targets.horizon_volatility * ranked_attributions.width_latest as width_cents
+        targets.last_price
+        * (exp(ranked_attributions.median_latest * targets.horizon_volatility) - 1) as median_cents,
+        targets.last_price
+        * targets.horizon_volatility
+        * ranked_attributions.width_latest as width_cents
     from ranked_attributions
     inner join targets
         on targets.as_of_date = ranked_attributions.as_of_date
@@ -84,7 +89,9 @@ final as (
         width_cents as width_effect_cents,
         {{ reason_text(
             [
-                "case when feature_value is null then 'feature_without_value' else 'feature_at_value' end",
+                "case
+                    when feature_value is null then 'feature_without_value' else 'feature_at_value'
+                end",
                 "case
                     when abs(median_cents) < " ~ least ~ " then 'median_unmoved'
                     when median_cents > 0 then 'median_lifted'
@@ -96,7 +103,10 @@ final as (
                     when width_cents <= 0 then 'width_narrowed'
                 end"
             ],
-            numbers={'feature_value': 'feature_value', 'median_cents': 'abs(median_cents)', 'width_cents': 'abs(width_cents)'},
+            numbers={
+                'feature_value': 'feature_value', 'median_cents': 'abs(median_cents)',
+                'width_cents': 'abs(width_cents)'
+            },
             texts={'feature': 'feature'}
         ) }} as explanation,
         artifact_id,

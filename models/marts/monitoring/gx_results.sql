@@ -29,8 +29,10 @@ final as (
 
         ---------- status of the bucket
         case
-            when bool_or(not is_success and severity = 'critical') over (partition by bucket) then 'quarantined'
-            when bool_or(not is_success and severity = 'warning') over (partition by bucket) then 'warned'
+            when bool_or(not is_success and severity = 'critical') over (partition by bucket) then
+                'quarantined'
+            when bool_or(not is_success and severity = 'warning') over (partition by bucket) then
+                'warned'
             else 'passed'
         end as bucket_status
     from results

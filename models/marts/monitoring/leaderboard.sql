@@ -8,19 +8,24 @@ forecasts as (
 
 criteria as (
     select
-        * exclude (fold_id, fold_type, fold_start, trained_until, fit_seconds, score_seconds, interpretability),
+        * exclude (
+            fold_id, fold_type, fold_start, trained_until, fit_seconds, score_seconds,
+            interpretability
+        ),
         is_within_limits and has_forecasts as is_ranked
     from {{ ref('int_tournament__criteria') }}
     where fold_type = 'live'
 ),
 
 choices as (
-    select bucket, horizon_days, family as chosen, runner_up, reason as choice_reason from {{ ref('int_tournament__choices') }}
+    select bucket, horizon_days, family as chosen, runner_up, reason as choice_reason
+    from {{ ref('int_tournament__choices') }}
     where fold_type = 'live'
 ),
 
 verdicts as (
-    select bucket, horizon_days, family, p_value, p_value_holm, verdict from {{ ref('int_tournament__verdicts') }}
+    select bucket, horizon_days, family, p_value, p_value_holm, verdict
+    from {{ ref('int_tournament__verdicts') }}
 ),
 
 families as (
@@ -50,8 +55,10 @@ entrants as (
             when not bool_or(status = 'ok') then 'skipped'
             else 'ok'
         end as status,
-        first(status order by fold_start desc, fold_type) filter (where status <> 'ok') as lost_status,
-        first(reason order by fold_start desc, fold_type) filter (where status <> 'ok') as status_reason,
+        first(status order by fold_start desc, fold_type) filter (where status <> 'ok')
+            as lost_status,
+        first(reason order by fold_start desc, fold_type) filter (where status <> 'ok')
+            as status_reason,
         count(*) as n_folds,
         count(*) filter (where status = 'ok') as n_folds_ok,
         bool_or(fold_type = 'live' and status = 'ok') as has_live_forecast,
@@ -70,7 +77,8 @@ families_with_verdicts as (
             coalesce(is_ranked, false) as is_ranked,
             case when family <> 'reference' then coalesce(verdict, 'no_skill') end as verdict
         ),
-        coalesce(family = chosen, false) as is_winner, coalesce(family = runner_up, false) as is_runner_up
+        coalesce(family = chosen, false) as is_winner,
+        coalesce(family = runner_up, false) as is_runner_up
     from entrants
     inner join families
         using (family)
@@ -88,8 +96,10 @@ ranked_families as (
         row_number() over by_rank as rank,
         first(family) over by_rank as winner,
         first(score) over by_rank as winner_score,
-        case when is_ranked and lead(is_ranked) over by_rank then lead(family) over by_rank end as next_family,
-        case when is_ranked and lead(is_ranked) over by_rank then score - lead(score) over by_rank end as margin
+        case when is_ranked and lead(is_ranked) over by_rank then lead(family) over by_rank end
+            as next_family,
+        case when is_ranked and lead(is_ranked) over by_rank
+            then score - lead(score) over by_rank end as margin
     from families_with_verdicts
     window by_rank as (
         partition by bucket, horizon_days
@@ -105,7 +115,8 @@ with_codes as (
             when is_winner and score is null then 'family_stands_without_evidence'
             when is_winner and choice_reason is not null then 'family_kept'
             when is_winner and family = 'reference' then 'family_none_better'
-            when is_winner then case when pinball_skill < 0 then 'family_best_above' else 'family_best_below' end
+            when is_winner and pinball_skill < 0 then 'family_best_above'
+            when is_winner then 'family_best_below'
             when not has_live_forecast then 'family_no_forecast_now'
             when score is null then 'family_nothing_matured'
             when not is_within_limits then 'family_too_slow'
@@ -117,9 +128,11 @@ with_codes as (
 
 final as (
     select
-        bucket, horizon_days, horizon_code, rank::integer as rank, family, label, is_winner, is_runner_up,
+        bucket, horizon_days, horizon_code, rank::integer as rank, family, label, is_winner,
+        is_runner_up,
         status, status_reason, n_folds, n_folds_ok,
-        n_rows, pinball_pct, pinball_skill, rmse_pct, coverage_80, fit_seconds, fit_seconds_total, score_seconds,
+        n_rows, pinball_pct, pinball_skill, rmse_pct, coverage_80, fit_seconds, fit_seconds_total,
+        score_seconds,
         interpretability::double as interpretability, is_within_limits, validation_loss,
         regime, regime_n_rows, regime_weight, score_all, score_regime, score, margin,
         p_value, p_value_holm, verdict,
@@ -127,19 +140,27 @@ final as (
         {{ reason_text(
             [
                 'reason_code',
-                "case when is_winner and next_family is not null and margin >= 0 then 'family_and_margin' end",
+                "case
+                    when is_winner and next_family is not null and margin >= 0
+                        then 'family_and_margin'
+                end",
                 "case when is_winner and regime_weight > 0 then 'family_and_regime' end",
                 "case when n_folds_ok between 1 and n_folds - 1 then 'family_and_lost_folds' end"
             ],
             numbers={
-                'n_folds': 'n_folds', 'n_folds_ok': 'n_folds_ok', 'score': 'score', 'skill': '100 * abs(pinball_skill)',
-                'coverage': '100 * coverage_80', 'distance': 'abs(winner_score - score)', 'margin': 'margin',
-                'regime_weight': '100 * regime_weight', 'max_fit_seconds': threshold('max_fit_seconds'),
+                'n_folds': 'n_folds', 'n_folds_ok': 'n_folds_ok', 'score': 'score',
+                'skill': '100 * abs(pinball_skill)',
+                'coverage': '100 * coverage_80', 'distance': 'abs(winner_score - score)',
+                'margin': 'margin',
+                'regime_weight': '100 * regime_weight',
+                'max_fit_seconds': threshold('max_fit_seconds'),
                 'max_score_seconds': threshold('max_score_seconds')
             },
             texts={
-                'status': 'status', 'lost_status': 'lost_status', 'lost_reason': "coalesce(status_reason, 'no reason given')",
-                'choice_reason': 'choice_reason', 'winner': 'winner', 'next_family': 'next_family', 'regime': 'regime'
+                'status': 'status', 'lost_status': 'lost_status',
+                'lost_reason': "coalesce(status_reason, 'no reason given')",
+                'choice_reason': 'choice_reason', 'winner': 'winner', 'next_family': 'next_family',
+                'regime': 'regime'
             }
         ) }} as reason,
         data_source

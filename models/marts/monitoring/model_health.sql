@@ -14,23 +14,31 @@ final as (
             [
                 'reason_code',
                 'skill_code',
-                "case when abs(largest_shift) > " ~ threshold('drift_named_from') ~ " then 'health_and_drift' end",
-                "case when coverage_80 < " ~ threshold('coverage_named_below') ~ " then 'health_and_coverage' end"
+                "case when abs(largest_shift) > " ~ threshold('drift_named_from')
+                    ~ " then 'health_and_drift' end",
+                "case when coverage_80 < " ~ threshold('coverage_named_below')
+                    ~ " then 'health_and_coverage' end"
             ],
             numbers={
-                'age_days': 'age_days', 'expiry_days': threshold('model_expiry_days'), 'statistic': 'statistic', 'watch_at': 'watch_at',
-                'degraded_at': 'degraded_at', 'n_expected_skill_weeks': 'n_expected_skill_weeks', 'min_weeks': threshold('min_expected_skill_weeks'),
-                'window_weeks': threshold('health_window_weeks'), 'skill': '100 * pinball_skill', 'expected': '100 * expected_skill',
+                'age_days': 'age_days', 'expiry_days': threshold('model_expiry_days'),
+                'statistic': 'statistic', 'watch_at': 'watch_at',
+                'degraded_at': 'degraded_at', 'n_expected_skill_weeks': 'n_expected_skill_weeks',
+                'min_weeks': threshold('min_expected_skill_weeks'),
+                'window_weeks': threshold('health_window_weeks'), 'skill': '100 * pinball_skill',
+                'expected': '100 * expected_skill',
                 'shift': 'largest_shift', 'coverage': '100 * coverage_80'
             },
             texts={
-                'week_ending': 'week_ending', 'trained_until': 'live_trained_until', 'renewed_on': 'renewed_on', 'champion': 'champion',
+                'week_ending': 'week_ending', 'trained_until': 'live_trained_until',
+                'renewed_on': 'renewed_on', 'champion': 'champion',
                 'feature': 'largest_shift_feature'
             }
         ) }} as reason,
-        champion, fold_start, coalesce(is_judged, false) as is_judged, n_matured_in_week, n_matured, n_ledger,
+        champion, fold_start, coalesce(is_judged, false) as is_judged, n_matured_in_week, n_matured,
+        n_ledger,
         pinball_pct, reference_pinball_pct, pinball_skill, expected_skill, coverage_80,
-        case when is_judged then statistic end as statistic, watch_at, degraded_at, case when is_judged then evidence_from end as evidence_from,
+        case when is_judged then statistic end as statistic, watch_at, degraded_at,
+        case when is_judged then evidence_from end as evidence_from,
         largest_shift, largest_shift_feature, share_beyond,
         live_trained_until, data_source
     from states

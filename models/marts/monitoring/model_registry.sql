@@ -52,12 +52,18 @@ final as (
         case
             when used_artifacts.artifact_id is null then 'retired'
             when stored_models.fold_type = 'oof' then 'evidence'
-            when stored_models.family = choices.family or (stored_models.bucket = 'core' and stored_models.family <> 'reference') then 'champion'
+            when
+                stored_models.family = choices.family
+                or (stored_models.bucket = 'core' and stored_models.family <> 'reference')
+            then 'champion'
             when stored_models.family = active_methods.ensemble_method then 'champion'
             else 'challenger'
         end as status,
         case
-            when stored_models.fold_type = 'live' and stored_models.bucket not in ('core', 'ensemble') then stored_models.trained_until + {{ threshold('model_expiry_days') }}::integer
+            when
+                stored_models.fold_type = 'live'
+                and stored_models.bucket not in ('core', 'ensemble')
+            then stored_models.trained_until + {{ threshold('model_expiry_days') }}::integer
         end as expires_at,
 
         ---------- provenance

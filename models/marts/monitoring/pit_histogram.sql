@@ -20,7 +20,12 @@ bins (bin, lower_level, upper_level, nominal_share) as (
 ),
 
 subjects as (
-    select subject, horizon_days, horizon_code, count(*) as n_rows, any_value(data_source) as data_source
+    select
+        subject,
+        horizon_days,
+        horizon_code,
+        count(*) as n_rows,
+        any_value(data_source) as data_source
     from outcomes
     group by subject, horizon_days, horizon_code
 ),

@@ -45,7 +45,9 @@ plan_inputs as (
         coalesce(fit_counts.is_remembered, false) as is_remembered,
         fit_counts.cause,
         fit_counts.fits_reason,
-        live.newest_session > fit_counts.trained_until + {{ threshold('model_expiry_days') }}::integer as is_expired,
+        live.newest_session
+            > fit_counts.trained_until + {{ threshold('model_expiry_days') }}::integer
+            as is_expired,
         {{ "false" if var('tournament') == 'never' else "true" }} as may_train
     from live
     left join fit_counts
@@ -96,11 +98,13 @@ final as (
         {{ reason_text(
             ['reason_code', "case action when 'reselection' then 'plan_and_training' end"],
             numbers={
-                'n_fits': 'n_fits', 'n_to_train': 'n_to_train', 'age_days': 'newest_session - trained_until',
+                'n_fits': 'n_fits', 'n_to_train': 'n_to_train',
+                'age_days': 'newest_session - trained_until',
                 'expiry_days': threshold('model_expiry_days')
             },
             texts={
-                'refused_by_gate': 'refused_by_gate', 'fits_reason': 'fits_reason', 'degraded_horizons': 'degraded_horizons', 'reselected_on': 'reselected_on',
+                'refused_by_gate': 'refused_by_gate', 'fits_reason': 'fits_reason',
+                'degraded_horizons': 'degraded_horizons', 'reselected_on': 'reselected_on',
                 'trained_until': 'trained_until', 'newest_session': 'newest_session'
             }
         ) }} as reason,

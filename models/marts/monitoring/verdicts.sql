@@ -1,4 +1,5 @@
--- Does it beat the reference out of sample? One row per subject (bucket, core or published) and horizon.
+-- Does it beat the reference out of sample? One row per subject (bucket, core or published) and
+-- horizon.
 with
 published_verdicts as (
     select * from {{ ref('int_ensemble__verdicts') }}

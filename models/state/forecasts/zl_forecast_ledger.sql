@@ -21,7 +21,8 @@ newest_sessions as (
 newest as (
     select
         published_forecasts.*,
-        trim(regexp_replace(published_forecasts.inputs, '\b(core|reference)\b ?', '', 'g')) as buckets,
+        trim(regexp_replace(published_forecasts.inputs, '\b(core|reference)\b ?', '', 'g'))
+            as buckets,
         verdicts.verdict,
         verdicts.pinball_skill,
         verdicts.coverage_80,
@@ -55,10 +56,15 @@ final as (
         ensemble_method,
         fallback_reason,
         shrinkage_weight,
-        case when ensemble_method = 'reference_alone' or shrinkage_weight = 0 then '' else buckets end as buckets_used,
+        case
+            when ensemble_method = 'reference_alone' or shrinkage_weight = 0 then '' else buckets
+        end as buckets_used,
         buckets as buckets_offered,  -- without buckets outside var buckets or in quarantine
         -- no skill without a matured history; the reference has no skill over itself
-        case when ensemble_method = 'reference_alone' then 'no_skill' else coalesce(verdict, 'no_skill') end as verdict,
+        case
+            when ensemble_method = 'reference_alone' then 'no_skill' else
+                coalesce(verdict, 'no_skill')
+        end as verdict,
         pinball_skill as backtest_pinball_skill,
         coverage_80 as backtest_coverage_80,
         reference_p10,

@@ -36,7 +36,9 @@ final as (
     -- do not compare statistic and reason: their last digits depend on the order in which threads
     -- finish
     where (newest.state, newest.state_since, newest.evidence_from)
-        is distinct from (recorded_states.state, recorded_states.state_since, recorded_states.evidence_from)
+        is distinct from (
+            recorded_states.state, recorded_states.state_since, recorded_states.evidence_from
+        )
 )
 
 select * from final
