@@ -229,8 +229,8 @@ def look_ahead(features, project_copy, sample_landing, tmp_path_factory) -> dict
     for model, right, wrong in (
         (
             "intermediate/int_series__asof",
-            "wanted.known_on >= newest.available_on",
-            "wanted.known_on >= newest.obs_date",
+            "wanted_values.known_on >= newest.available_on",
+            "wanted_values.known_on >= newest.obs_date",
         ),
         (
             "marts/buckets/mart_crush__daily",

@@ -233,7 +233,7 @@ def test_a_failed_build_is_reported_with_day_node_and_log(november, tmp_path, mo
     [
         (("2021-11-01", "2021-11-31"), "TO '2021-11-31' is not a date.*TO=2019-01-01"),
         (("2021-11-01", "2021-11-28", "week", ("crash",)), "bucket 'crash' does not exist. Choose from .*crush"),
-        (("2018-11-01", "2021-11-28"), "2018-11-02, has .* needs 816"),
+        (("2018-11-01", "2021-11-28"), "213 ZL sessions up to the first step, 2018-11-02 .* needs 816"),
     ],
 )
 def test_an_invalid_argument_is_named(november, arguments, says):
