@@ -1,8 +1,8 @@
 """Write the exposures and the publishing model from the one list of what is published, `meta.published`.
 
 dbt takes refs from the text of a file, so a loop over the list would leave the lineage without them. They are
-written out here, and a test compares. Run with `make exposures` after a table was added or taken away; a
-model that is gone must first be taken out of both files, or dbt cannot parse the project.
+written out here, and a test compares. Run `make exposures` after adding or removing a table. Remove a deleted
+model from both files first, otherwise dbt cannot parse the project.
 """
 
 import json
@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from zl_forecast import report
+from zl_forecast.paths import project_dir
 
 MODEL = Path("python_models/marts/monitoring/published_snapshot.py")
 EXPOSURES = Path("models/marts/_exposures.yml")
@@ -101,7 +102,7 @@ def main() -> None:
     """Write the files, from the manifest of the last `dbt parse`."""
     manifest = Path(os.environ.get("DBT_TARGET_PATH", "target")) / "manifest.json"
     for path, text in render(json.loads(manifest.read_text())).items():
-        path.write_text(text)
+        (project_dir() / path).write_text(text)
 
 
 if __name__ == "__main__":

@@ -111,17 +111,25 @@ def mark_hindsight(con: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-# the warehouse's tables of earlier versions that every build makes anew under another name
+# tables of the warehouse that builds now write under another name
 FORMER_TABLES = (
-    *("validation.gate", "validation.gate_zl"),
-    *("tournament.core_zl", "tournament.ensemble_zl", "tournament.paths_zl", "tournament.risk_zl"),
-    *("tournament.coverage_backtests", "tournament.verdicts", "tournament.family_verdicts"),
-    *("tournament.attributions", "tournament.stored_artifacts", "intermediate.int_health__promises"),
+    "validation.gate",
+    "validation.gate_zl",
+    "tournament.core_zl",
+    "tournament.ensemble_zl",
+    "tournament.paths_zl",
+    "tournament.risk_zl",
+    "tournament.coverage_backtests",
+    "tournament.verdicts",
+    "tournament.family_verdicts",
+    "tournament.attributions",
+    "tournament.stored_artifacts",
+    "intermediate.int_health__promises",
 )
 
 
 def drop_renamed(con: duckdb.DuckDBPyConnection) -> None:
-    """Drop the tables of Python models under the names that they had before they were named like all other models.
+    """Drop the tables that builds now write under another name.
 
     Parameters
     ----------
@@ -256,7 +264,7 @@ HEALTH_COLUMNS = (
 MIGRATIONS = (
     Migration(1, "is_hindsight in both ledgers", mark_hindsight),
     Migration(2, "state tables move to state.duckdb", move_state),
-    Migration(3, "tables of renamed Python models are dropped", drop_renamed),
+    Migration(3, "tables with former names are dropped", drop_renamed),
 )
 STATE_MIGRATIONS = (
     Migration(1, "tables of the state", create_state),
