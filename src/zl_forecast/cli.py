@@ -99,6 +99,10 @@ def main(arguments: list[str] | None = None) -> int:
             with open_snapshot() as con:
                 print_health(con)
         elif options.command == "leaderboard" and options.bucket == "ensemble":
+            if options.tournament:
+                raise ZlForecastError(
+                    "`make tournament` runs one bucket and no ensemble. Run `zl leaderboard ensemble` for the last build."
+                )
             _ensemble_leaderboard()
         elif options.command == "leaderboard":
             _leaderboard(options.bucket, options.tournament)

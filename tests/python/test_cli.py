@@ -265,3 +265,8 @@ def test_text_from_tables_cannot_control_the_terminal(data_dir, capsys):
         assert r"\x1b[31m" in printed
         assert {character for character in printed if not character.isprintable()} == {"\n"}
         assert "\nback" not in printed
+
+
+def test_the_ensemble_has_no_leaderboard_of_a_tournament(capsys):
+    assert cli.main(["leaderboard", "ensemble", "--tournament"]) == 1
+    assert "runs one bucket and no ensemble" in capsys.readouterr().err
