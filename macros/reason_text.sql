@@ -17,7 +17,8 @@
     {%- endfor -%}
     {%- set filled = namespace(template="concat(" ~ parts | join(", ") ~ ")") -%}
     {%- for name, expression in numbers.items() -%}
-        {%- do arguments.append([name, "coalesce(" ~ expression ~ ", 0)::double"]) -%}
+        {#- rounded and + 0.0: the last digits depend on the order of threads, and 0 must not be -0 -#}
+        {%- do arguments.append([name, "round(coalesce(" ~ expression ~ ", 0)::double, 9) + 0.0"]) -%}
     {%- endfor -%}
     {%- for name, expression in texts.items() -%}
         {%- do arguments.append([name, "coalesce((" ~ expression ~ ")::varchar, '')"]) -%}
