@@ -264,14 +264,14 @@ def _ensemble_leaderboard() -> None:
                 format_or_dash(share, ".0%") for share in (row.coverage_50, row.coverage_80, row.coverage_90)
             )
             print(
-                f"{row.rank:5}  {row.ensemble_method:{width}}  {format_or_dash(row.score, '+z.4f'):>7}  {format_or_dash(row.pinball_skill, '+z.2%'):>7}"
+                f"{row.rank:5}  {row.ensemble_method:{width}}  {format_or_dash(row.selection_score, '+z.4f'):>7}  {format_or_dash(row.pinball_skill, '+z.2%'):>7}"
                 f"  {covers:>17}  {format_or_dash(row.relative_width_80, '.2f'):>5}  {format_or_dash(row.fit_seconds, '.2f'):>7}"
                 f"  {format_or_dash(row.score_seconds, '.2f'):>7}  {format_or_dash(row.mcs_p_value, '.2f'):>7}  {format_or_dash(row.dm_p_value, '.3f'):>6}"
                 f"  {format_or_dash(row.shrinkage_weight, '.0%'):>6}  {row.reason}"
             )
         print(f"{'':7}Published forecast, out of sample: {_record(records[records['horizon_days'] == days])}")
     print(
-        "\nMethod scores are in-sample for the selection; only the published forecast's record is out of sample."
+        "\nSelection scores of methods are in-sample; only the published forecast's record is out of sample."
         "\np (MCS): model confidence set, 1 for the best method."
         "\np (DM): Diebold-Mariano test against the reference, not adjusted for the number of methods."
         "\nweight: shrinkage weight of the combination in today's forecast; the reference has the rest."
@@ -301,7 +301,7 @@ def _leaderboard(bucket: str, of_tournament: bool) -> None:
         try:
             rows = con.execute(
                 """
-                select horizon_code, rank, family, score, pinball_skill, rmse_pct, coverage_80, fit_seconds_total,
+                select horizon_code, rank, family, selection_score, pinball_skill, rmse_pct, coverage_80, fit_seconds_total,
                     1000 * score_seconds, p_value_holm, verdict, reason
                 from monitoring.leaderboard where bucket = ? order by horizon_days, rank
                 """,

@@ -206,7 +206,7 @@ def _maps(con: duckdb.DuckDBPyConnection) -> str:
     return (
         "<p>A cell shows pinball skill: the percentage by which a family's pinball loss is below the reference's, on "
         f"all matured out-of-sample rows. Blue is better, orange is worse; the colour is full from {FULL_COLOUR:.0%}. A "
-        "<b>frame</b> marks the champion, selected by a score that is mostly pinball skill, and shows its verdict. "
+        "<b>frame</b> marks the champion, selected by a selection score that is mostly pinball skill, and shows its verdict. "
         "<b>*</b> is the verdict <i>skill</i> of a Diebold-Mariano test adjusted for all families of the bucket and "
         "horizon; without it the verdict is <i>no_skill</i>. <b>F</b> failed and <b>T</b> timed out in some folds. "
         "<b>?</b> nothing has matured; empty: did not compete. Hover over a cell for the reason.</p>"

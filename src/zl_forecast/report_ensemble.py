@@ -56,8 +56,8 @@ def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
         _weights(row, weights[weights["horizon_days"] == row.horizon_days])
         for row in board[board["is_published"]].itertuples()
     )
-    return f"""<p>At each horizon the project publishes the least complex method of the model confidence set whose score
-exceeds the reference's by more than ensemble_min_score. The set contains the methods whose losses cannot be
+    return f"""<p>At each horizon the project publishes the least complex method of the model confidence set whose
+selection score exceeds the reference's by more than ensemble_min_score. The set contains the methods whose losses cannot be
 distinguished from the best one's. The reference is published if no method qualifies, and as a fallback while the
 calibration of the published forecast has failed.</p>
 <p>A cell shows pinball skill: the percentage by which a method's pinball loss is below the reference's, on all matured

@@ -101,7 +101,7 @@ def test_the_leaderboard_lists_all_families_and_those_without_forecasts_last(con
     rows = con.sql("from monitoring.leaderboard where bucket = 'crush' order by horizon_days, rank").df()
     for _, own in rows.groupby("horizon_days"):
         assert set(own["family"]) == FITTED | set(FAILED)
-        without = own["score"].isna()
+        without = own["selection_score"].isna()
         assert not without.iloc[: (~without).sum()].any()
         assert (
             set(FAILED) <= set(own.loc[without, "family"]) <= set(FAILED) | {"stacking"}

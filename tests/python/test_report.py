@@ -465,7 +465,7 @@ def test_the_ensemble_leaderboard_is_printed_with_the_record_of_the_published_fo
         for row, line in zip(own.itertuples(), lines, strict=False):
             rank, method, score, skill, covers, width, fit, seconds, mcs, dm, weight, reason = line.split(maxsplit=11)
             assert (int(rank), method, reason) == (row.rank, row.ensemble_method, row.reason)
-            assert score == f"{row.score:+z.4f}"
+            assert score == f"{row.selection_score:+z.4f}"
             assert weight == f"{row.shrinkage_weight:.0%}"
             if pd.isna(row.pinball_skill):
                 assert {skill, width, fit, seconds, mcs, dm} == {"-"}

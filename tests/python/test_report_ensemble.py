@@ -21,7 +21,7 @@ METHODS = {
 TYPES = {
     "ensemble_leaderboard": "horizon_days int, horizon_code text, rank int, ensemble_method text, label text, is_published boolean, "
     "selection_status text, pinball_skill double, coverage_50 double, coverage_80 double, coverage_90 double, relative_width_80 double, "
-    "fit_seconds double, score_seconds double, score double, mcs_p_value double, dm_p_value double, shrinkage_weight double, reason text",
+    "fit_seconds double, score_seconds double, selection_score double, mcs_p_value double, dm_p_value double, shrinkage_weight double, reason text",
     "ensemble_weights": "ensemble_method text, horizon_days int, fold_type text, as_of_date date, input text, effective_weight double",
 }
 TODAY = "2024-03-15"
@@ -46,7 +46,7 @@ def board(codes=CODES, published="equal_weights") -> pd.DataFrame:
             "coverage_90": None if skill is None else 0.9 - rank / 100,
             "fit_seconds": None if skill is None else rank / 4,
             "score_seconds": None if skill is None else rank / 8,
-            "score": (skill or 0) / 2,
+            "selection_score": (skill or 0) / 2,
             "mcs_p_value": None if skill is None else 1 - rank / 10,
             "dm_p_value": None if selection_status == "reference" or skill is None else rank / 8,
             "shrinkage_weight": rank / 20,

@@ -18,7 +18,7 @@ ranked_methods as (
             or (
                 is_in_confidence_set
                 and is_within_limits
-                and score > {{ threshold('ensemble_min_score') }}
+                and selection_score > {{ threshold('ensemble_min_score') }}
             )
         )
     window by_rank as (
@@ -26,7 +26,7 @@ ranked_methods as (
         order by
             ensemble_method = 'reference_alone',
             complexity_rank asc,
-            score desc,
+            selection_score desc,
             ensemble_method asc
     )
     qualify row_number() over by_rank = 1
@@ -43,6 +43,6 @@ select
     ensemble_method,
     runner_up,
     n_rows,
-    score,
+    selection_score,
     pinball_skill as pinball_skill_so_far
 from ranked_methods

@@ -1,5 +1,5 @@
 -- Criteria of each ensemble method at the start of a fold, over the out-of-fold rows matured by
--- then, and the weighted score relative to the reference, which scores zero
+-- then, and the selection score relative to the reference, which scores zero
 -- (seeds/ensemble_score_weights.csv). With few samples luck decides, so the score is shrunk towards
 -- prior_score (seeds/ensemble_methods.csv).
 with
@@ -101,14 +101,14 @@ final as (
             coalesce(criteria.n_rows, 0) as n_rows
         ),
 
-        ---------- score: non-overlapping samples versus those of the prior
-        scores.score as raw_score,
+        ---------- selection score: non-overlapping samples versus those of the prior
+        scores.weighted_score as raw_score,
         entrants.prior_score,
         coalesce(criteria.n_rows, 0) / entrants.horizon_days as n_independent,
         (
-            n_independent * coalesce(scores.score, 0)
+            n_independent * coalesce(scores.weighted_score, 0)
             + {{ threshold('ensemble_prior_samples') }} * entrants.prior_score
-        ) / (n_independent + {{ threshold('ensemble_prior_samples') }}) as score,
+        ) / (n_independent + {{ threshold('ensemble_prior_samples') }}) as selection_score,
 
         ---------- eligibility
         entrants.complexity_rank,

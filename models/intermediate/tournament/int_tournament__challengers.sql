@@ -1,7 +1,7 @@
--- Family with the highest score per fold and horizon, on rows matured before the fold, among
--- families that forecast the fold within the time limits. In the live fold it still has to replace
--- the champion (int_tournament__promotions). In the first fold nothing has matured, so the bucket's
--- first candidate in seeds/buckets.csv is chosen.
+-- Family with the highest selection score per fold and horizon, on rows matured before the fold,
+-- among families that forecast the fold within the time limits. In the live fold it still has to
+-- replace the champion (int_tournament__promotions). In the first fold nothing has matured, so the
+-- bucket's first candidate in seeds/buckets.csv is chosen.
 with
 criteria as (
     select * from {{ ref('int_tournament__criteria') }}
@@ -41,14 +41,14 @@ folds as (
 ranked_families as (
     select
         *,
-        lead(family) over by_score as runner_up,
-        score - lead(score) over by_score as margin
+        lead(family) over by_selection_score as runner_up,
+        selection_score - lead(selection_score) over by_selection_score as margin
     from criteria
     where is_within_limits and has_forecasts
-    window by_score as (
-        partition by bucket, fold_id, horizon_days order by score desc, family asc
+    window by_selection_score as (
+        partition by bucket, fold_id, horizon_days order by selection_score desc, family asc
     )
-    qualify row_number() over by_score = 1
+    qualify row_number() over by_selection_score = 1
 ),
 
 final as (
@@ -61,7 +61,7 @@ final as (
         ) as family,
         ranked_families.runner_up,
         ranked_families.margin,
-        ranked_families.score,
+        ranked_families.selection_score,
         coalesce(ranked_families.n_rows, 0) as n_rows,
         ranked_families.pinball_skill,
         ranked_families.coverage_80,

@@ -1,5 +1,5 @@
--- Champion per bucket, fold and horizon: the highest score on rows matured before the fold. In the
--- live fold a challenger replaces the champion only if its loss is not higher.
+-- Champion per bucket, fold and horizon: the highest selection score on rows matured before the
+-- fold. In the live fold a challenger replaces the champion only if its loss is not higher.
 with
 challengers as (
     select * from {{ ref('int_tournament__challengers') }}
@@ -20,8 +20,8 @@ kept_champions as (
         challengers.* replace (
             promotions.champion as family,
             promotions.challenger as runner_up,
-            criteria.score - challengers.score as margin,
-            criteria.score as score,
+            criteria.selection_score - challengers.selection_score as margin,
+            criteria.selection_score as selection_score,
             criteria.n_rows as n_rows,
             criteria.pinball_skill as pinball_skill,
             criteria.coverage_80 as coverage_80,

@@ -1,5 +1,5 @@
 -- Criteria of each family at the start of a fold, over the out-of-fold rows matured by then, and
--- the weighted score relative to the reference, which scores zero (seeds/score_weights.csv): over
+-- the selection score relative to the reference, which scores zero (seeds/score_weights.csv): over
 -- all rows, those of the fold's regime and those since a degradation. Uses nothing of the fold; its
 -- regime is that of the last session before it.
 with
@@ -117,9 +117,9 @@ scores as (
 by_scope as (
     select
         bucket, fold_id, horizon_days, family,
-        any_value(score) filter (where scope = 'all') as score_all,
-        any_value(score) filter (where scope = 'regime') as score_regime,
-        any_value(score) filter (where scope = 'since') as score_since,
+        any_value(weighted_score) filter (where scope = 'all') as score_all,
+        any_value(weighted_score) filter (where scope = 'regime') as score_regime,
+        any_value(weighted_score) filter (where scope = 'since') as score_since,
         coalesce(any_value(n_rows) filter (where scope = 'regime'), 0) as regime_n_rows,
         coalesce(any_value(n_rows) filter (where scope = 'since'), 0) as since_n_rows,
         -- a part of the rows weighs by its non-overlapping samples; rows since a degradation weigh
@@ -137,7 +137,8 @@ final as (
         relative_criteria.* exclude (scope),
         by_scope.* exclude (bucket, fold_id, horizon_days, family),
         score_all + regime_weight * (coalesce(score_regime, score_all) - score_all) as score_before,
-        score_before + since_weight * (coalesce(score_since, score_before) - score_before) as score,
+        score_before + since_weight * (coalesce(score_since, score_before) - score_before)
+            as selection_score,
         -- run time is a limit, not a criterion, so that it does not decide between families
         fit_seconds <= {{ threshold('max_fit_seconds') }}
         and score_seconds <= {{ threshold('max_score_seconds') }} as is_within_limits,

@@ -1,6 +1,7 @@
--- Decides whether the family with the highest score in the live fold replaces the champion: only if
--- its loss is not higher on the out-of-fold rows that both forecast. The champion is that of the
--- previous live fold, else of the newest fold of the history. One row per bucket and horizon.
+-- Decides whether the family with the highest selection score in the live fold replaces the
+-- champion: only if its loss is not higher on the out-of-fold rows that both forecast. The champion
+-- is that of the previous live fold, else of the newest fold of the history. One row per bucket and
+-- horizon.
 with
 challengers as (
     select * from {{ ref('int_tournament__challengers') }}

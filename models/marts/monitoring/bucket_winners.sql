@@ -25,7 +25,7 @@ final as (
         horizons.horizon_code,
         choices.family as winner,
         choices.runner_up,
-        choices.score,
+        choices.selection_score,
         choices.margin,
         choices.regime,
         choices.regime_weight,

@@ -53,7 +53,7 @@ methods_with_status as (
             when not criteria.has_forecasts then 'no_forecast'
             when not criteria.is_within_limits then 'too_slow'
             when not criteria.is_in_confidence_set then 'ruled_out'
-            when criteria.score <= {{ threshold('ensemble_min_score') }} then 'not_better'
+            when criteria.selection_score <= {{ threshold('ensemble_min_score') }} then 'not_better'
             else 'candidate'
         end as selection_status
     from criteria
@@ -93,7 +93,7 @@ final as (
         horizon_code,
         row_number() over (
             partition by horizon_days order by selection_status <> 'candidate',
-            selection_status <> 'reference', complexity_rank, score desc, ensemble_method
+            selection_status <> 'reference', complexity_rank, selection_score desc, ensemble_method
         )::integer as rank,
         ensemble_method,
         label,
@@ -115,7 +115,7 @@ final as (
         sharpness_skill,
         raw_score,
         prior_score,
-        score,
+        selection_score,
         complexity_rank,
         mcs_p_value,
         is_in_confidence_set,
@@ -125,7 +125,7 @@ final as (
         {{ reason_text(
             ['reason_code'],
             numbers={
-                'score': 'score', 'p_value': 'mcs_p_value',
+                'score': 'selection_score', 'p_value': 'mcs_p_value',
                 'min_score': threshold('ensemble_min_score')
             },
             texts={

@@ -1,5 +1,5 @@
--- Families of every bucket and horizon, ranked by the score of the live selection, with criteria,
--- verdict and reason. Families without forecasts come last.
+-- Families of every bucket and horizon, ranked by the selection score of the live fold, with
+-- criteria, verdict and reason. Families without forecasts come last.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
@@ -95,15 +95,15 @@ ranked_families as (
         *,
         row_number() over by_rank as rank,
         first(family) over by_rank as winner,
-        first(score) over by_rank as winner_score,
+        first(selection_score) over by_rank as winner_score,
         case when is_ranked and lead(is_ranked) over by_rank then lead(family) over by_rank end
             as next_family,
         case when is_ranked and lead(is_ranked) over by_rank
-            then score - lead(score) over by_rank end as margin
+            then selection_score - lead(selection_score) over by_rank end as margin
     from families_with_verdicts
     window by_rank as (
         partition by bucket, horizon_days
-        order by is_winner desc, is_ranked desc, score desc nulls last, family
+        order by is_winner desc, is_ranked desc, selection_score desc nulls last, family
     )
 ),
 
@@ -112,15 +112,15 @@ with_codes as (
         *,
         case
             when n_folds_ok = 0 then 'family_never_forecast'
-            when is_winner and score is null then 'family_stands_without_evidence'
+            when is_winner and selection_score is null then 'family_stands_without_evidence'
             when is_winner and choice_reason is not null then 'family_kept'
             when is_winner and family = 'reference' then 'family_none_better'
             when is_winner and pinball_skill < 0 then 'family_best_above'
             when is_winner then 'family_best_below'
             when not has_live_forecast then 'family_no_forecast_now'
-            when score is null then 'family_nothing_matured'
+            when selection_score is null then 'family_nothing_matured'
             when not is_within_limits then 'family_too_slow'
-            when score > winner_score then 'family_before_champion'
+            when selection_score > winner_score then 'family_before_champion'
             else 'family_behind'
         end as reason_code
     from ranked_families
@@ -134,7 +134,7 @@ final as (
         n_rows, pinball_pct, pinball_skill, rmse_pct, coverage_80, fit_seconds, fit_seconds_total,
         score_seconds,
         interpretability::double as interpretability, is_within_limits, validation_loss,
-        regime, regime_n_rows, regime_weight, score_all, score_regime, score, margin,
+        regime, regime_n_rows, regime_weight, score_all, score_regime, selection_score, margin,
         p_value, p_value_holm, verdict,
         reason_code,
         {{ reason_text(
@@ -148,9 +148,9 @@ final as (
                 "case when n_folds_ok between 1 and n_folds - 1 then 'family_and_lost_folds' end"
             ],
             numbers={
-                'n_folds': 'n_folds', 'n_folds_ok': 'n_folds_ok', 'score': 'score',
+                'n_folds': 'n_folds', 'n_folds_ok': 'n_folds_ok', 'score': 'selection_score',
                 'skill': '100 * abs(pinball_skill)',
-                'coverage': '100 * coverage_80', 'distance': 'abs(winner_score - score)',
+                'coverage': '100 * coverage_80', 'distance': 'abs(winner_score - selection_score)',
                 'margin': 'margin',
                 'regime_weight': '100 * regime_weight',
                 'max_fit_seconds': threshold('max_fit_seconds'),
