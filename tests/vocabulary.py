@@ -90,6 +90,10 @@ RULES = [
     ),
     ("in force", "active", r"(?<![A-Za-z])in[ _]force(?![A-Za-z])", ()),
     ("published line", "published forecast", r"published[ _]line", ()),
+    ("way out", "remedy", r"(?<![A-Za-z])ways?[_ ]out(?![A-Za-z])", ()),
+    ("judged", "evaluated", r"_judged\b", ()),
+    ("remembered", "cached", r"is_remembered", ()),
+    ("score when it selects", "selection_score", r"name: score\b|\bas score\b", ()),
     ("standing", "selection_status", r"\bstanding\b", ()),
     (
         "participle as a common table expression",

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from zl_forecast import settings
 from zl_forecast.errors import CheckError
-from zl_forecast.workers import run_aside
+from zl_forecast.workers import run_in_background
 
 FRESH_PROCESS_CHECKS = {"loads": "the saved model", "repeats": "a second fit"}
 ROUNDING = 1e-6  # sums in a network may depend on the number of rows per batch
@@ -138,7 +138,7 @@ class Subject:
         CheckError
             'loads' if the saved model fails or differs, 'repeats' if the second fit does.
         """
-        results = run_aside(_twice, (work, task))
+        results = run_in_background(_run_with_both_fits, (work, task))
         for (check, what), result in zip(FRESH_PROCESS_CHECKS.items(), results, strict=True):
             if isinstance(result, str):
                 self.fail(check, f"cannot forecast with {what} in a fresh process: {result}")
@@ -165,7 +165,7 @@ class Subject:
             self.fail("random_state", "changes NumPy's global random state. Draw from a local seeded generator.")
 
 
-def _twice(task: tuple[Callable[[Any, bool], np.ndarray], Any]) -> list[np.ndarray | str]:
+def _run_with_both_fits(task: tuple[Callable[[Any, bool], np.ndarray], Any]) -> list[np.ndarray | str]:
     """Run `work` with the saved model and with a second fit; return each result, or the error as text."""
     work, own = task
     results: list[np.ndarray | str] = []

@@ -296,8 +296,8 @@ def _leaderboard(bucket: str, of_tournament: bool) -> None:
     from zl_forecast.tournament.leaderboard import newest_year  # imports AutoGluon, which takes seconds
 
     file = tournament_warehouse() if of_tournament else warehouse()
-    way_out = f"Run {'' if of_tournament else '`make build`, or '}`make tournament BUCKET={bucket}`."
-    with open_warehouse(way_out, file) as con:
+    remedy = f"Run {'' if of_tournament else '`make build`, or '}`make tournament BUCKET={bucket}`."
+    with open_warehouse(remedy, file) as con:
         try:
             rows = con.execute(
                 """
@@ -308,9 +308,9 @@ def _leaderboard(bucket: str, of_tournament: bool) -> None:
                 [bucket],
             ).fetchall()
         except duckdb.CatalogException as error:
-            raise ZlForecastError(f"{file} has no leaderboard yet. {way_out}") from error
+            raise ZlForecastError(f"{file} has no leaderboard yet. {remedy}") from error
         if not rows:
-            raise ZlForecastError(f"monitoring.leaderboard in {file} has no bucket '{bucket}'. {way_out}")
+            raise ZlForecastError(f"monitoring.leaderboard in {file} has no bucket '{bucket}'. {remedy}")
         reasons = con.execute(
             "select horizon_code, rank, explanation from monitoring.forecast_explanations where bucket = ? order by all",
             [bucket],

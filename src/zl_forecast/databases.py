@@ -22,14 +22,14 @@ MAX_COMMAND_CHARACTERS = 80
 
 
 @contextmanager
-def open_warehouse(way_out: str, file: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_warehouse(remedy: str, file: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a warehouse read-only, with its state attached as database `state`.
 
     Several processes may read at the same time, but not while one writes.
 
     Parameters
     ----------
-    way_out : str
+    remedy : str
         What to do if there is no warehouse yet, for example "Run `make plan`."
     file : Path, optional
         The warehouse of the build if omitted.
@@ -48,7 +48,7 @@ def open_warehouse(way_out: str, file: Path | None = None) -> Iterator[duckdb.Du
     """
     file = file or warehouse()
     if not file.exists():
-        raise ZlForecastError(f"there is no warehouse {file} yet. {way_out}")
+        raise ZlForecastError(f"there is no warehouse {file} yet. {remedy}")
     with open_database(file) as con:
         if state_beside(file).exists():
             attach_state(con, state_beside(file), read_only=True)
@@ -165,14 +165,16 @@ def open_database(file: Path, read_only: bool = True) -> Iterator[duckdb.DuckDBP
 def _explain_error(file: Path, error: duckdb.Error) -> ZlForecastError:
     holder = re.search(r"Conflicting lock is held in (.*?) \(PID (\d+)\)", str(error))
     if holder:
-        return DatabaseInUse(f"{file} is in use: {_who_holds(holder[1], int(holder[2]))}. Try again when it has ended.")
+        return DatabaseInUse(
+            f"{file} is in use: {_describe_holder(holder[1], int(holder[2]))}. Try again when it has ended."
+        )
     if "Could not set lock" in str(error):  # held by another machine, or the system does not report the holder
         return DatabaseInUse(f"{file} is in use by another process. Try again when it has ended.")
     reason = printable(str(error).split("\n")[0])
     return ZlForecastError(f"{file} cannot be opened: {reason}. Check its permissions, and that a build wrote it.")
 
 
-def _who_holds(program: str, pid: int) -> str:
+def _describe_holder(program: str, pid: int) -> str:
     """Describe the process that holds a file, as far as the system reports it."""
     try:
         process = psutil.Process(pid)

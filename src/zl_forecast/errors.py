@@ -42,7 +42,7 @@ class LandingError(ZlForecastError):
         File, or files, concerned.
     problem : str
         What was found; without a full stop.
-    way_out : str
+    remedy : str
         What to do; full sentences.
     column : str, optional
         Column concerned.
@@ -51,16 +51,16 @@ class LandingError(ZlForecastError):
 
     Examples
     --------
-    >>> print(LandingError(file="a.csv", column="close", rows=2, problem="no value", way_out="Fill it in."))
+    >>> print(LandingError(file="a.csv", column="close", rows=2, problem="no value", remedy="Fill it in."))
     a.csv, column close: no value (2 rows). Fill it in.
     """
 
-    def __init__(self, *, file: str, problem: str, way_out: str, column: str | None = None, rows: int | None = None):
-        self.file, self.column, self.rows, self.problem, self.way_out = file, column, rows, problem, way_out
+    def __init__(self, *, file: str, problem: str, remedy: str, column: str | None = None, rows: int | None = None):
+        self.file, self.column, self.rows, self.problem, self.remedy = file, column, rows, problem, remedy
         where = f"{file}, column {column}" if column else file
         count = f" ({rows} {'row' if rows == 1 else 'rows'})" if rows is not None else ""
         self.what = f"{where}: {problem}{count}"
-        super().__init__(printable(f"{self.what}. {way_out}"))
+        super().__init__(printable(f"{self.what}. {remedy}"))
 
 
 class GateError(ZlForecastError):

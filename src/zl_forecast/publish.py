@@ -87,8 +87,8 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptio
     try:
         for folder in (root, snapshots):
             folder.mkdir(parents=True, exist_ok=True)
-            _let_all_read(folder)
-        with _one_at_a_time(root):
+            _make_readable(folder)
+        with _publishing_lock(root):
             _remove_unfinished(snapshots)
             final = _find(snapshots, snapshot_id) or _write(tables, described, facts, snapshots)
             _switch(root, final)
@@ -128,7 +128,7 @@ def read_descriptions(con: duckdb.DuckDBPyConnection) -> Descriptions:
 
 
 @contextmanager
-def _one_at_a_time(root: Path) -> Iterator[None]:
+def _publishing_lock(root: Path) -> Iterator[None]:
     """Wait until no other process publishes here. The system releases the lock when its holder ends."""
     with (root / ".lock").open("a+") as lock:
         ends = None
@@ -215,7 +215,7 @@ def _write(
         with duckdb.connect(str(temporary / "serving.duckdb")) as serving:
             for fact in facts.itertuples():
                 name = f"{fact.table_schema}.{fact.table_name}"
-                arrow = _described(tables[name].to_arrow_table(), descriptions[name])
+                arrow = _with_descriptions(tables[name].to_arrow_table(), descriptions[name])
                 target = f"{_quoted(fact.table_schema)}.{_quoted(fact.table_name)}"
                 serving.execute(f"create schema if not exists {_quoted(fact.table_schema)}")
                 serving.register("incoming", arrow)
@@ -240,7 +240,7 @@ def _write(
         (temporary / MANIFEST).write_text(_manifest(described, inventory(temporary)))
         for path in [temporary, *temporary.rglob("*")]:  # BI tools may run as another user, and the umask may be 077
             os.chmod(path, FOLDER_MODE if path.is_dir() else FILE_MODE)
-        final = _free(snapshots, facts["snapshot_id"].iloc[0])
+        final = _unused_folder(snapshots, facts["snapshot_id"].iloc[0])
         os.rename(temporary, final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -250,7 +250,7 @@ def _write(
     return final
 
 
-def _described(table: pa.Table, texts: dict[str, str]) -> pa.Table:
+def _with_descriptions(table: pa.Table, texts: dict[str, str]) -> pa.Table:
     """Return a table with the descriptions as metadata of its schema and its fields."""
 
     def metadata(name: str) -> dict[str, str] | None:
@@ -267,13 +267,13 @@ def _comment(con: duckdb.DuckDBPyConnection, table: str, texts: dict[str, str]) 
         con.execute("comment on {} is '{}'".format(place, text.replace("'", "''")))
 
 
-def _free(snapshots: Path, snapshot_id: str) -> Path:
+def _unused_folder(snapshots: Path, snapshot_id: str) -> Path:
     """Return an unused name, <id>, <id>-2, <id>-3 ...; a damaged snapshot stays for its readers until pruned."""
     names = (f"{snapshot_id}-{number}" if number > 1 else snapshot_id for number in count(1))
     return next(snapshots / name for name in names if not os.path.lexists(snapshots / name))
 
 
-def _let_all_read(folder: Path) -> None:
+def _make_readable(folder: Path) -> None:
     mode = folder.stat().st_mode
     if mode & FOLDER_MODE != FOLDER_MODE:
         os.chmod(folder, (mode | FOLDER_MODE) & 0o7777)

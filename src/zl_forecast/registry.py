@@ -41,7 +41,7 @@ def load_constant(row: str, module: str, constant: str, form: str, is_valid: Cal
         loaded = import_module(module)
     except (Exception, SystemExit) as error:
         raise TournamentError(
-            f"{row}: {type(error).__name__}: {str(error).rstrip('.')}. {_way_out(module, error)}"
+            f"{row}: {type(error).__name__}: {str(error).rstrip('.')}. {_remedy(module, error)}"
         ) from error
     if not hasattr(loaded, constant):
         raise TournamentError(f"{row}: module {module} has no constant {constant}. Add {constant} = {form}.")
@@ -51,7 +51,7 @@ def load_constant(row: str, module: str, constant: str, form: str, is_valid: Cal
     return value
 
 
-def _way_out(module: object, error: BaseException) -> str:
+def _remedy(module: object, error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
         return (
             f"Create {module}, or correct the column module of the seed; a module outside of zl_forecast must be on "

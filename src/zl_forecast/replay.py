@@ -57,7 +57,7 @@ KNOWN_FROM = {
     "curve_daily": "as_of_date",
 }
 WARM_UP_SESSIONS = 60  # of ZL, before the first row of a mart
-WAY_OUT = "Run `make replay`."
+REMEDY = "Run `make replay`."
 HISTORY_SESSIONS = WARM_UP_SESSIONS + settings.FIRST_TRAIN_SESSIONS + 252  # walk_forward needs as many
 
 
@@ -154,7 +154,7 @@ def replay(
         pd.DatetimeIndex(bars.filter(pc.field("symbol") == "ZL")["as_of_date"].to_pandas()).unique().sort_values()
     )
     first_day, last_day = _day("FROM", start), _day("TO", end)
-    days = chosen_days(sessions, first_day, last_day, step)
+    days = select_days(sessions, first_day, last_day, step)
     _check_buckets(buckets)
     parts = (f"{first_day}_{last_day}_{step}", "-".join(buckets), preset)
     work = Replay(first_day, last_day, step, buckets, preset, data_dir() / "replay" / "_".join(filter(None, parts)))
@@ -172,7 +172,7 @@ def replay(
         for day in todo:
             bar.set_description(f"{day}, previous step: {_actions(work.warehouse)}")
             started_at = time.monotonic()
-            digest = write_known(tables, day, work.landing, marker)
+            digest = write_known_rows(tables, day, work.landing, marker)
             with _naming(day, work):
                 dbt("build", work)
             progress["days"][str(day)] = {"seconds": round(time.monotonic() - started_at, 1), "landing": digest}
@@ -195,7 +195,7 @@ def replay(
     return work.folder
 
 
-def chosen_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -> list[date]:
+def select_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -> list[date]:
     """List the days on which a build is made.
 
     Parameters
@@ -233,7 +233,7 @@ def chosen_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -
     days = [day.date() for day in in_range.to_series().groupby(in_range.to_period(PERIODS[step])).max()]
     known = int((sessions <= pd.Timestamp(days[0])).sum())
     if known < HISTORY_SESSIONS:
-        way_out = (
+        remedy = (
             f"Choose FROM={sessions[HISTORY_SESSIONS - 1].date()} or later, or add earlier ZL bars."
             if len(sessions) >= HISTORY_SESSIONS
             else f"There are only {len(sessions)} in all: add earlier ZL bars."
@@ -241,12 +241,12 @@ def chosen_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -
         raise ZlForecastError(
             f"only {known} ZL sessions up to the first step, {days[0]} (the data begin on {first}); a forecast needs "
             f"{HISTORY_SESSIONS}: {WARM_UP_SESSIONS} to warm up features, {settings.FIRST_TRAIN_SESSIONS} to train, "
-            f"252 to test. {way_out}"
+            f"252 to test. {remedy}"
         )
     return days
 
 
-def write_known(tables: dict[str, pa.Table], day: date, folder: Path, marker: Path | None) -> str:
+def write_known_rows(tables: dict[str, pa.Table], day: date, folder: Path, marker: Path | None) -> str:
     """Write landing files with the rows that were public at the cut-off of `day`, each file atomically.
 
     Parameters
@@ -332,12 +332,12 @@ def run_dbt(command: str, work: Replay) -> None:
     if isinstance(ended.exception, KeyboardInterrupt):
         raise ended.exception
     if ended.exception:
-        raise BuildFailed(_essence(str(ended.exception)))
+        raise BuildFailed(_shorten(str(ended.exception)))
     if not ended.success:
         assert isinstance(ended.result, RunExecutionResult)
         failures = [result for result in ended.result.results if result.status in ("error", "fail", "runtime error")]
         others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        raise BuildFailed(f"{failures[0].node.name}: {_essence(failures[0].message or '')}{others}")
+        raise BuildFailed(f"{failures[0].node.name}: {_shorten(failures[0].message or '')}{others}")
 
 
 def report(warehouse: Path, seconds: dict[date, float]) -> str:
@@ -356,7 +356,7 @@ def report(warehouse: Path, seconds: dict[date, float]) -> str:
         Reselections with their triggers, accuracy by horizon, coverage by quarter, fallbacks and health, wall
         time.
     """
-    with open_warehouse(WAY_OUT, warehouse) as con:
+    with open_warehouse(REMEDY, warehouse) as con:
         source = _source(con)
         history = _rows(
             con, "state.monitoring.run_history", "where data_source = ? order by as_of_date, bucket", source
@@ -419,7 +419,7 @@ def draw(warehouse: Path, to: Path) -> bool:
     """
     from matplotlib.figure import Figure
 
-    with open_warehouse(WAY_OUT, warehouse) as con:
+    with open_warehouse(REMEDY, warehouse) as con:
         due = _rows(con, "forecasts.zl_forecast_accuracy", "order by target_date, as_of_date")
         history = _rows(con, "state.monitoring.run_history", "where data_source = ? order by as_of_date", _source(con))
     if due.empty:
@@ -450,7 +450,7 @@ def _check_same_data(
     if not done:
         return
     newest = max(done)
-    if write_known(tables, date.fromisoformat(newest), work.landing, marker) != done[newest]["landing"]:
+    if write_known_rows(tables, date.fromisoformat(newest), work.landing, marker) != done[newest]["landing"]:
         raise ZlForecastError(
             f"the landing data in {source} up to {newest} changed since this replay started. "
             f"Restore them, or remove {work.folder} to start again."
@@ -593,7 +593,7 @@ def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str, *values: str) -
 def _actions(warehouse: Path) -> str:
     """Describe what the last step did, for the progress bar."""
     try:
-        with open_warehouse(WAY_OUT, warehouse) as con:
+        with open_warehouse(REMEDY, warehouse) as con:
             plan = _rows(con, "monitoring.run_plan", "")
     except DatabaseInUse:  # another process runs the same replay
         raise
@@ -639,7 +639,7 @@ def _write(file: Path, text: str) -> None:
     os.replace(temporary, file)
 
 
-def _essence(message: str) -> str:
+def _shorten(message: str) -> str:
     """Shorten a message to one line of at most 600 characters; of a traceback only the last line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return (lines[-1] if "Traceback (most recent call last)" in message else " ".join(lines))[:600]

@@ -58,7 +58,7 @@ def calibration_section(con: duckdb.DuckDBPyConnection) -> str:
         plots.append(
             f"<figure><figcaption><b>{escape(code)}</b>: {levels['n_rows'].iloc[0]:,} forecasts, "
             f"{_count(levels['n_independent'].iloc[0])} of them independent</figcaption>"
-            f"{_reliability(code, levels)}{_histogram(code, bins)}{_over_time(code, quarters)}</figure>"
+            f"{_reliability(code, levels)}{_histogram(code, bins)}{_coverage_over_time(code, quarters)}</figure>"
         )
     return f"""<p>All out-of-sample published forecasts whose target date has passed. Left: the share of outcomes at or
 below each quantile against its level. Perfect calibration is the diagonal. The shaded band is the range that chance
@@ -123,7 +123,7 @@ def _histogram(code: str, bins: pd.DataFrame) -> str:
     )
 
 
-def _over_time(code: str, quarters: pd.DataFrame) -> str:
+def _coverage_over_time(code: str, quarters: pd.DataFrame) -> str:
     """Plot coverage of P10 to P90 by the quarter of as_of_date, with a gap for quarters without a forecast."""
     number = {row.slice: 4 * int(row.slice[:4]) + int(row.slice[-1]) - 1 for row in quarters.itertuples()}
     first, last = min(number.values()), max(number.values())
@@ -188,13 +188,13 @@ def _slices(slices: pd.DataFrame) -> str:
 def _tests(tests: pd.DataFrame) -> str:
     body = ""
     for (_, code), own in tests.groupby(["horizon_days", "horizon_code"]):
-        texts = "".join(f"<td>{escape(_in_words(own[own['band'] == band]))}</td>" for band in BANDS)
+        texts = "".join(f"<td>{escape(_describe_tests(own[own['band'] == band]))}</td>" for band in BANDS)
         body += f"<tr><td>{escape(code)}</td>{texts}</tr>"
     head = "".join(f"<th>{text}, nominal {band} %</th>" for band, text in BANDS.items())
     return f"<table><tr><th>Horizon</th>{head}</tr>{body}</table>"
 
 
-def _in_words(tests: pd.DataFrame) -> str:
+def _describe_tests(tests: pd.DataFrame) -> str:
     """Describe the results of the three tests of one band, rows of monitoring.coverage_tests."""
     if tests.empty:
         return ""

@@ -8,7 +8,7 @@ import pandas as pd
 from zl_forecast.errors import ZlForecastError, printable
 from zl_forecast.store import artifacts
 
-WAY_OUT = "Run `make plan`."
+REMEDY = "Run `make plan`."
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def _read(con: duckdb.DuckDBPyConnection) -> _State:
         plan = con.sql("from monitoring.run_plan order by bucket").df()
         fits = con.sql("select bucket, artifact_id, is_fitted from tournament.int_plan__fits").df()
     except duckdb.CatalogException as error:
-        raise ZlForecastError(f"the warehouse has no plan yet. {WAY_OUT}") from error
+        raise ZlForecastError(f"the warehouse has no plan yet. {REMEDY}") from error
     if plan.empty or "planned_at" not in plan:
-        raise ZlForecastError(f"the plan in the warehouse is empty, or from an older version. {WAY_OUT}")
+        raise ZlForecastError(f"the plan in the warehouse is empty, or from an older version. {REMEDY}")
     written_at = fits["artifact_id"].map(_written_at())
     # a fit that the store refused at planning counts as trained only if it was written since then;
     # the store records whole seconds

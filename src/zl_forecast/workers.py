@@ -221,10 +221,10 @@ class _Pool:
 
 
 _POOL = _Pool(max(1, settings.CORES // settings.THREADS_PER_FIT))
-_ASIDE = _Pool(1)
+_BACKGROUND = _Pool(1)
 
 
-def run_aside(work: Callable[..., Any], task: Any) -> Any:
+def run_in_background(work: Callable[..., Any], task: Any) -> Any:
     """Run `work(task)` in a separate process, while the threads of this process continue.
 
     It is for work that would hold the interpreter for seconds and is not a fit. All such work shares one process
@@ -250,7 +250,7 @@ def run_aside(work: Callable[..., Any], task: Any) -> Any:
         Whatever `work` raises.
     """
     job = _Job(work, task, None)
-    _ASIDE.submit(job)
+    _BACKGROUND.submit(job)
     result = job.result.result()
     if isinstance(result, Lost):
         raise TournamentError(f"{work.__name__}: {result.reason}. Run dbt build again.")
@@ -259,7 +259,7 @@ def run_aside(work: Callable[..., Any], task: Any) -> Any:
     return result
 
 
-def get_ready(*packages: str) -> None:
+def import_ahead(*packages: str) -> None:
     """Start the worker processes, if none is running yet, and let them import packages; returns at once.
 
     Call this ahead of training: workers import in the background, which saves about four seconds.

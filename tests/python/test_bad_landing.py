@@ -94,13 +94,13 @@ class Bad:
     column: str | None = None
     rows: int | None = None
     says: str = ""
-    way_out: str = ""
+    remedy: str = ""
     file: str = "bars_daily.csv"
     table: str = field(default="bars_daily")
 
 
-def of_bars(table: pd.DataFrame, column: str | None, rows: int | None, says: str, way_out: str) -> Bad:
-    return Bad({"bars_daily.csv": csv(table)}, column, rows, says, way_out)
+def of_bars(table: pd.DataFrame, column: str | None, rows: int | None, says: str, remedy: str) -> Bad:
+    return Bad({"bars_daily.csv": csv(table)}, column, rows, says, remedy)
 
 
 def _cut_inside_the_last_line(table: pd.DataFrame) -> bytes:
@@ -332,10 +332,10 @@ def test_bad_files_are_refused_with_file_column_rows_and_fix(case, tmp_path):
     error, message = raised.value, str(raised.value)
     assert (error.file, error.column, error.rows) == (bad.file, bad.column, bad.rows), message
     assert bad.says in error.problem
-    assert bad.way_out in error.way_out
+    assert bad.remedy in error.remedy
     assert error.file in message
-    assert error.way_out in message
-    assert error.way_out.endswith(".")
+    assert error.remedy in message
+    assert error.remedy.endswith(".")
 
 
 @pytest.mark.parametrize("named", ["does_not_exist", "holds_no_bars"])
@@ -346,7 +346,7 @@ def test_a_named_folder_without_bars_is_refused_and_not_replaced_by_the_sample(n
     with pytest.raises(LandingError, match="the ZL bars are required") as raised:
         find_landing()
     assert raised.value.file == f"{tmp_path / named}/bars_daily*.parquet or .csv"
-    assert "unset it to use the simulated market" in raised.value.way_out
+    assert "unset it to use the simulated market" in raised.value.remedy
     assert not (tmp_path / "data").exists()
 
 

@@ -252,7 +252,7 @@ def test_sql_degrades_the_bucket_with_the_flipped_driver_in_the_same_week_as_num
 
 def test_the_statistic_is_reset_at_every_fold(con):
     anew = con.sql(
-        "select statistic, x, allowance from int_health__weeks where weeks_judged = 1 and x is not null"
+        "select statistic, x, allowance from int_health__weeks where weeks_in_run = 1 and x is not null"
     ).df()
     assert len(anew) >= 10
     np.testing.assert_allclose(anew["statistic"], (anew["x"] - anew["allowance"]).clip(lower=0), atol=1e-12)

@@ -130,7 +130,7 @@ def test_text_that_is_neither_a_date_nor_midnight_in_its_zone_is_refused(text, s
         landing.table("series")
     assert refused.value.column == "obs_date"
     assert text.strip() in refused.value.problem
-    assert "17:00 Chicago" in refused.value.way_out
+    assert "17:00 Chicago" in refused.value.remedy
 
 
 @pytest.mark.parametrize(("name", "column"), DATE_COLUMNS)
@@ -865,7 +865,7 @@ def test_a_mangled_file_is_refused_clearly_or_read_as_pandas_reads_it(n, session
         outcomes["refused" if refusals else "read"] += 1
         for refusal in refusals:
             assert f"{name}.csv" in refusal["problem"], refusal
-            assert refusal["way_out"].endswith("."), refusal
+            assert refusal["remedy"].endswith("."), refusal
         if refusals:
             continue
         rows = landing.table(name).to_pandas()

@@ -20,11 +20,11 @@ from zl_forecast.replay import (
     KNOWN_FROM,
     BuildFailed,
     Replay,
-    chosen_days,
     draw,
     replay,
     report,
-    write_known,
+    select_days,
+    write_known_rows,
 )
 
 FRIDAYS = [date(2021, 11, 5), date(2021, 11, 12), date(2021, 11, 19), date(2021, 11, 26)]
@@ -54,12 +54,12 @@ def tables(sample_landing) -> dict[str, pa.Table]:
     ],
 )
 def test_steps_are_the_last_sessions_by_the_calendar(sessions, step, days):
-    chosen = chosen_days(sessions, date(2021, 3, 24), date(2021, 4, 20), step)
+    chosen = select_days(sessions, date(2021, 3, 24), date(2021, 4, 20), step)
     assert [str(day) for day in chosen] == days
 
 
 def test_a_range_past_the_newest_bar_ends_there_with_a_message(sessions, capsys):
-    assert chosen_days(sessions, date(2021, 4, 19), date(2022, 12, 31), "week") == [date(2021, 4, 21)]
+    assert select_days(sessions, date(2021, 4, 19), date(2022, 12, 31), "week") == [date(2021, 4, 21)]
     assert "TO 2022-12-31 is after the newest ZL bar: the replay ends on 2021-04-21" in capsys.readouterr().out
 
 
@@ -81,17 +81,17 @@ def test_a_range_past_the_newest_bar_ends_there_with_a_message(sessions, capsys)
 )
 def test_a_range_that_cannot_be_replayed_is_refused_with_a_fix(sessions, start, end, step, says):
     with pytest.raises(ZlForecastError, match=says):
-        chosen_days(sessions, start, end, step)
+        select_days(sessions, start, end, step)
 
 
 def test_the_earliest_start_named_in_the_message_is_accepted(sessions):
     earliest = sessions[HISTORY_SESSIONS - 1].date()
-    assert chosen_days(sessions, earliest, earliest, "day") == [earliest]
+    assert select_days(sessions, earliest, earliest, "day") == [earliest]
 
 
 def test_landing_data_of_a_day_are_all_public_rows_and_no_later_ones(tables, sample_landing, tmp_path):
     day = date(2021, 6, 30)
-    write_known(tables, day, tmp_path, sample_landing / "SIMULATED.json")
+    write_known_rows(tables, day, tmp_path, sample_landing / "SIMULATED.json")
     known = LandingFolder(tmp_path, "simulated")
     for name, column in KNOWN_FROM.items():
         rows = read_table(name, known).to_pandas()
@@ -107,15 +107,15 @@ def test_landing_data_of_a_day_are_all_public_rows_and_no_later_ones(tables, sam
 
 def test_only_data_public_by_the_day_change_its_landing_files(tables, tmp_path):
     day = date(2021, 6, 30)
-    write_known(tables, day, tmp_path / "as_it_is", None)
+    write_known_rows(tables, day, tmp_path / "as_it_is", None)
     perturbed = {name: _perturbed(table, KNOWN_FROM[name], after=day) for name, table in tables.items()}
-    digest = write_known(perturbed, day, tmp_path / "perturbed", None)
+    digest = write_known_rows(perturbed, day, tmp_path / "perturbed", None)
     for name in TABLES:
         file = f"{name}.parquet"
         assert (tmp_path / "as_it_is" / file).read_bytes() == (tmp_path / "perturbed" / file).read_bytes()
-    assert write_known(perturbed, date(2021, 7, 1), tmp_path / "later", None) != digest
+    assert write_known_rows(perturbed, date(2021, 7, 1), tmp_path / "later", None) != digest
     earlier = {name: _perturbed(table, KNOWN_FROM[name], after=date(2021, 6, 29)) for name, table in tables.items()}
-    assert write_known(earlier, day, tmp_path / "earlier", None) != digest
+    assert write_known_rows(earlier, day, tmp_path / "earlier", None) != digest
 
 
 def _perturbed(table: pa.Table, column: str, after: date) -> pa.Table:
@@ -129,8 +129,8 @@ def _perturbed(table: pa.Table, column: str, after: date) -> pa.Table:
 
 
 def test_a_table_without_public_rows_has_no_file(tables, tmp_path):
-    write_known(tables, date(2021, 6, 30), tmp_path, None)
-    write_known({"policy_events": tables["policy_events"]}, date(2000, 1, 1), tmp_path, None)
+    write_known_rows(tables, date(2021, 6, 30), tmp_path, None)
+    write_known_rows({"policy_events": tables["policy_events"]}, date(2000, 1, 1), tmp_path, None)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "bars_daily.parquet",
         "curve_daily.parquet",
@@ -203,7 +203,7 @@ def test_new_bars_after_the_end_of_the_data_are_replayed_and_tested_as_well(tabl
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path / "data"))
     dbt = FakeDbt()
     for newest in FRIDAYS[1], FRIDAYS[2]:
-        write_known(tables, newest, tmp_path / "market", None)
+        write_known_rows(tables, newest, tmp_path / "market", None)
         replay("2021-11-10", "2021-12-31", dbt=dbt)
     assert dbt.asked == [(command, day) for day in FRIDAYS[1:3] for command in ("build", "test")]
 
@@ -211,7 +211,7 @@ def test_new_bars_after_the_end_of_the_data_are_replayed_and_tested_as_well(tabl
 def test_a_started_replay_refuses_other_landing_data(november, tables, tmp_path, monkeypatch):
     with pytest.raises(ZlForecastError):
         november(FakeDbt(FRIDAYS[2], KeyboardInterrupt()))
-    write_known(tables, date(2021, 12, 31), tmp_path / "market", None)  # the same numbers, marked as real
+    write_known_rows(tables, date(2021, 12, 31), tmp_path / "market", None)  # the same numbers, marked as real
     monkeypatch.setenv("ZL_LANDING_DIR", str(tmp_path / "market"))
     with pytest.raises(ZlForecastError, match=r"up to 2021-11-12 changed since this replay started.*remove .*replay"):
         november(FakeDbt())

@@ -280,21 +280,21 @@ def test_in_an_empty_store_every_fit_is_missing(monkeypatch, market, tmp_path):
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
     planned = _planned(*market)
     assert _causes(planned) == dict.fromkeys(ALL_FITS, "missing")
-    assert not planned["is_remembered"].any()
+    assert not planned["is_table_cached"].any()
     assert _planned(*market, buckets=()).empty  # as if the gate had refused all buckets
 
 
 def test_existing_fits_are_found_and_new_rows_require_no_training(here, market):
     looked_at = _planned(*market)
     assert looked_at["is_fitted"].all()
-    assert not looked_at["is_remembered"].any()
+    assert not looked_at["is_table_cached"].any()
     _run(*market, here, Plan(live_from=MARCH))
-    remembered = _planned(*market)
-    assert remembered["is_remembered"].all()
-    pd.testing.assert_frame_equal(remembered.drop(columns="is_remembered"), looked_at.drop(columns="is_remembered"))
+    cached = _planned(*market)
+    assert cached["is_table_cached"].all()
+    pd.testing.assert_frame_equal(cached.drop(columns="is_table_cached"), looked_at.drop(columns="is_table_cached"))
     grown = _planned(*_market(835))
     assert grown["is_fitted"].all()
-    assert not grown["is_remembered"].any()
+    assert not grown["is_table_cached"].any()
 
 
 def test_the_plan_reports_the_state_of_a_fit(here, market):

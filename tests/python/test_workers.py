@@ -41,7 +41,7 @@ def work(task: Task):
     if task.does == "leaves":
         raise SystemExit(3)
     if task.does == "raises":
-        raise LandingError(file="bars.csv", problem="the moon is in the wrong house", way_out="Wait.")
+        raise LandingError(file="bars.csv", problem="the moon is in the wrong house", remedy="Wait.")
     if task.does == "times out":
         raise TimeoutError("a lock was not released")
     time.sleep(task.seconds)
@@ -328,23 +328,23 @@ def test_on_a_terminal_progress_is_a_bar_with_the_remaining_time():
 
 
 def test_run_aside_uses_one_process_and_raises_errors():
-    first = workers.run_aside(work, Task(1))
+    first = workers.run_in_background(work, Task(1))
     fits = set(_run([Task(i, seconds=0.5) for i in range(2)]).values())
-    assert workers.run_aside(work, Task(2)) == first
+    assert workers.run_in_background(work, Task(2)) == first
     assert first not in fits | {os.getpid()}
     with pytest.raises(TournamentError, match="wrong house"):
-        workers.run_aside(work, Task(3, does="raises"))
-    assert workers.run_aside(work, Task(4)) == first
+        workers.run_in_background(work, Task(3, does="raises"))
+    assert workers.run_in_background(work, Task(4)) == first
     with pytest.raises(TournamentError, match=r"^work: process died \(exit code -9\), .* Run dbt build again"):
-        workers.run_aside(work, Task(5, does="dies"))
-    assert workers.run_aside(work, Task(6)) != first
+        workers.run_in_background(work, Task(5, does="dies"))
+    assert workers.run_in_background(work, Task(6)) != first
 
 
 def test_prepared_processes_have_imported_and_run_the_fits(monkeypatch):
     pool = workers._Pool(2)
     monkeypatch.setattr(workers, "_POOL", pool)
-    workers.get_ready("wave")
-    workers.get_ready("no_such_module")  # they are: nothing is done any more
+    workers.import_ahead("wave")
+    workers.import_ahead("no_such_module")  # they are: nothing is done any more
     printed = [_run([Task(i, does="tells", seconds=0.5) for i in range(2)]) for _ in range(2)]
     assert all(knows for part in printed for _, knows in part.values())
     assert {pid for pid, _ in printed[0].values()} == {pid for pid, _ in printed[1].values()}
@@ -353,7 +353,7 @@ def test_prepared_processes_have_imported_and_run_the_fits(monkeypatch):
 
 def test_a_failed_import_ahead_of_training_has_no_effect(monkeypatch):
     monkeypatch.setattr(workers, "_POOL", workers._Pool(2))
-    workers.get_ready("no_such_module")
+    workers.import_ahead("no_such_module")
     assert len(set(_run([Task(i, seconds=0.5) for i in range(2)]).values())) == 2
 
 
@@ -365,4 +365,4 @@ def test_a_running_process_uses_settings_changed_later(monkeypatch):
     monkeypatch.setenv("ZL_DATA_DIR", "another")
     monkeypatch.delenv("ZL_LANDING_DIR")
     assert set(_run(tasks).values()) == {("another", None)}
-    assert workers.run_aside(work, tasks[0]) == ("another", None)
+    assert workers.run_in_background(work, tasks[0]) == ("another", None)

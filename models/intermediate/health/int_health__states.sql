@@ -11,7 +11,7 @@ drift as (
     from {{ ref('int_health__drift') }}
 ),
 
-renewals as (
+reselections as (
     select bucket as subject, horizon_days, acted_on, data_source from {{ ref('degradations') }}
 ),
 
@@ -106,7 +106,8 @@ with_statistics as (
         ),
         drift.* exclude (subject, week_ending),
         -- reselected; all outcomes since then belong to the previous models
-        case when renewals.acted_on > tests.run_start then renewals.acted_on end as renewed_on,
+        case when reselections.acted_on > tests.run_start then reselections.acted_on end
+            as reselected_on,
         with_windows.week_ending - with_windows.live_trained_until as age_days,
         age_days > {{ threshold('model_expiry_days') }} as is_too_old
     from with_windows
@@ -114,11 +115,11 @@ with_statistics as (
         on tests.subject = with_windows.subject
         and tests.horizon_days = with_windows.horizon_days
         and with_windows.week_start >= tests.week_start
-    asof left join renewals
-        on renewals.subject = with_windows.subject
-        and renewals.horizon_days = with_windows.horizon_days
-        and renewals.data_source = with_windows.data_source
-        and with_windows.week_ending >= renewals.acted_on
+    asof left join reselections
+        on reselections.subject = with_windows.subject
+        and reselections.horizon_days = with_windows.horizon_days
+        and reselections.data_source = with_windows.data_source
+        and with_windows.week_ending >= reselections.acted_on
     left join drift
         on drift.subject = with_windows.subject
         and drift.week_ending = with_windows.week_ending
@@ -132,18 +133,18 @@ with_reasons as (
         case
             when is_without_forecast then 'health_no_forecast'
             when is_too_old then 'health_expired'
-            when renewed_on is not null then 'health_renewed'
+            when reselected_on is not null then 'health_reselected'
             when statistic >= degraded_at then 'health_degraded'
             when statistic >= watch_at then 'health_watch'
             when champion is null then 'health_nothing_matured'
-            when not is_judged then 'health_not_judged'
-            when expected_skill is null or pinball_skill is null then 'health_nothing_of_late'
-            else 'health_kept'
+            when not is_evaluated then 'health_not_evaluated'
+            when expected_skill is null or pinball_skill is null then 'health_no_recent_outcome'
+            else 'health_as_expected'
         end as reason_code,
         case
             when reason_code in ('health_no_forecast', 'health_expired') then 'expired'
             when reason_code = 'health_degraded' then 'degraded'
-            when reason_code in ('health_renewed', 'health_watch') then 'watch'
+            when reason_code in ('health_reselected', 'health_watch') then 'watch'
             else 'healthy'
         end as state,
         case when reason_code in ('health_degraded', 'health_watch') then
@@ -163,7 +164,7 @@ state_changes as (
 
 select
     * exclude (
-        run_start, n_rows, excess, x, run_number, weekly_spread, weeks_judged, allowance,
+        run_start, n_rows, excess, x, run_number, weekly_spread, weeks_in_run, allowance,
         is_too_old, is_turn
     ),
     max(case when is_turn then week_ending end)

@@ -61,7 +61,7 @@ standardised_weeks as (
         -- with fewer weeks the error of the expected skill exceeds the breaks to be detected
         coalesce(
             n_expected_skill_weeks >= {{ threshold('min_expected_skill_weeks') }}, false
-        ) as is_judged,
+        ) as is_evaluated,
         case when n_expected_skill_weeks >= {{ threshold('min_expected_skill_weeks') }}
             then excess / greatest(weekly_spread, limits.spread_floor)
         end as x,
@@ -86,7 +86,7 @@ running_sums as (
     select
         *,
         sum(coalesce(x - allowance, 0)) over run as total,
-        row_number() over run as weeks_judged
+        row_number() over run as weeks_in_run
     from runs
     window run as (partition by subject, horizon_days, run_number order by week_start)
 ),

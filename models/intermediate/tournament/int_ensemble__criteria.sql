@@ -35,7 +35,7 @@ folds as (
     from forecasts
 ),
 
-{{ competing_at_the_choice('ensemble_method') }},
+{{ available_competitors('ensemble_method') }},
 
 averages as (
     select

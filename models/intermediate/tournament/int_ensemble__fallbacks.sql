@@ -83,7 +83,8 @@ final as (
             has_failed and is_reference_nearer and ensemble_method <> 'reference_alone', false
         ) as is_fallback,
         case
-            when n_rows < window_sessions then 'calibration_not_judged' else 'calibration_covered'
+            when n_rows < window_sessions then 'calibration_not_evaluated'
+            else 'calibration_covered'
         end as reason_code,
         {{ reason_text(
             [
@@ -91,7 +92,7 @@ final as (
                 "case
                     when n_rows < window_sessions then null
                     when has_failed and ensemble_method = 'reference_alone'
-                        then 'calibration_and_reference_chosen'
+                        then 'calibration_and_reference_selected'
                     when has_failed and not is_reference_nearer
                         then 'calibration_and_reference_no_nearer'
                 end"

@@ -36,7 +36,7 @@ current_regimes as (
         on folds.fold_start > regimes.as_of_date
 ),
 
-{{ competing_at_the_choice('family', by=['bucket']) }},
+{{ available_competitors('family', by=['bucket']) }},
 
 past as (
     select

@@ -128,7 +128,7 @@ final as (
             when champion is null then 'champion_first'
             when champion = family then 'champion_best'
             when n_common_rows is null then 'champion_not_compared'
-            when not champion_competes then 'champion_absent'
+            when not champion_competes then 'champion_unavailable'
             when is_promoted then 'champion_replaced'
             else 'champion_kept'
         end as reason_code,

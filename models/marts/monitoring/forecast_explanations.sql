@@ -93,12 +93,12 @@ final as (
                     when feature_value is null then 'feature_without_value' else 'feature_at_value'
                 end",
                 "case
-                    when abs(median_cents) < " ~ least ~ " then 'median_unmoved'
+                    when abs(median_cents) < " ~ least ~ " then 'median_unchanged'
                     when median_cents > 0 then 'median_lifted'
                     else 'median_lowered'
                 end",
                 "case
-                    when abs(width_cents) < " ~ least ~ " then 'width_unmoved'
+                    when abs(width_cents) < " ~ least ~ " then 'width_unchanged'
                     when width_cents > 0 then 'width_widened'
                     when width_cents <= 0 then 'width_narrowed'
                 end"

@@ -112,15 +112,15 @@ with_codes as (
         *,
         case
             when n_folds_ok = 0 then 'family_never_forecast'
-            when is_winner and selection_score is null then 'family_stands_without_evidence'
-            when is_winner and choice_reason is not null then 'family_kept'
+            when is_winner and selection_score is null then 'family_default_champion'
+            when is_winner and choice_reason is not null then 'family_kept_champion'
             when is_winner and family = 'reference' then 'family_none_better'
             when is_winner and pinball_skill < 0 then 'family_best_above'
             when is_winner then 'family_best_below'
             when not has_live_forecast then 'family_no_forecast_now'
             when selection_score is null then 'family_nothing_matured'
             when not is_within_limits then 'family_too_slow'
-            when selection_score > winner_score then 'family_before_champion'
+            when selection_score > winner_score then 'family_ahead_of_champion'
             else 'family_behind'
         end as reason_code
     from ranked_families

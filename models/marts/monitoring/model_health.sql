@@ -30,15 +30,15 @@ final as (
             },
             texts={
                 'week_ending': 'week_ending', 'trained_until': 'live_trained_until',
-                'renewed_on': 'renewed_on', 'champion': 'champion',
+                'reselected_on': 'reselected_on', 'champion': 'champion',
                 'feature': 'largest_shift_feature'
             }
         ) }} as reason,
-        champion, fold_start, coalesce(is_judged, false) as is_judged, n_matured_in_week, n_matured,
-        n_ledger,
+        champion, fold_start, coalesce(is_evaluated, false) as is_evaluated, n_matured_in_week,
+        n_matured, n_ledger,
         pinball_pct, reference_pinball_pct, pinball_skill, expected_skill, coverage_80,
-        case when is_judged then statistic end as statistic, watch_at, degraded_at,
-        case when is_judged then evidence_from end as evidence_from,
+        case when is_evaluated then statistic end as statistic, watch_at, degraded_at,
+        case when is_evaluated then evidence_from end as evidence_from,
         largest_shift, largest_shift_feature, share_beyond,
         live_trained_until, data_source
     from states

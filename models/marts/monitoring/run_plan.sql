@@ -27,7 +27,7 @@ fit_counts as (
         bucket,
         count(*) as n_fits,
         count(*) filter (where not is_fitted) as n_to_train,
-        bool_and(is_remembered) as is_remembered,
+        bool_and(is_table_cached) as is_table_cached,
         max(trained_until) filter (where fold_type = 'live')::date as trained_until,
         arg_min(cause, cause_rank) filter (where not is_fitted) as cause,
         arg_min(reason, cause_rank) filter (where not is_fitted) as fits_reason
@@ -42,7 +42,7 @@ plan_inputs as (
         coalesce(fit_counts.n_fits, 0) as n_fits,
         coalesce(fit_counts.n_to_train, 0) as n_to_train,
         fit_counts.trained_until,
-        coalesce(fit_counts.is_remembered, false) as is_remembered,
+        coalesce(fit_counts.is_table_cached, false) as is_table_cached,
         fit_counts.cause,
         fit_counts.fits_reason,
         live.newest_session
@@ -65,7 +65,7 @@ plan_actions as (
             when n_to_train > 0 and not may_train then 'wait'
             when trigger is not null and may_train then 'reselection'
             when n_to_train > 0 then 'reselection'
-            when is_remembered then 'nothing'
+            when is_table_cached then 'nothing'
             else 'score'
         end as action,
         case action

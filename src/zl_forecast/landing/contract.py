@@ -53,7 +53,7 @@ FINDINGS = pa.schema(
         "column_name": pa.string(),
         "n_rows": pa.int64(),
         "problem": pa.string(),
-        "way_out": pa.string(),
+        "remedy": pa.string(),
         "data_source": pa.string(),
     }
 )
@@ -130,7 +130,7 @@ class Landing:
         """
         found = [finding for name in TABLES for finding in self._check(name).findings]
         found += [
-            Finding(name, "refused", error.file, error.what, error.way_out, error.rows, error.column)
+            Finding(name, "refused", error.file, error.what, error.remedy, error.rows, error.column)
             for name in TABLES
             for error in self._check(name).errors
         ]
@@ -175,7 +175,7 @@ class Landing:
             entry = {"file_name": printable(file.name), "table_name": name, "status": "read"}
             try:
                 checked.findings += _append(con, name, file, table)
-                entry |= _described(con, file, table)
+                entry |= _summarise(con, file, table)
                 _check_rows(con, file, table)
             except LandingError as error:
                 checked.errors.append(error)
@@ -233,7 +233,7 @@ class Landing:
                 column=finding.column,
                 problem=f"ZL {finding.problem}",
                 rows=finding.rows,
-                way_out=finding.way_out,
+                remedy=finding.remedy,
             )
         absent = con.execute(
             "select symbol, count(*) from landing where close is null group by symbol order by 1"
@@ -275,7 +275,7 @@ def sentences(findings: pa.Table, severities: Collection[str] = SEVERITIES) -> I
             subject = " ".join(
                 name for name in (row["table_name"], row["subject"]) if name and row["severity"] != "refused"
             )
-            yield printable(f"{row['severity']}: {f'{subject}: ' if subject else ''}{row['problem']}. {row['way_out']}")
+            yield printable(f"{row['severity']}: {f'{subject}: ' if subject else ''}{row['problem']}. {row['remedy']}")
 
 
 def read_table(name: str, folder: LandingFolder) -> pa.Table:
@@ -318,13 +318,13 @@ def _unreadable(file: Path, error: duckdb.Error) -> LandingError:
     return LandingError(
         file=file.name,
         problem=f"cannot be read: {' '.join(str(error).split())[:300]}",
-        way_out=f"Memory is limited to {MEMORY_LIMIT} for landing files: write daily rows only, or split the file."
+        remedy=f"Memory is limited to {MEMORY_LIMIT} for landing files: write daily rows only, or split the file."
         if isinstance(error, duckdb.OutOfMemoryException)
         else "Write the column in a plain type: text, a number or a date.",
     )
 
 
-def _described(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> dict:
+def _summarise(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> dict:
     rows, subjects, first, last = read_row(
         con,
         f"select count(*), count(distinct {table.subject}), min({table.date}), max({table.date}) from landing where _file = $file",
@@ -354,7 +354,7 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
                 "Remove or correct them; if they are right, this machine's clock is wrong.",
             ),
         ]
-    for column, wrong, problem, way_out in [*checks, *table.checks]:
+    for column, wrong, problem, remedy in [*checks, *table.checks]:
         rows, example = read_row(
             con,
             f"select count(*), min({column})::varchar from landing where _file = $file and ({wrong})",
@@ -362,7 +362,7 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
         )
         if rows:
             shown = f", for example {example}" if example else ""
-            raise LandingError(file=file.name, column=column, rows=rows, problem=problem + shown, way_out=way_out)
+            raise LandingError(file=file.name, column=column, rows=rows, problem=problem + shown, remedy=remedy)
     if table.order:
         group, date = table.order
         rows, example = read_row(
@@ -382,7 +382,7 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
                 column=date,
                 rows=rows,
                 problem=f"dates go back within a {group}, first seen at {example}",
-                way_out=f"Sort the file by {group} and {date}; if dates were misread (day and month?), correct them.",
+                remedy=f"Sort the file by {group} and {date}; if dates were misread (day and month?), correct them.",
             )
 
 
@@ -418,7 +418,7 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
             column=key,
             rows=rows,
             problem=f"duplicate key with different values, for example {example}: {values}",
-            way_out="Keep one row per key. For series, a revised value is a new row with a later available_on.",
+            remedy="Keep one row per key. For series, a revised value is a new row with a later available_on.",
         )
 
 
@@ -441,7 +441,7 @@ def _check_zl_is_there(con: duckdb.DuckDBPyConnection, names: str, folder: Landi
             + (f" ({there})" if first_zl is None else f", after {last_zl}")
             + (f"; {', '.join(others)}: did you mean ZL?" if others else ""),
             rows=0,
-            way_out=f"Add the continuous front series of soybean oil as symbol ZL to a bars_daily file in {folder.path}.",
+            remedy=f"Add the continuous front series of soybean oil as symbol ZL to a bars_daily file in {folder.path}.",
         )
     if (newest - last_zl).days > ZL_STALE_DAYS:
         raise LandingError(
@@ -449,5 +449,5 @@ def _check_zl_is_there(con: duckdb.DuckDBPyConnection, names: str, folder: Landi
             column="as_of_date",
             problem=f"ZL is stale: its last bar is {last_zl}, while other symbols reach {newest}",
             rows=(newest - last_zl).days,
-            way_out="Fetch the missing ZL bars; a forecast from old prices would look like a new one.",
+            remedy="Fetch the missing ZL bars; a forecast from old prices would look like a new one.",
         )

@@ -32,14 +32,14 @@ class Diagnosis:
     ----------
     problem : str
         What was found.
-    way_out : str
+    remedy : str
         How to write the file instead.
     rows : int or None
         Number of lines concerned.
     """
 
     problem: str
-    way_out: str
+    remedy: str
     rows: int | None = None
 
 
@@ -60,9 +60,9 @@ def diagnose(file: Path, columns: Sequence[str]) -> Diagnosis | None:
     """
     with file.open("rb") as stream:
         head = stream.read(SNIFFED_BYTES)
-    for magic, (kind, way_out) in MAGIC.items():
+    for magic, (kind, remedy) in MAGIC.items():
         if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(magic):
-            return Diagnosis(f"is {kind}, named as a CSV file", f"It must be plain CSV: {way_out}.")
+            return Diagnosis(f"is {kind}, named as a CSV file", f"It must be plain CSV: {remedy}.")
     if head.startswith(WIDE_MARKS) or b"\x00" in head:
         return Diagnosis(
             "is UTF-16 or binary, not plain text",

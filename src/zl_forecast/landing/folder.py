@@ -12,7 +12,7 @@ STEMS = ("bars_daily", "series", "policy_events", "curve_daily")
 SUFFIXES = (".parquet", ".csv")
 SIMULATED_MARKER = "SIMULATED.json"  # written by zl_forecast.sample beside its files
 NOT_DATA = {SIMULATED_MARKER, ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db", "desktop.ini"}
-WAYS_OUT = {
+REMEDIES = {
     ".gz": "unpack it (gunzip)",
     ".zip": "unpack it",
     ".bz2": "unpack it",
@@ -96,7 +96,7 @@ class LandingFolder:
             raise LandingError(
                 file=str(self.path),
                 problem=f"cannot be listed: {error.strerror}",
-                way_out="Give this user read access to the folder (chmod u+rx).",
+                remedy="Give this user read access to the folder (chmod u+rx).",
             ) from error
 
 
@@ -144,19 +144,19 @@ def find_landing(may_simulate: bool = True) -> LandingFolder:
         raise LandingError(
             file=expected,
             problem=f"no such file, but the ZL bars are required{f'; {holds}' if others else ''}",
-            way_out="Put it there, point ZL_LANDING_DIR to another folder, or unset it to use the simulated market.",
+            remedy="Put it there, point ZL_LANDING_DIR to another folder, or unset it to use the simulated market.",
         )
     if others:
         raise LandingError(
             file=expected,
             problem=f"no such file, though {holds}",
-            way_out="Put the ZL bars beside them, or empty the folder to use the simulated market.",
+            remedy="Put the ZL bars beside them, or empty the folder to use the simulated market.",
         )
     if not may_simulate:
         raise LandingError(
             file=expected,
             problem=f"no such file, and {data_dir()} holds forecasts of a real market, which must not be mixed with simulated ones",
-            way_out="Put the landing files back or name their folder (ZL_LANDING_DIR=...); to try the simulated market, "
+            remedy="Put the landing files back or name their folder (ZL_LANDING_DIR=...); to try the simulated market, "
             "use a separate data folder (ZL_DATA_DIR=data/simulated).",
         )
     return sample_landing(os.environ.get("ZL_SAMPLE_WORLD", "planted"))
@@ -229,4 +229,4 @@ def _reason(path: Path) -> str:
     name = path.name.lower()
     if name.endswith(SUFFIXES):
         return f"not a table of the contract: names begin with {', '.join(STEMS)}"
-    return WAYS_OUT.get(path.suffix.lower(), f"only {' and '.join(SUFFIXES)} are read")
+    return REMEDIES.get(path.suffix.lower(), f"only {' and '.join(SUFFIXES)} are read")

@@ -43,7 +43,7 @@ class Finding:
         feature reads.
     subject : str
         Symbol, series, file or column concerned.
-    problem, way_out : str
+    problem, remedy : str
         What was found, with the number; what to do.
     rows : int or None
         Rows concerned.
@@ -55,7 +55,7 @@ class Finding:
     severity: str
     subject: str
     problem: str
-    way_out: str
+    remedy: str
     rows: int | None = None
     column: str | None = None
 
@@ -151,17 +151,21 @@ def likely_names(table: str, found: dict[str, date], known: set[str]) -> dict[st
     {'ZLH24': 'ZL'}
     """
     unknown = sorted(found.keys() - known)
-    wanted = {_plain(name): name for name in known}
+    wanted = {_normalise_name(name): name for name in known}
 
     def is_missed(name: str, likely: str) -> bool:
         return likely not in found or found[likely] < found[name]
 
-    same = {name: wanted[_plain(name)] for name in unknown if _plain(name) in wanted}
+    same = {name: wanted[_normalise_name(name)] for name in unknown if _normalise_name(name) in wanted}
     likely = {name: known_name for name, known_name in same.items() if is_missed(name, known_name)}
     free = {plain: name for plain, name in wanted.items() if name not in likely.values()}
     for name in [name for name in unknown if name not in likely]:  # for example CL=F, ZLH24, or a typing error
-        roots = [root for root in free if table != "series" and len(root) > 1 and _plain(name).startswith(root)]
-        close = roots or get_close_matches(_plain(name), free, n=1, cutoff=0.8 if table == "policy_events" else 0.9)
+        roots = [
+            root for root in free if table != "series" and len(root) > 1 and _normalise_name(name).startswith(root)
+        ]
+        close = roots or get_close_matches(
+            _normalise_name(name), free, n=1, cutoff=0.8 if table == "policy_events" else 0.9
+        )
         # names of one publisher's series are similar, so only an absent series is suggested
         if close and is_missed(name, free[max(close, key=len)]) and (table != "series" or free[close[0]] not in found):
             likely[name] = free[max(close, key=len)]
@@ -219,7 +223,7 @@ def name_findings(table: str, found: dict[str, date], known: set[str], likely: d
     return findings
 
 
-def _plain(name: str) -> str:
+def _normalise_name(name: str) -> str:
     return "".join(character for character in name.upper() if character.isalnum())
 
 
@@ -227,14 +231,14 @@ def _more(count: int) -> str:
     return f" and {count - LISTED} more" if count > LISTED else ""
 
 
-def _fault(symbol: str, column: str, problem: str, way_out: str, rows: int) -> Finding:
+def _fault(symbol: str, column: str, problem: str, remedy: str, rows: int) -> Finding:
     severity = "refused" if symbol == "ZL" else "quarantined"
-    return Finding("bars_daily", severity, symbol, problem, way_out, rows, column)
+    return Finding("bars_daily", severity, symbol, problem, remedy, rows, column)
 
 
 def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     """Find symbols whose bars are dated by another convention than the trade date."""
-    way_out = (
+    remedy = (
         "Date each bar by its trade date, the day on which the session that opens at 17:00 Chicago ends: a session that "
         "opens on Sunday evening is Monday's."
     )
@@ -252,14 +256,14 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             absent_days = [WEEKDAYS[day] for day in range(5) if counts[day] < 0.2 * max(counts)]
             absence = f" and {'none' if not sum(counts[WEEKDAYS.index(day)] for day in absent_days) else 'few'} on {', '.join(absent_days)}"
             findings[symbol] = _fault(
-                symbol, "as_of_date", f"has bars on {weekend_counts}{absence if absent_days else ''}", way_out, weekend
+                symbol, "as_of_date", f"has bars on {weekend_counts}{absence if absent_days else ''}", remedy, weekend
             )
         elif off > max(MAX_OFF_SESSIONS, MAX_ODD_SHARE * bars):
             findings[symbol] = _fault(
                 symbol,
                 "as_of_date",
                 f"has {off} of {bars} bars on days without a session of {calendar}",
-                way_out,
+                remedy,
                 off,
             )
     for symbol, day, first, last, n_sessions in con.execute(
@@ -330,7 +334,7 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
                 symbol,
                 "as_of_date",
                 f"has no bar on {n_sessions} sessions on {WEEKDAYS[day - 1]} ({first} to {last}), but has bars on other weekdays",
-                way_out,
+                remedy,
                 n_sessions,
             ),
         )
@@ -371,7 +375,7 @@ def _units(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             symbol,
             "close",
             f"closes outside {low:g} to {high:g} {unit} in {rows} bars, first {close:g} on {day}",
-            _unit_way_out(symbol, unit),
+            _unit_remedy(symbol, unit),
             rows,
         )
         for symbol, low, high, unit, rows, close, day in con.execute(
@@ -387,7 +391,7 @@ def _units(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     ]
 
 
-def _unit_way_out(symbol: str, unit: str) -> str:
+def _unit_remedy(symbol: str, unit: str) -> str:
     if symbol == "ZL":
         return "ZL cannot be negative and is quoted in cents/lb: if these are USD/lb multiply by 100, if USD/t divide by 22.0462."
     return f"{symbol} must be in {unit}: convert the prices (a factor of 100 means dollars instead of cents, or cents instead of dollars)."
@@ -490,11 +494,11 @@ def _ranges(con: duckdb.DuckDBPyConnection, faults: list[Finding]) -> list[Findi
                 f"has {rows} {'bar' if rows == 1 else 'bars'} whose {price} lies outside low to high by more than {TOLERANCE_TICKS} ticks, "
                 f"first on {day}: low {low}, high {high}, {price} {value}"
             )
-            way_out = "Check that open, high, low and close were not swapped."
+            remedy = "Check that open, high, low and close were not swapped."
             if rows > max(1, MAX_ODD_SHARE * bars) or distance > MAX_ODD_DISTANCE:
-                faults.append(_fault(symbol, price, problem, way_out, rows))
+                faults.append(_fault(symbol, price, problem, remedy, rows))
             else:
-                warnings.append(Finding("bars_daily", "warning", symbol, problem, way_out, rows, price))
+                warnings.append(Finding("bars_daily", "warning", symbol, problem, remedy, rows, price))
     return warnings
 
 

@@ -29,7 +29,7 @@ TITLE_COLUMNS = ("title", "kind")
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)"
 # a date, or a timestamp at midnight in its own time zone
 DATE = r"(\d{4}-\d{2}-\d{2})([T ]00:00(:00(\.0+)?)? ?(Z|UTC|[+-]\d{2}(:?\d{2})?)?)?"
-TYPE_WAYS_OUT = {
+TYPE_REMEDIES = {
     "DATE": "Write {column} as DATE, YYYY-MM-DD, the year with four digits. A timestamp is read as its date only if it is midnight "
     "in its own time zone; what becomes public after 17:00 Chicago belongs to the next trade date.",
     "DOUBLE": "Write {column} as DOUBLE, with a decimal point and without separators; leave it empty where there is no value.",
@@ -66,7 +66,7 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
     try:
         if file.stat().st_size == 0:
             raise LandingError(
-                file=file.name, problem="is empty", rows=0, way_out="Remove the file, or write it again with its rows."
+                file=file.name, problem="is empty", rows=0, remedy="Remove the file, or write it again with its rows."
             )
         raw = _read_csv(file, table) if is_csv else _read_parquet(file, table)
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, MemoryError, ValueError) as error:
@@ -74,21 +74,21 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
             raise LandingError(
                 file=file.name,
                 problem="is a link to a missing file",
-                way_out="Restore that file, or remove the link.",
+                remedy="Restore that file, or remove the link.",
             ) from error
         if isinstance(error, PermissionError):
             raise LandingError(
-                file=file.name, problem="is not readable by this user", way_out="Give this user read access (chmod)."
+                file=file.name, problem="is not readable by this user", remedy="Give this user read access (chmod)."
             ) from error
         _raise_diagnosis(file, table, is_csv)
         raise LandingError(
             file=file.name,
             problem=f"cannot be read as {'csv' if is_csv else 'parquet'}: {' '.join(str(error).split())[:300]}",
-            way_out=HALF_WRITTEN,
+            remedy=HALF_WRITTEN,
         ) from error
     if raw.num_rows == 0:
         raise LandingError(
-            file=file.name, problem="holds no rows", rows=0, way_out="Remove the file, or write it again with its rows."
+            file=file.name, problem="holds no rows", rows=0, remedy="Remove the file, or write it again with its rows."
         )
     _refuse_odd_text(file, raw)
     raw = pa.table({name: _as_duckdb_type(raw[name]) for name in raw.column_names})
@@ -146,7 +146,7 @@ def _read_csv(file: Path, table: Table) -> pa.Table:
             file=file.name,
             problem="the last line has no newline, so a value in it may be cut",
             rows=1,
-            way_out="If the file is whole, end its last line with a newline; if it is half written, write it again.",
+            remedy="If the file is whole, end its last line with a newline; if it is half written, write it again.",
         )
     return raw
 
@@ -163,7 +163,7 @@ def _check_header(file: Path, table: Table, header: list[str], is_csv: bool) -> 
     twice = sorted({name for name in header if header.count(name) > 1 and name in table.columns})
     if twice:
         raise LandingError(
-            file=file.name, column=", ".join(twice), problem="named twice", way_out="Keep one column of each name."
+            file=file.name, column=", ".join(twice), problem="named twice", remedy="Keep one column of each name."
         )
     missing = [column for column in table.columns if column not in header]
     if missing:
@@ -173,14 +173,14 @@ def _check_header(file: Path, table: Table, header: list[str], is_csv: bool) -> 
                 file=file.name,
                 column=", ".join(missing),
                 problem=f"missing, except with other case or blanks: {', '.join(map(repr, (alike[column] for column in missing)))}",
-                way_out="Name the columns in lower case without blanks.",
+                remedy="Name the columns in lower case without blanks.",
             )
         _raise_diagnosis(file, table, is_csv)
         raise LandingError(
             file=file.name,
             column=", ".join(missing),
             problem="missing",
-            way_out=f"The contract's columns are {', '.join(table.columns)}; "
+            remedy=f"The contract's columns are {', '.join(table.columns)}; "
             f"the file has {', '.join(sorted(map(str, header)))[:300]}.",
         )
 
@@ -189,7 +189,7 @@ def _raise_diagnosis(file: Path, table: Table, is_csv: bool) -> None:
     """Raise an error that explains what the file is, if its fault is a known one."""
     found = diagnose(file, list(table.columns)) if is_csv and file.exists() else None
     if found:
-        raise LandingError(file=file.name, problem=found.problem, rows=found.rows, way_out=found.way_out)
+        raise LandingError(file=file.name, problem=found.problem, rows=found.rows, remedy=found.remedy)
 
 
 def _refuse_size(file: Path, rows: int, size: int) -> None:
@@ -198,7 +198,7 @@ def _refuse_size(file: Path, rows: int, size: int) -> None:
             file=file.name,
             problem=f"holds {f'{rows:,} rows' if rows > MAX_ROWS else f'{size / 1e9:,.1f} GB of values'}; a landing file has at most "
             f"{MAX_ROWS:,} rows and {MAX_BYTES / 1e9:.0f} GB",
-            way_out="Landing files are daily: write one row per symbol (or series) and day, without the instruments that no "
+            remedy="Landing files are daily: write one row per symbol (or series) and day, without the instruments that no "
             "feature reads.",
         )
 
@@ -220,7 +220,7 @@ def _refuse_odd_text(file: Path, raw: pa.Table) -> None:
                 file=file.name,
                 column=column,
                 problem=f"holds a text of {longest:,} bytes; the longest allowed has {MAX_TEXT:,}",
-                way_out="Shorten it; if a quote is not closed, close it.",
+                remedy="Shorten it; if a quote is not closed, close it.",
             )
         if _is_text(values.type):
             odd = pc.match_substring_regex(values, CONTROL if column in TITLE_COLUMNS else CONTROL_OR_FORMAT)
@@ -230,7 +230,7 @@ def _refuse_odd_text(file: Path, raw: pa.Table) -> None:
                     column=column,
                     rows=rows,
                     problem=f"holds control characters, for example {pc.filter(values, odd)[0].as_py()!r}",
-                    way_out="Remove them; if a quote is not closed, close it.",
+                    remedy="Remove them; if a quote is not closed, close it.",
                 )
 
 
@@ -296,5 +296,5 @@ def _refuse_other_types(
             column=column,
             rows=bad,
             problem=f"not a {kind}, for example {example!r} in row {first}",
-            way_out=TYPE_WAYS_OUT[kind].format(column=column),
+            remedy=TYPE_REMEDIES[kind].format(column=column),
         )

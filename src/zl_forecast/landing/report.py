@@ -31,7 +31,7 @@ def print_check(path: Path) -> bool:
         raise LandingError(
             file=str(path),
             problem="no such folder",
-            way_out="Name a folder with landing files: zl check FOLDER. Without such a folder, builds use the simulated market.",
+            remedy="Name a folder with landing files: zl check FOLDER. Without such a folder, builds use the simulated market.",
         )
     landing = Landing(LandingFolder(path, data_source_of(path)))
     files, findings = landing.files().to_pylist(), landing.findings()

@@ -32,7 +32,7 @@ class Table:
         SQL that normalises the spelling of a name, with `{0}` for the value.
     value : str, optional
         Column whose value a row needs; rows without it are dropped once they have passed the checks.
-    checks : tuple of (column, condition, problem, way_out)
+    checks : tuple of (column, condition, problem, remedy)
         The SQL condition is true for wrong rows.
     """
 

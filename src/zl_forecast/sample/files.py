@@ -53,7 +53,7 @@ def write_landing(market: Market, folder: Path) -> None:
         raise LandingError(
             file=str(folder),
             problem=f"holds {len(foreign)} file(s) that are not a simulated market's, first {foreign[0]}",
-            way_out="Write the simulated market to a separate folder.",
+            remedy="Write the simulated market to a separate folder.",
         )
     if present == set(FILES) and json.loads((folder / MARKER).read_text()) == marker:
         return

@@ -40,7 +40,7 @@ INDEX_COLUMNS = (
     "written_at text",
 )
 DAMAGE_CODES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-WAYS_OUT = {
+REMEDIES = {
     sqlite3.SQLITE_BUSY: "Another build has been writing for a minute: wait until it ends, then run the build again.",
     sqlite3.SQLITE_FULL: "Free some disk space and run the build again; finished results are kept.",
     sqlite3.SQLITE_IOERR: "Free some disk space or check the disk, and run the build again.",
@@ -208,7 +208,7 @@ def write(
         Any other exception that `fill` raises.
     """
     try:
-        return _fill_and_enter(fingerprint, fill, library_versions() if versions is None else versions, described)
+        return _write_and_index(fingerprint, fill, library_versions() if versions is None else versions, described)
     except OSError as error:
         if error.errno is None and not isinstance(error, shutil.Error):  # not a file error, for example a TimeoutError
             raise
@@ -218,7 +218,7 @@ def write(
         ) from error
 
 
-def _fill_and_enter(
+def _write_and_index(
     fingerprint: str, fill: Callable[[Path], object], versions: dict[str, str], described: dict[str, object]
 ) -> Path:
     root = artifacts_dir()
@@ -369,7 +369,7 @@ def changed_versions(stored: dict[str, str]) -> str:
 def _index() -> Iterator[sqlite3.Connection]:
     """Open the index and create it if it does not exist; several processes may have it open."""
     file = artifacts_dir() / INDEX
-    way_out = f"Remove the folder {file.parent}; the next build refits everything."
+    remedy = f"Remove the folder {file.parent}; the next build refits everything."
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         is_other = file.exists() and not file.is_file()  # SQLite would wait for a named pipe
@@ -378,7 +378,7 @@ def _index() -> Iterator[sqlite3.Connection]:
             f"{file.parent} cannot be used: {error}. It must be a folder that this user can write to."
         ) from error
     if is_other:
-        raise ZlForecastError(f"{file} cannot be used: it is {kind_of(file)}. {way_out}")
+        raise ZlForecastError(f"{file} cannot be used: it is {kind_of(file)}. {remedy}")
     index = None
     try:
         index = sqlite3.connect(file, timeout=60, isolation_level=None)
@@ -388,12 +388,13 @@ def _index() -> Iterator[sqlite3.Connection]:
         if not columns:
             index.execute(f"create table if not exists artifacts ({', '.join(INDEX_COLUMNS)})")
         elif columns != INDEX_COLUMNS:
-            raise ZlForecastError(f"{file} cannot be used: its table has the columns {', '.join(columns)}. {way_out}")
+            raise ZlForecastError(f"{file} cannot be used: its table has the columns {', '.join(columns)}. {remedy}")
         yield index
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the lowest byte is the primary code
-        advice = way_out if code in DAMAGE_CODES else WAYS_OUT.get(code, "Run the build again.")
-        raise ZlForecastError(f"{file} cannot be used: {error}. {advice}") from error
+        if code not in DAMAGE_CODES:
+            remedy = REMEDIES.get(code, "Run the build again.")
+        raise ZlForecastError(f"{file} cannot be used: {error}. {remedy}") from error
     finally:
         if index is not None:
             index.close()

@@ -22,7 +22,7 @@ COLUMNS = {
     "cause": "string",
     "cause_rank": "int32",
     "reason": "string",
-    "is_remembered": "bool",
+    "is_table_cached": "bool",
 }
 
 
@@ -41,7 +41,7 @@ def planned_fits(live: pd.DataFrame, inputs: dict[str, Inputs]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`, one row per fit. `is_remembered` is true if the bucket's whole table is in the store.
+        Columns `COLUMNS`, one row per fit. `is_table_cached` is true if the bucket's whole table is in the store.
     """
     entries = artifacts.entries()
     parts = [pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})]
@@ -60,7 +60,7 @@ def _known_fits(table: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
     first = [name for name, family in inputs.enrolled().items() if not family.is_second_level]
     names = {"subject": "bucket", "competitor": "family", "fingerprint": "artifact_id"}
     fits = table[table["competitor"].isin(first)].drop_duplicates("fingerprint").rename(columns=names)
-    facts = {"is_fitted": True, "cause": "", "cause_rank": len(CAUSES), "reason": "", "is_remembered": True}
+    facts = {"is_fitted": True, "cause": "", "cause_rank": len(CAUSES), "reason": "", "is_table_cached": True}
     return fits.assign(**facts)[list(COLUMNS)].astype(COLUMNS)
 
 

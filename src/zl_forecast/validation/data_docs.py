@@ -18,7 +18,7 @@ import pandas as pd
 from zl_forecast.paths import data_docs_dir, project_dir
 from zl_forecast.store import fingerprint
 from zl_forecast.validation.suites import great_expectations, load_suite
-from zl_forecast.workers import run_aside
+from zl_forecast.workers import run_in_background
 
 LAST_RESULTS = "last"  # results of the newest run of each suite
 SITE = Path("uncommitted/data_docs/local_site")
@@ -71,7 +71,7 @@ def run_suite(frame: pd.DataFrame, suite: str, as_of: pd.Timestamp) -> list[dict
     TournamentError
         The process was killed.
     """
-    return run_aside(run_check, Check(frame, suite, as_of))
+    return run_in_background(run_check, Check(frame, suite, as_of))
 
 
 def run_check(check: Check) -> list[dict]:

@@ -14,7 +14,7 @@ from zl_forecast.errors import GateError
 from zl_forecast.validation import measures
 from zl_forecast.validation.data_docs import index_page, keep_results, last_results, run_suite
 from zl_forecast.validation.suites import column_name
-from zl_forecast.workers import get_ready
+from zl_forecast.workers import import_ahead
 
 NOT_FEATURES = ("as_of_date", "latest_input_on")
 USED_BY_FITS = ("autogluon.tabular", "autogluon.timeseries")
@@ -174,7 +174,7 @@ def _check(frame: pd.DataFrame, suite_name: str, bucket: str, measured: dict[str
     last = last_results(suite_name, frame, measured)
     if last.exists():  # Data Docs already shows this run
         return pd.read_parquet(last)
-    get_ready(*USED_BY_FITS)  # new data are fitted next
+    import_ahead(*USED_BY_FITS)  # new data are fitted next
     rows = [_row(result, frame, measured) for result in run_suite(frame, suite_name, as_of)]
     results = pd.DataFrame(rows).assign(bucket=bucket, suite=suite_name, as_of_date=as_of)[COLUMNS]
     results = results.astype({"unexpected_count": "Int64", "observed_value": "string", "details": "string"})

@@ -4,7 +4,7 @@
   counts and a later failure does not. In the live fold it is made daily, so the newest session
   counts. `competitor` and `by` as in scored_forecasts.
 #}
-{% macro competing_at_the_choice(competitor, by=[]) -%}
+{% macro available_competitors(competitor, by=[]) -%}
 {%- set fold = (by + ['fold_id', 'horizon_days']) | join(', ') -%}
 available_competitors as (
     select {{ fold }}, {{ competitor }}, true as has_forecasts
