@@ -17,8 +17,9 @@
     {%- endfor -%}
     {%- set filled = namespace(template="concat(" ~ parts | join(", ") ~ ")") -%}
     {%- for name, expression in numbers.items() -%}
-        {#- rounded and + 0.0: the last digits depend on the order of threads, and 0 must not be -0 -#}
-        {%- do arguments.append([name, "round(coalesce(" ~ expression ~ ", 0)::double, 9) + 0.0"]) -%}
+        {#- rounded, because the last digits depend on the order of threads; + 0.0 makes -0 a 0 -#}
+        {%- set value = "round(coalesce(" ~ expression ~ ", 0)::double, 9) + 0.0" -%}
+        {%- do arguments.append([name, value]) -%}
     {%- endfor -%}
     {%- for name, expression in texts.items() -%}
         {%- do arguments.append([name, "coalesce((" ~ expression ~ ")::varchar, '')"]) -%}

@@ -310,7 +310,7 @@ def test_a_new_session_within_the_month_is_forecast_with_the_months_models(day_l
     result, *_ = day_later
     with duckdb.connect(str(result.warehouse), read_only=True) as con:
         fits = con.sql(
-            "select fingerprint, max(as_of_date) from tournament.specialist_crush where fold_type = 'live' group by 1"
+            "select artifact_id, max(as_of_date) from tournament.specialist_crush where fold_type = 'live' group by 1"
         ).fetchall()
     assert len(fits) == 5  # one per family
     for artifact, newest in fits:

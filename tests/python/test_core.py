@@ -201,9 +201,9 @@ def test_a_second_call_computes_nothing_and_returns_the_same(market, forecasts, 
 def test_models_are_kept_for_folds_that_will_get_more_rows(forecasts, store):
     has_model = {
         (row.fold_type, row.fold_start.year, row.competitor): (
-            store / "artifacts" / row.fingerprint / runner.MODEL
+            store / "artifacts" / row.artifact_id / runner.MODEL
         ).exists()
-        for row in forecasts.drop_duplicates("fingerprint").itertuples()
+        for row in forecasts.drop_duplicates("artifact_id").itertuples()
     }
     folds = {("oof", 2018): False, ("oof", 2019): True, ("live", 2019): True}
     assert has_model == {(*fold, competitor): stays for fold, stays in folds.items() for competitor in COMPETITORS}

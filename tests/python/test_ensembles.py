@@ -481,7 +481,7 @@ def test_the_newest_matured_rows_change_the_fold(market, fitted_once, tmp_path):
 
 def _comparable(fold: pd.DataFrame) -> pd.DataFrame:
     # a confidence set depends on the other methods
-    return fold.drop(columns=["fit_seconds", "score_seconds", "fingerprint", "mcs_p_value", "is_in_confidence_set"])
+    return fold.drop(columns=["fit_seconds", "score_seconds", "artifact_id", "mcs_p_value", "is_in_confidence_set"])
 
 
 def test_a_second_call_computes_nothing_and_returns_the_same(market, forecasts, folder):

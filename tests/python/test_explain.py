@@ -118,7 +118,7 @@ def stored(rows, tmp_path, monkeypatch):
         {
             "bucket": ["crush", "crush", "fx", "fx"],
             "family": ["a", "b", "a", "c"],
-            "fingerprint": ["one", "two", "mute", "gone"],
+            "artifact_id": ["one", "two", "mute", "gone"],
         }
     )
 
@@ -126,7 +126,7 @@ def stored(rows, tmp_path, monkeypatch):
 def test_attributions_of_the_active_fits_are_collected_by_bucket_and_family(stored):
     table = attributions.collect(pd.concat([stored, stored]))
     assert list(table.columns) == list(attributions.COLUMNS)
-    assert table[["bucket", "family", "fingerprint"]].drop_duplicates().to_numpy().tolist() == [
+    assert table[["bucket", "family", "artifact_id"]].drop_duplicates().to_numpy().tolist() == [
         ["crush", "a", "one"],
         ["crush", "b", "two"],
     ]
@@ -137,7 +137,7 @@ def test_only_verified_artifacts_are_collected(stored, capsys):
     part = artifacts.artifacts_dir() / "two" / ATTRIBUTIONS
     pd.read_parquet(part).assign(median_latest=99.0).to_parquet(part)
     table = attributions.collect(stored)
-    assert set(table["fingerprint"]) == {"one"}
+    assert set(table["artifact_id"]) == {"one"}
     assert f"two: {ATTRIBUTIONS} was changed" in capsys.readouterr().out
 
 

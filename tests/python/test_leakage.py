@@ -113,7 +113,7 @@ def before(tmp_path_factory):
 
 def _model(forecasts, folder, family: str):
     """Load the fold's model of a family."""
-    (key,) = set(forecasts.loc[forecasts["competitor"] == family, "fingerprint"])
+    (key,) = set(forecasts.loc[forecasts["competitor"] == family, "artifact_id"])
     stored = folder / "artifacts" / key
     return fitted_model(FAMILY[family], stored / MODEL, json.loads((stored / FACTS).read_text()))
 

@@ -228,7 +228,7 @@ def test_other_training_rows_or_library_versions_require_a_refit(monkeypatch, ma
 @pytest.mark.parametrize("part", [FORECASTS, FACTS, f"{MODEL}/refit/model.pkl"])
 def test_a_tampered_artifact_is_refused_and_refitted(capsys, forecasts, copy, part):
     is_part = (forecasts["fold_type"] == "live") & (forecasts["competitor"] == "xgboost")
-    tampered = copy / "artifacts" / forecasts.loc[is_part, "fingerprint"].iloc[0] / part
+    tampered = copy / "artifacts" / forecasts.loc[is_part, "artifact_id"].iloc[0] / part
     tampered.write_bytes(tampered.read_bytes() + b" ")
     again, seen = _run(*_market(831), copy)
     assert seen["trained"] == ["crush live 2020-03 xgboost"]
@@ -240,7 +240,7 @@ def test_a_tampered_artifact_is_refused_and_refitted(capsys, forecasts, copy, pa
 def test_models_are_kept_only_for_folds_that_still_grow(forecasts, folder):
     kept = {
         str(start.date()): (folder / "artifacts" / name / MODEL).exists()
-        for start, name in forecasts[["fold_start", "fingerprint"]].drop_duplicates().itertuples(index=False)
+        for start, name in forecasts[["fold_start", "artifact_id"]].drop_duplicates().itertuples(index=False)
     }
     assert kept == {"2019-01-01": False, "2020-01-01": True, "2020-03-01": True}
 
@@ -253,7 +253,7 @@ def test_the_years_fold_is_fitted_as_of_january_once_january_is_history(tmp_path
     live = january[january["fold_type"] == "live"].set_index(["competitor", *KEY])[QUANTILES]
     history = february[february["fold_start"] == "2020-01-01"].set_index(["competitor", *KEY])[QUANTILES]
     pd.testing.assert_frame_equal(live, history.loc[live.index])  # the history keeps the forecasts made then
-    assert february.groupby("fingerprint")["fold_type"].nunique().eq(1).all()
+    assert february.groupby("artifact_id")["fold_type"].nunique().eq(1).all()
 
 
 # ---------- facts for the plan

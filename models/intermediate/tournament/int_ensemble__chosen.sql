@@ -58,7 +58,7 @@ final as (
         forecasts.reference_pinball_pct,
         forecasts.shrinkage_weight,
         forecasts.inputs,
-        forecasts.fingerprint,
+        forecasts.artifact_id,
         forecasts.data_source
     from forecasts
     inner join selected_methods

@@ -64,7 +64,7 @@ versions as (
         as_of_date,
         md5(string_agg(
             concat_ws(
-                '|', horizon_days, fingerprint, ensemble_method, p05, p10, p25, p50, p75, p90, p95,
+                '|', horizon_days, artifact_id, ensemble_method, p05, p10, p25, p50, p75, p90, p95,
                 case when fallback_reason is not null then 'fallback' end
             ), '|' order by horizon_days
         )) as model_version
@@ -103,7 +103,7 @@ final as (
         shrinkage_weight,
         is_widened,
         inputs,
-        fingerprint,
+        artifact_id,
         model_version,
         data_source
     from price_forecasts

@@ -53,7 +53,7 @@ final as (
         with_shares.feature_value,
         with_shares.median_latest,
         with_shares.width_latest,
-        with_shares.fingerprint as artifact_id,
+        with_shares.artifact_id,
         targets.data_source
     from with_shares
     inner join families

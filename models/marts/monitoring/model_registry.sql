@@ -14,10 +14,10 @@ stored_models as (
 ),
 
 used_artifacts as (
-    select distinct fingerprint as artifact_id from {{ ref('int_tournament__forecasts') }}
+    select distinct artifact_id from {{ ref('int_tournament__forecasts') }}
     where status = 'ok'
     union
-    select distinct fingerprint from {{ ref('int_ensemble__forecasts') }}
+    select distinct artifact_id from {{ ref('int_ensemble__forecasts') }}
 ),
 
 choices as (

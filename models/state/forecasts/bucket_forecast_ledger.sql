@@ -44,7 +44,7 @@ final as (
         forecasts.family,
         forecasts.fold_start,
         forecasts.trained_until,
-        forecasts.fingerprint as artifact_id,
+        forecasts.artifact_id,
 
         ---------- target
         forecasts.horizon_code,
@@ -78,7 +78,7 @@ final as (
         and active_models.horizon_days = forecasts.horizon_days
         and active_models.data_source = forecasts.data_source
         and active_models.family = forecasts.family
-        and active_models.artifact_id = forecasts.fingerprint
+        and active_models.artifact_id = forecasts.artifact_id
     cross join newest_sessions
 )
 

@@ -8,12 +8,12 @@ Nothing in this package is market data. Everything built on it has data_source =
 """
 
 from zl_forecast.sample.files import write_landing
-from zl_forecast.sample.market import MODEL_VERSION, PLANTED, WORLDS, Market, UnknownWorld, simulate
+from zl_forecast.sample.market import PLANTED, SIMULATOR_VERSION, WORLDS, Market, UnknownWorld, simulate
 from zl_forecast.sample.truth import NoTruth, true_quantiles
 
 __all__ = [
-    "MODEL_VERSION",
     "PLANTED",
+    "SIMULATOR_VERSION",
     "WORLDS",
     "Market",
     "NoTruth",

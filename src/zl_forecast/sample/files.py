@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zl_forecast.errors import LandingError
-from zl_forecast.sample.market import MODEL_VERSION, WORLDS, Market
+from zl_forecast.sample.market import SIMULATOR_VERSION, WORLDS, Market
 
 MARKER = "SIMULATED.json"
 BARS = "bars_daily.parquet"
@@ -44,7 +44,7 @@ def write_landing(market: Market, folder: Path) -> None:
         "seed": market.seed,
         "start": market.start,
         "end": market.end,
-        "model_version": MODEL_VERSION,
+        "simulator_version": SIMULATOR_VERSION,
         "description": f"Simulated market, not market data: {WORLDS[market.world]}.",
     }
     present = {path.name for path in folder.iterdir()} if folder.exists() else set()

@@ -60,7 +60,7 @@ import pandas as pd
 from zl_forecast.calendar import exchange_sessions
 from zl_forecast.errors import ZlForecastError
 
-MODEL_VERSION = "2"
+SIMULATOR_VERSION = "2"
 WORLDS = {
     "planted": "crush and energy truly drive ZL, by known coefficients; no other bucket does",
     "random_walk": "nothing drives ZL: within a contract its log price is a martingale with stochastic volatility",

@@ -17,7 +17,7 @@ COLUMNS = {
     "width_latest": "float64",
     "feature_value": "float64",
     "as_of_date": "datetime64[us]",
-    "fingerprint": "string",
+    "artifact_id": "string",
 }
 
 
@@ -27,7 +27,7 @@ def collect(live: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     live : DataFrame
-        bucket, family and fingerprint of the live fits. A failed fit has no attributions.
+        bucket, family and artifact_id of the live fits. A failed fit has no attributions.
 
     Returns
     -------
@@ -36,11 +36,11 @@ def collect(live: pd.DataFrame) -> pd.DataFrame:
         standardised returns, feature_value is in the feature's unit.
     """
     frames = [pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})]
-    for bucket, family, fingerprint in (
-        live[["bucket", "family", "fingerprint"]].drop_duplicates().itertuples(index=False)
+    for bucket, family, artifact_id in (
+        live[["bucket", "family", "artifact_id"]].drop_duplicates().itertuples(index=False)
     ):
-        folder = artifacts.find(fingerprint)
+        folder = artifacts.find(artifact_id)
         if folder is not None and (folder / ATTRIBUTIONS).exists():
             own = pd.read_parquet(folder / ATTRIBUTIONS)
-            frames.append(own.assign(bucket=bucket, family=family, fingerprint=fingerprint))
+            frames.append(own.assign(bucket=bucket, family=family, artifact_id=artifact_id))
     return pd.concat([frame[list(COLUMNS)].astype(COLUMNS) for frame in frames], ignore_index=True)

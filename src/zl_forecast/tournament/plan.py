@@ -58,8 +58,8 @@ def planned_fits(live: pd.DataFrame, inputs: dict[str, Inputs]) -> pd.DataFrame:
 def _known_fits(table: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
     """List the fits behind a bucket's cached table; all of them exist."""
     first = [name for name, family in inputs.enrolled().items() if not family.is_second_level]
-    names = {"subject": "bucket", "competitor": "family", "fingerprint": "artifact_id"}
-    fits = table[table["competitor"].isin(first)].drop_duplicates("fingerprint").rename(columns=names)
+    names = {"subject": "bucket", "competitor": "family"}
+    fits = table[table["competitor"].isin(first)].drop_duplicates("artifact_id").rename(columns=names)
     facts = {"is_fitted": True, "cause": "", "cause_rank": len(CAUSES), "reason": "", "is_table_cached": True}
     return fits.assign(**facts)[list(COLUMNS)].astype(COLUMNS)
 

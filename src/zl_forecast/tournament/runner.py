@@ -45,7 +45,7 @@ COLUMNS = {
     "validation_loss": "float64",
     "status": "object",
     "reason": "object",
-    "fingerprint": "object",
+    "artifact_id": "object",
 }
 MODEL = "model"  # folder that `Contest.train` filled
 FACTS = "facts.json"
@@ -342,5 +342,5 @@ def _labelled(contest: Contest, own: Competitor, result: Result) -> pd.DataFrame
         fold_start=fold.start,
         trained_until=fold.train_until,
         train_rows=contest.train_rows,
-        fingerprint=own.key,
+        artifact_id=own.key,
     )
