@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -88,6 +89,13 @@ def test_a_models_name_says_its_layer(models):
     for node in models:
         layer = node["fqn"][1] if node["fqn"][1] in ("staging", "intermediate") else node["fqn"][2]
         assert re.fullmatch(patterns[layer], node["name"]), node["original_file_path"]
+
+
+def test_every_model_has_a_yml_of_its_own_beside_it(models):
+    for node in models:
+        model, yml = Path(node["original_file_path"]), Path(node["patch_path"].removeprefix("zl_forecast://"))
+        is_specialist = model.parent.name == "specialists"  # one entry for all, so that a new bucket is one line
+        assert yml == (model.parent / "_specialists__models.yml" if is_specialist else model.with_suffix(".yml"))
 
 
 def test_no_two_models_have_the_same_words_in_another_order(models):

@@ -21,6 +21,10 @@ spec.loader.exec_module(vocabulary)
         ("any_value(combination_share)", "share"),
         ("- {name: place, data_type: integer}", "place"),
         ("judged as (", "participle as a common table expression"),
+        ("{name: way_out, data_type: varchar}", "way out"),
+        ("where is_judged", "judged"),
+        ("is_remembered: true", "remembered"),
+        ("sum(weight * value) as score", "score when it selects"),
     ],
 )
 def test_a_word_is_reported_with_line_and_replacement(line, word):
