@@ -327,7 +327,7 @@ def test_on_a_terminal_progress_is_a_bar_with_the_remaining_time():
     assert "so far" not in text
 
 
-def test_run_aside_uses_one_process_and_raises_errors():
+def test_run_in_background_uses_one_process_and_raises_errors():
     first = workers.run_in_background(work, Task(1))
     fits = set(_run([Task(i, seconds=0.5) for i in range(2)]).values())
     assert workers.run_in_background(work, Task(2)) == first
