@@ -256,25 +256,26 @@ def _ensemble_leaderboard() -> None:
     for (days, code), own in board.groupby(["horizon_days", "horizon_code"]):
         print(
             f"\nensemble, {printable(code)}: pinball skill, coverage of the 50, 80 and 90 % bands, width of the 80 % band "
-            f"relative to the reference's, mean seconds per fold\nrank   {'method':{width}}    score    skill  coverage 50/80/90  "
-            "width    fit s  score s  p (MCS)  p (DM)  weight  reason"
+            f"relative to the reference's, mean seconds per fold\nrank   {'method':{width}}    skill  coverage 50/80/90  "
+            "width    fit s  score s  p (reference)  p (benchmark)  weight  reason"
         )
         for row in own.itertuples():
             covers = "/".join(
                 format_or_dash(share, ".0%") for share in (row.coverage_50, row.coverage_80, row.coverage_90)
             )
             print(
-                f"{row.rank:5}  {row.ensemble_method:{width}}  {format_or_dash(row.selection_score, '+z.4f'):>7}  {format_or_dash(row.pinball_skill, '+z.2%'):>7}"
+                f"{row.rank:5}  {row.ensemble_method:{width}}  {format_or_dash(row.pinball_skill, '+z.2%'):>7}"
                 f"  {covers:>17}  {format_or_dash(row.relative_width_80, '.2f'):>5}  {format_or_dash(row.fit_seconds, '.2f'):>7}"
-                f"  {format_or_dash(row.score_seconds, '.2f'):>7}  {format_or_dash(row.mcs_p_value, '.2f'):>7}  {format_or_dash(row.dm_p_value, '.3f'):>6}"
+                f"  {format_or_dash(row.score_seconds, '.2f'):>7}  {format_or_dash(row.dm_p_value, '.3f'):>13}"
+                f"  {format_or_dash(row.benchmark_p_value_holm, '.3f'):>13}"
                 f"  {format_or_dash(row.shrinkage_weight, '.0%'):>6}  {row.reason}"
             )
         print(f"{'':7}Published forecast, out of sample: {_record(records[records['horizon_days'] == days])}")
     print(
-        "\nSelection scores of methods are in-sample; only the published forecast's record is out of sample."
-        "\np (MCS): model confidence set, 1 for the best method."
-        "\np (DM): Diebold-Mariano test against the reference, not adjusted for the number of methods."
-        "\nweight: shrinkage weight of the combination in today's forecast; the reference has the rest."
+        "\nSkills of methods are in-sample for the selection; only the published forecast's record is out of sample."
+        "\np (reference): Diebold-Mariano test against the reference, not adjusted for the number of methods."
+        "\np (benchmark): the same against the average, or a method's base method, adjusted for all methods and horizons (Holm)."
+        "\nweight: shrinkage weight of the combination in today's forecast; the average has the rest."
         f"\n\nRead on: monitoring.ensemble_leaderboard, ensemble_weights, ensemble_results, verdicts in {database};"
         f"\n         {serving_dir() / 'report.html'} shows them as a map with the weights."
     )

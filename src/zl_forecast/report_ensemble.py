@@ -3,10 +3,11 @@
 import duckdb
 import pandas as pd
 
+from zl_forecast.ensembles import FALLBACK
 from zl_forecast.report_parts import BAND, OUTSIDE, escape, number, shade
 
 FULL_COLOUR = 0.02  # skill at which the map has its full colour; methods differ by less than families
-MARKS = {"ruled_out": "ruled out", "no_forecast": "no forecast", "too_slow": "too slow"}
+MARKS = {"candidate": "on evidence", "no_forecast": "no forecast", "too_slow": "too slow"}
 NOTHING = "<p>No ensemble method competed in this build.</p>"
 STYLE = f"""
 .methods table {{ table-layout: fixed; width: 100%; font-size: 13px; line-height: 1.2; }} .methods th:first-child {{ width: 19em; }}
@@ -56,15 +57,15 @@ def ensemble_section(con: duckdb.DuckDBPyConnection) -> str:
         _weights(row, weights[weights["horizon_days"] == row.horizon_days])
         for row in board[board["is_published"]].itertuples()
     )
-    return f"""<p>At each horizon the project publishes the least complex method of the model confidence set whose
-selection score exceeds the reference's by more than ensemble_min_score. The set contains the methods whose losses cannot be
-distinguished from the best one's. The reference is published if no method qualifies, and as a fallback while the
-calibration of the published forecast has failed.</p>
+    return f"""<p>At each horizon the project publishes the average of the inputs (buckets and core with a weight of two
+thirds, carry with one third) until another method is better on evidence: a Diebold-Mariano test against the average,
+adjusted for all methods and horizons tried. The reference is published as a fallback while the calibration of the
+published forecast has failed.</p>
 <p>A cell shows pinball skill: the percentage by which a method's pinball loss is below the reference's, on all matured
 out-of-sample rows. Blue is better, orange is worse; the colour is full from {FULL_COLOUR:.0%}. Below it are the
 coverage of P10 to P90 (nominal 80 %) and the width of that band relative to the reference's (below 1 is narrower). A
-<b>frame</b> marks the published method; <i>ruled out</i> is not in the set; <i>too slow</i> and <i>no forecast</i>
-cannot be published; <b>?</b> nothing has matured. Hover over a cell for the reason. Methods are selected on these same
+<b>frame</b> marks the published method; <i>on evidence</i> is better than the average by that test; <i>too slow</i> and
+<i>no forecast</i> cannot be published; <b>?</b> nothing has matured. Hover over a cell for the reason. Methods are selected on these same
 rows, so see <i>Is there skill?</i> above for the out-of-sample record.</p>
 <div class="methods">{_map(board)}</div>
 <p>Weight of each input in today's published forecasts.</p>
@@ -93,7 +94,7 @@ def _cell(row) -> str:
         style, inner, details = "", "?", []
     else:
         style = shade(row.pinball_skill, FULL_COLOUR)
-        inner = "0" if row.selection_status == "reference" else f"{100 * row.pinball_skill:+z.2f}"
+        inner = "0" if row.ensemble_method == FALLBACK else f"{100 * row.pinball_skill:+z.2f}"
         details = [number(row.coverage_80, ".0%"), number(row.relative_width_80, ".2f")]
     details.append(MARKS.get(row.selection_status, ""))
     small = ", ".join(detail for detail in details if detail)

@@ -1,10 +1,9 @@
 """Verdicts: whether pinball loss is significantly below the reference's, per bucket, family and published forecast."""
 
-import numpy as np
 import pandas as pd
 
 from zl_forecast import settings
-from zl_forecast.scoring import diebold_mariano
+from zl_forecast.scoring import diebold_mariano, holm
 from zl_forecast.store import stored
 from zl_forecast.tournament.contest import KEY
 
@@ -97,17 +96,9 @@ def family_verdicts(forecasts: pd.DataFrame) -> pd.DataFrame:
         test, facts = _test_against_reference(part, horizon)
         rows.append({"bucket": bucket, "family": family, "horizon_days": horizon, **facts, "p_value": test.p_value})
     table = pd.DataFrame(rows, columns=["bucket", "family", "horizon_days", "n_rows", "pinball_skill", "p_value"])
-    table["p_value_holm"] = table.groupby(["bucket", "horizon_days"])["p_value"].transform(_holm)
+    table["p_value_holm"] = table.groupby(["bucket", "horizon_days"])["p_value"].transform(holm)
     table["verdict"] = (table["p_value_holm"] < settings.VERDICT_LEVEL).map({True: "skill", False: "no_skill"})
     return table[list(FAMILY_COLUMNS)].astype(FAMILY_COLUMNS)
-
-
-def _holm(p_values: pd.Series) -> pd.Series:
-    """Holm step-down adjustment of p-values; NaN values are ignored."""
-    # not statsmodels' multipletests, which runs a full garbage collection on every call
-    ordered = p_values.dropna().sort_values()
-    adjusted = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
-    return adjusted.reindex(p_values.index)
 
 
 def _with_reference_loss(rows: pd.DataFrame, by: str, on: list[str]) -> pd.DataFrame:

@@ -1,18 +1,18 @@
--- A difference of two sums is 0 or -3e-17, depending on the order of threads; both read "+0.0000".
+-- A difference of two sums is 0 or -3e-17, depending on the order of threads; both read "+0.0".
 with
-scores as (
-    select unnest([0, -3e-17, 3e-17]) as selection_score
+skills as (
+    select unnest([0, -3e-17, 3e-17]) as skill
 ),
 
 reasons as (
     select
-        selection_score,
+        skill,
         {{ reason_text(
-            ["'method_not_better'"],
-            numbers={'score': 'selection_score', 'min_score': threshold('ensemble_min_score')}
+            ["'health_and_skill'"],
+            numbers={'skill': 'skill', 'window_weeks': '26', 'expected': '0.5'}
         ) }} as reason
-    from scores
+    from skills
 )
 
 select * from reasons
-where reason <> 'score +0.0000 is not above 0.002'
+where reason <> '; pinball skill +0.0 % in 26 weeks, expected +0.5 %'

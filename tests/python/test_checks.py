@@ -8,8 +8,8 @@ import pytest
 from conftest import PROJECT
 
 from zl_forecast.ensembles import load_methods
+from zl_forecast.ensembles.average import Average
 from zl_forecast.ensembles.check import check_method
-from zl_forecast.ensembles.equal_weights import EqualWeights
 from zl_forecast.errors import CheckError, TournamentError
 from zl_forecast.families import Explanation, Family, QuantileModel, load_families
 from zl_forecast.families.check import check_family
@@ -183,89 +183,89 @@ def test_a_broken_family_fails_the_matching_check_and_is_named(family, check, pr
 # ---------- methods that break one rule each
 
 
-class Unbuildable(EqualWeights):
+class Unbuildable(Average):
     def __init__(self):
         raise ValueError("no licence")
 
 
-class Selfless(EqualWeights):
+class Selfless(Average):
     def fit(self, rows):
         return None
 
 
-class Stuck(EqualWeights):
+class Stuck(Average):
     learns_daily = True
 
     def update(self, rows):
         raise ValueError("enough is enough")
 
 
-class Tidy(EqualWeights):
+class Tidy(Average):
     def fit(self, rows):
         rows.is_present[:] = True
         return self
 
 
-class TidyDaily(EqualWeights):
+class TidyDaily(Average):
     def predict(self, rows):
         rows.is_present[:] = True
         return super().predict(rows)
 
 
-class Short(EqualWeights):
+class Short(Average):
     def predict(self, rows):
         return super().predict(rows)[:, :3]
 
 
-class Unknown(EqualWeights):
+class Unknown(Average):
     def predict(self, rows):
         return super().predict(rows) + rows.z_return[:, None]
 
 
-class Reversed(EqualWeights):
+class Reversed(Average):
     def predict(self, rows):
         return super().predict(rows)[:, ::-1]
 
 
-class Confused(EqualWeights):
+class Confused(Average):
     def weights(self, rows):
         return np.full((len(rows), 9), 0.1)
 
 
-class Undecided(EqualWeights):
+class Undecided(Average):
     def weights(self, rows):
         return np.full((len(rows), len(rows.inputs)), np.nan)
 
 
-class Companionable(EqualWeights):
+class Companionable(Average):
     def predict(self, rows):
         return super().predict(rows) + rows.quantiles.mean()
 
 
-class Choosy(EqualWeights):
+class Choosy(Average):
     def fit(self, rows):
         self.longest = np.unique(rows.horizon_days)[1]
         return self
 
 
-class Dependent(EqualWeights):
+class Dependent(Average):
     def predict(self, rows):
         return rows.quantiles[:, 1]
 
 
-class Presuming(EqualWeights):
+class Presuming(Average):
     def fit(self, rows):
         self.newest = rows.z_return[-1]
         return self
 
 
-class Unsaveable(EqualWeights):
+class Unsaveable(Average):
     def fit(self, rows):
         self.shift = lambda: 0.0
         return self
 
 
-class Absent(EqualWeights):
+class Absent(Average):
     shift = 0.0
 
     def fit(self, rows):
@@ -276,7 +276,7 @@ class Absent(EqualWeights):
         return super().predict(rows) + self.shift
 
 
-class Whimsical(EqualWeights):
+class Whimsical(Average):
     def fit(self, rows):
         self.shift = np.random.default_rng().random()
         return self
@@ -285,7 +285,7 @@ class Whimsical(EqualWeights):
         return super().predict(rows) + self.shift
 
 
-class Reseeding(EqualWeights):
+class Reseeding(Average):
     def fit(self, rows):
         np.random.seed(2)
         return self

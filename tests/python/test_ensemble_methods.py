@@ -250,13 +250,12 @@ def test_weights_are_exponential_in_relative_loss_and_in_samples():
 
 
 def registry(**changes) -> pd.DataFrame:
-    fallback = {
-        "ensemble_method": "reference_alone",
-        "module": "zl_forecast.ensembles.reference_alone",
-        "base_method": None,
-    }
-    row = {"ensemble_method": "mine", "module": "zl_forecast.ensembles.equal_weights", "base_method": None}
-    return pd.DataFrame([fallback, row | changes])
+    required = [
+        {"ensemble_method": name, "module": f"zl_forecast.ensembles.{name}", "base_method": None}
+        for name in ("reference_alone", "average")
+    ]
+    row = {"ensemble_method": "mine", "module": "zl_forecast.ensembles.average", "base_method": None}
+    return pd.DataFrame([*required, row | changes])
 
 
 def test_every_row_of_the_seed_names_a_method(pytestconfig):
@@ -296,9 +295,10 @@ def test_a_module_that_cannot_be_imported_is_named_with_its_own_error(tmp_path, 
         load_methods(registry(module="broken_method"))
 
 
-def test_a_registry_without_the_fallback_is_refused():
-    with pytest.raises(TournamentError, match="has no method 'reference_alone'"):
-        load_methods(registry().iloc[1:])
+@pytest.mark.parametrize("name", ["reference_alone", "average"])
+def test_a_registry_without_the_fallback_or_the_average_is_refused(name):
+    with pytest.raises(TournamentError, match=f"has no method '{name}', with which all others are"):
+        load_methods(registry().query("ensemble_method != @name"))
 
 
 # ---------- what each docstring claims of overlap, dependence and time

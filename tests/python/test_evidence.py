@@ -1,13 +1,12 @@
-"""The model confidence set and the test against the reference: size, power and point-in-time data."""
+"""The tests against the reference and the average: size, power and point-in-time data."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from arch.bootstrap import MCS
 
 from zl_forecast import settings
 from zl_forecast.ensembles import evidence
-from zl_forecast.ensembles.evidence import compared, confidence_set, ensemble_evidence
+from zl_forecast.ensembles.evidence import compared, ensemble_evidence
 from zl_forecast.ensembles.tournament import matured_losses
 
 
@@ -18,63 +17,57 @@ def losses(n: int, seed: int, **means: float) -> pd.DataFrame:
     return pd.DataFrame({name: mean + common + 0.3 * rng.standard_normal(n) for name, mean in means.items()})
 
 
-def test_a_clearly_worse_method_is_ruled_out_and_equal_methods_stay():
-    p_values = confidence_set(losses(600, 1, reference_alone=3, good=3, bad=3.3), horizon=1)
-    assert p_values["bad"] < 0.05
-    assert p_values[["reference_alone", "good"]].min() > 0.1
-    assert p_values.max() == 1
+def _p_values(by_horizon: dict[int, pd.DataFrame], base_methods: dict[str, str | None] | None = None) -> pd.DataFrame:
+    """Evidence at one fold start, after the losses of all horizons have matured; by horizon and method."""
+    frames = []
+    for horizon, table in by_horizon.items():
+        days = pd.bdate_range("2000-01-03", periods=len(table))
+        long = table.set_axis(days).rename_axis("as_of_date").melt(
+            ignore_index=False, var_name="competitor", value_name="pinball_pct"
+        )  # fmt: skip
+        frames.append(long.reset_index().assign(horizon_days=horizon, target_date=lambda t: t["as_of_date"]))
+    folds = pd.DataFrame({"horizon_days": list(by_horizon)}).assign(
+        fold_type="oof", fold_start=pd.Timestamp("2030-01-01"), trained_until=pd.Timestamp("2029-12-24")
+    )
+    return ensemble_evidence(pd.concat(frames), folds, base_methods or {}).set_index(["horizon_days", "competitor"])
 
 
-@pytest.fixture
-def few_repetitions(monkeypatch):
-    """Use few bootstrap repetitions, enough to compare a p-value with a quarter."""
-    monkeypatch.setattr(evidence, "REPETITIONS", 200)
+def test_a_better_method_is_found_and_a_worse_one_is_not():
+    found = _p_values({1: losses(600, 1, reference_alone=3.3, average=3, good=2.7, bad=3.1)}).loc[1]
+    assert found.loc["good", "benchmark_p_value_holm"] < 0.01
+    assert found.loc["good", "benchmark_skill"] == pytest.approx(0.1, abs=0.02)
+    assert found.loc[["bad", "reference_alone"], "benchmark_p_value_holm"].min() > 0.5
+    assert found.loc["bad", "dm_p_value"] < 0.05  # better than the reference, which is no reason to leave the average
+    assert found.loc["average", ["benchmark", "benchmark_p_value"]].isna().all()
 
 
-def test_the_best_of_equals_is_ruled_out_no_more_often_than_stated(few_repetitions):
+def test_among_many_equal_methods_and_horizons_one_is_found_better_as_rarely_as_stated():
+    names = {"reference_alone": 3.0, "average": 3.0, **dict.fromkeys("abcdef", 3.0)}
     rejected = []
-    for seed in range(60):
-        equals = losses(200, seed, reference_alone=3, a=3, b=3)
-        rejected.append(confidence_set(equals, horizon=1)["a"] < 1 - evidence.CONFIDENCE)
-    assert np.mean(rejected) < 0.3  # stated: at most 0.25
+    for seed in range(100):
+        found = _p_values({horizon: losses(400, 10 * seed + horizon, **names) for horizon in (1, 2, 3, 4)})
+        rejected.append([(found["benchmark_p_value"] < 0.05).any(), (found["benchmark_p_value_holm"] < 0.05).any()])
+    unadjusted, adjusted = np.mean(rejected, axis=0)
+    assert unadjusted > 0.3
+    assert adjusted <= 0.1  # stated: 0.05; 100 worlds have a standard error of 0.02
 
 
-def _overlapping(seed: int) -> pd.DataFrame:
-    """Simulate losses of two equal methods whose targets overlap over 20 sessions."""
-    rng = np.random.default_rng(seed)
-    noise = np.stack([np.convolve(rng.standard_normal(619), np.ones(20), "valid") for _ in range(2)], axis=1)
-    return pd.DataFrame(3 + noise, columns=["reference_alone", "a"])
+def test_a_method_that_adjusts_another_is_compared_with_it_and_in_a_family_of_its_own():
+    table = losses(600, 1, reference_alone=3.3, average=3, pooled=2.5, bands=2.7)
+    found = _p_values({1: table}, {"bands": "pooled"}).loc[1]
+    assert found["benchmark"].to_dict() == {
+        "average": None, "bands": "pooled", "pooled": "average", "reference_alone": "average"
+    }  # fmt: skip
+    assert found.loc["bands", "benchmark_skill"] < 0
+    assert found.loc["bands", "benchmark_p_value"] == found.loc["bands", "benchmark_p_value_holm"]
 
 
-def test_losses_of_overlapping_targets_do_not_rule_equals_out_more_often(few_repetitions):
-    rejected = [confidence_set(_overlapping(seed), horizon=20)["a"] < 1 - evidence.CONFIDENCE for seed in range(60)]
-    assert np.mean(rejected) < 0.3  # treated as independent, well over a third
-
-
-@pytest.mark.parametrize("length", [40, 39])
-def test_the_bootstrap_draws_folds_of_twice_the_horizon(length):
-    table = _overlapping(3)
-    direct = MCS(table, 0.1, block_size=length, reps=evidence.REPETITIONS, bootstrap="stationary", seed=settings.SEED)
-    direct.compute()
-    found = confidence_set(table, horizon=20)["reference_alone"]
-    assert (found == direct.pvalues.loc["reference_alone", "Pvalue"]) == (length == 40)
-
-
-def test_methods_with_the_same_losses_share_their_p_value():
-    table = losses(300, 2, reference_alone=3, bad=4).assign(
-        twin=lambda t: t["reference_alone"], other=lambda t: t["bad"]
-    )
-    p_values = confidence_set(table, horizon=1)
-    assert p_values["twin"] == p_values["reference_alone"] == 1
-    assert p_values["other"] == p_values["bad"] < 0.05
-    assert (confidence_set(table[["reference_alone", "twin"]], horizon=1) == 1).all()
-
-
-def test_methods_that_differ_a_little_in_every_row_are_not_the_same():
-    table = losses(300, 2, reference_alone=3).assign(
-        better=lambda t: t["reference_alone"] - 1e-6 * np.random.default_rng(2).random(300)
-    )
-    assert confidence_set(table, horizon=1)["reference_alone"] < 0.05
+def test_half_of_the_level_belongs_to_the_first_challenger():
+    equal = {"reference_alone": 3.3, "average": 3, "partial_pooling": 2.9, "a": 2.9, "b": 2.9, "c": 2.9}
+    found = _p_values({1: losses(600, 1, **equal)}).loc[1]
+    ratio = found["benchmark_p_value_holm"] / found["benchmark_p_value"]
+    assert ratio["partial_pooling"] == pytest.approx(2)
+    assert ratio[["a", "b", "c"]].max() == pytest.approx(8)  # four tests, at half of the level
 
 
 def test_methods_are_compared_on_common_rows_without_those_that_failed_often():
@@ -110,7 +103,7 @@ FOLD = ["fold_type", "fold_start", "trained_until"]
 def forecasts(gap: float = 0.6) -> pd.DataFrame:
     """Simulate losses of three yearly folds and a live one; 'bad' has a higher loss in every row."""
     days = pd.bdate_range("2017-01-02", "2019-12-31")
-    table = losses(len(days), 4, reference_alone=3, good=2.7, bad=3 + gap)
+    table = losses(len(days), 4, reference_alone=3, average=2.9, good=2.7, bad=3 + gap)
     frames = []
     for name in table:
         frame = pd.DataFrame({"as_of_date": days, "loss": table[name].to_numpy(), "competitor": name})
@@ -133,7 +126,7 @@ def _evidence(table: pd.DataFrame, horizon: int = 5) -> pd.DataFrame:
         horizon_volatility=0.01,
     )
     past = matured_losses(table.drop(columns="is_matured"), targets, first_scored=2)
-    return ensemble_evidence(past, table[[*FOLD, "horizon_days"]].drop_duplicates())
+    return ensemble_evidence(past, table[[*FOLD, "horizon_days"]].drop_duplicates(), {})
 
 
 def test_from_the_second_fold_on_evidence_uses_rows_matured_before_the_fold():
@@ -145,8 +138,7 @@ def test_from_the_second_fold_on_evidence_uses_rows_matured_before_the_fold():
     third = found[found["fold_type"] == "oof"].set_index("competitor")
     second_fold = pd.bdate_range("2018-01-01", "2018-12-31")
     assert third.loc["good", "n_compared"] == (second_fold + pd.offsets.BDay(5) < "2018-12-25").sum()
-    assert not third.loc["bad", "is_in_confidence_set"]
-    assert third.loc["good", "mcs_p_value"] == 1
+    assert third.loc["good", "benchmark_p_value_holm"] < 0.05 < third.loc["bad", "benchmark_p_value_holm"]
     assert third.loc["good", "dm_p_value"] < 0.05 < third.loc["bad", "dm_p_value"]
     assert np.isnan(third.loc["reference_alone", "dm_p_value"])
     assert not found.duplicated([*FOLD, "horizon_days", "competitor"]).any()
@@ -161,13 +153,6 @@ def test_losses_are_the_pinball_losses_of_the_forecasts_in_percent_of_price():
     found = matured_losses(rows, known.assign(z_return=10.0, horizon_volatility=0.25), first_scored=1)
     assert found["pinball_pct"].tolist() == [50]  # 0.1 * 10 + 0.5 * 8 + 0.1 * 10 = 6, over 3 levels 2, times 25 %
     assert matured_losses(rows, known.assign(z_return=10.0, horizon_volatility=0.25), first_scored=2).empty
-
-
-def test_the_set_contains_methods_with_a_p_value_of_at_least_a_quarter(monkeypatch):
-    p_values = pd.Series({"reference_alone": 0.11, "good": 0.25, "bad": 0.2499})
-    monkeypatch.setattr(evidence, "confidence_set", lambda losses, horizon: p_values)
-    found = _evidence(forecasts()).query("fold_type == 'oof'").set_index("competitor")["is_in_confidence_set"]
-    assert found.to_dict() == {"reference_alone": False, "good": True, "bad": False}
 
 
 def _of_the_history(found: pd.DataFrame) -> pd.DataFrame:
@@ -196,13 +181,12 @@ def test_later_outcomes_do_not_change_earlier_evidence():
     assert not first[first["fold_type"] == "live"].equals(second[second["fold_type"] == "live"])
 
 
-def test_below_ten_independent_samples_no_method_is_ruled_out():
-    ten = _of_the_history(_evidence(forecasts(gap=5), horizon=23))  # 233 rows of one year
-    nine = _of_the_history(_evidence(forecasts(gap=5), horizon=24))
-    assert ten["mcs_p_value"].notna().all()
-    assert not ten["is_in_confidence_set"].all()
-    assert nine["mcs_p_value"].isna().all()
-    assert nine["is_in_confidence_set"].all()
+def test_below_six_independent_samples_there_is_no_evidence():
+    six = _of_the_history(_evidence(forecasts(), horizon=36))  # 220 rows of one year
+    five = _of_the_history(_evidence(forecasts(), horizon=37))
+    tested = ["reference_alone", "good", "bad"]
+    assert six.set_index("competitor").loc[tested, "benchmark_p_value_holm"].notna().all()
+    assert five["benchmark_p_value_holm"].isna().all()
 
 
 def test_a_method_that_failed_in_its_last_fold_is_compared_on_its_available_rows():

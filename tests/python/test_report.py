@@ -18,7 +18,7 @@ CODES = {5: "1w", 20: "1m", 60: "3m", 120: "6m"}
 FORECAST = {
     **{"p05": 44.0, "p10": 45.0, "p25": 47.0, "p50": 49.0, "p75": 51.0, "p90": 53.0, "p95": 54.0, "prob_up": 0.41},
     **{"reference_p10": 44.5, "reference_p90": 55.5, "last_price": 50.0, "backtest_pinball_skill": 0.034},
-    **{"backtest_coverage_80": 0.79, "ensemble_method": "equal_weights", "verdict": "skill", "regime": "CALM"},
+    **{"backtest_coverage_80": 0.79, "ensemble_method": "average", "verdict": "skill", "regime": "CALM"},
     **{"model_version": "0123456789ab", "data_source": "simulated"},
     "as_of_date": pd.Timestamp("2024-03-15"),
     "made_at": pd.Timestamp("2024-03-15 23:10"),
@@ -433,7 +433,7 @@ def test_the_summary_reports_a_step_back_other_markets_and_the_files_read(publis
 def test_the_summary_of_a_fresh_market_has_dashes_for_missing_values(published, capsys):
     published(forecast={**FORECAST, "backtest_pinball_skill": None, "backtest_coverage_80": None})
     assert cli.main(["summary"]) == 0
-    assert re.search(r"^1w .* skill +- +- +equal_weights$", capsys.readouterr().out, flags=re.M)
+    assert re.search(r"^1w .* skill +- +- +average$", capsys.readouterr().out, flags=re.M)
 
 
 def test_the_summary_reports_reselected_buckets_with_reasons(published, capsys):
@@ -463,18 +463,17 @@ def test_the_ensemble_leaderboard_is_printed_with_the_record_of_the_published_fo
         lines = printed.split(f"ensemble, {code}: ")[1].split("\n\n")[0].splitlines()[2:]
         own = board[board["horizon_days"] == days]
         for row, line in zip(own.itertuples(), lines, strict=False):
-            rank, method, score, skill, covers, width, fit, seconds, mcs, dm, weight, reason = line.split(maxsplit=11)
+            rank, method, skill, covers, width, fit, seconds, dm, benchmark, weight, reason = line.split(maxsplit=10)
             assert (int(rank), method, reason) == (row.rank, row.ensemble_method, row.reason)
-            assert score == f"{row.selection_score:+z.4f}"
             assert weight == f"{row.shrinkage_weight:.0%}"
             if pd.isna(row.pinball_skill):
-                assert {skill, width, fit, seconds, mcs, dm} == {"-"}
+                assert {skill, width, fit, seconds, dm, benchmark} == {"-"}
                 assert covers == "-/-/-"
                 continue
             assert skill == f"{row.pinball_skill:+z.2%}"
             assert covers == f"{row.coverage_50:.0%}/{row.coverage_80:.0%}/{row.coverage_90:.0%}"
-            assert [float(value) for value in (width, fit, seconds, mcs)] == pytest.approx(
-                [row.relative_width_80, row.fit_seconds, row.score_seconds, row.mcs_p_value], abs=0.00501
+            assert [float(value) for value in (width, fit, seconds, benchmark)] == pytest.approx(
+                [row.relative_width_80, row.fit_seconds, row.score_seconds, row.benchmark_p_value_holm], abs=0.00501
             )
             assert dm == ("-" if pd.isna(row.dm_p_value) else f"{row.dm_p_value:.3f}")
         record = RECORD[RECORD["horizon_days"] == days].iloc[0]

@@ -11,8 +11,8 @@ from zl_forecast.report_ensemble import FULL_COLOUR, NOTHING, ensemble_section
 CODES = {5: "1w", 20: "1m"}
 # method: skill, selection_status, rank at the first horizon; ranks rotate by one at each further horizon
 METHODS = {
-    "equal_weights": (0.0087, "candidate"),
-    "conformal": (-0.0056, "ruled_out"),
+    "average": (0.0087, "default"),
+    "conformal": (-0.0056, "candidate"),
     "reference_alone": (0.0, "reference"),
     "stacking": (-0.0002, "no_forecast"),
     "monte_carlo": (0.0112, "too_slow"),
@@ -21,14 +21,14 @@ METHODS = {
 TYPES = {
     "ensemble_leaderboard": "horizon_days int, horizon_code text, rank int, ensemble_method text, label text, is_published boolean, "
     "selection_status text, pinball_skill double, coverage_50 double, coverage_80 double, coverage_90 double, relative_width_80 double, "
-    "fit_seconds double, score_seconds double, selection_score double, mcs_p_value double, dm_p_value double, shrinkage_weight double, reason text",
+    "fit_seconds double, score_seconds double, benchmark_p_value_holm double, dm_p_value double, shrinkage_weight double, reason text",
     "ensemble_weights": "ensemble_method text, horizon_days int, fold_type text, as_of_date date, input text, effective_weight double",
 }
 TODAY = "2024-03-15"
 WEIGHTS = {"crush": 0.125, "reference": 0.8, "fx": 0.075}  # of today
 
 
-def board(codes=CODES, published="equal_weights") -> pd.DataFrame:
+def board(codes=CODES, published="average") -> pd.DataFrame:
     """Build monitoring.ensemble_leaderboard with distinct numbers."""
     return pd.DataFrame(
         {
@@ -46,8 +46,7 @@ def board(codes=CODES, published="equal_weights") -> pd.DataFrame:
             "coverage_90": None if skill is None else 0.9 - rank / 100,
             "fit_seconds": None if skill is None else rank / 4,
             "score_seconds": None if skill is None else rank / 8,
-            "selection_score": (skill or 0) / 2,
-            "mcs_p_value": None if skill is None else 1 - rank / 10,
+            "benchmark_p_value_holm": None if skill is None else 1 - rank / 10,
             "dm_p_value": None if selection_status == "reference" or skill is None else rank / 8,
             "shrinkage_weight": rank / 20,
             "reason": f"{method} at {code}",
@@ -57,7 +56,7 @@ def board(codes=CODES, published="equal_weights") -> pd.DataFrame:
     )
 
 
-def weights(method="equal_weights", codes=CODES, today=None) -> pd.DataFrame:
+def weights(method="average", codes=CODES, today=None) -> pd.DataFrame:
     """Build monitoring.ensemble_weights of today, of last month and of the history."""
     days = {("live", TODAY): WEIGHTS if today is None else today, ("live", "2024-02-29"): {"old": 1.0}}
     days[("oof", "2024-03-29")] = {"history": 1.0}
@@ -120,7 +119,7 @@ def test_every_cell_equals_its_row_of_the_leaderboard():
 def test_the_map_shows_text_and_signs_besides_colours_and_frames():
     shown = {label: cell for (label, code), cell in cells(section()).items() if code == "1w"}
     assert {label: cell.text for label, cell in shown.items()} == {
-        "Equal Weights": "+0.87",
+        "Average": "+0.87",
         "Conformal": "-0.56",
         "Reference Alone": "0",
         "Stacking": "-0.02",
@@ -128,13 +127,13 @@ def test_the_map_shows_text_and_signs_besides_colours_and_frames():
         "Mine": "?",
     }
     marks = {label: cell.find("small").text.split(", ")[-1] for label, cell in shown.items()}
-    assert marks["Conformal"] == "ruled out"
+    assert marks["Conformal"] == "on evidence"
     assert marks["Stacking"] == marks["Mine"] == "no forecast"
     assert marks["Monte Carlo"] == "too slow"
-    assert marks["Equal Weights"] == "0.92"  # none
+    assert marks["Average"] == "0.92"  # none
 
 
-@pytest.mark.parametrize("method", ["equal_weights", "reference_alone"])
+@pytest.mark.parametrize("method", ["average", "reference_alone"])
 def test_only_the_published_method_is_framed(method):
     framed = {key for key, cell in cells(section(board(published=method))).items() if cell.get("class") == "published"}
     assert framed == {(method.replace("_", " ").title(), code) for code in CODES.values()}
@@ -158,7 +157,7 @@ def test_rows_are_ordered_by_mean_rank_and_a_missing_method_has_an_empty_cell():
     rows = rows[(rows["ensemble_method"] != "mine") | far]
     shown = cells(section(rows))
     labels = list(dict.fromkeys(label for label, _ in shown))
-    assert labels == ["Mine", "Monte Carlo", "Stacking", "Reference Alone", "Conformal", "Equal Weights"]
+    assert labels == ["Mine", "Monte Carlo", "Stacking", "Reference Alone", "Conformal", "Average"]
     assert shown["Mine", "1w"].attrib == {}
     assert "".join(shown["Mine", "1w"].itertext()) == ""
 
@@ -172,14 +171,14 @@ def test_bars_are_todays_weights_of_the_published_method_by_size():
     ]
     assert {code: bars(figure) for code, figure in figures(part).items()} == {"1w": expected, "1m": expected}
     caption = "".join(figures(part)["1m"].find("figcaption").itertext())
-    assert caption == "1m: Equal Weightsequal_weights at 1m"
+    assert caption == "1m: Averageaverage at 1m"
 
 
 def test_each_horizon_has_the_weights_of_its_own_method():
     rows = board()
     rows["is_published"] = (rows["ensemble_method"] == "conformal") == (rows["horizon_days"] == 20)
-    rows = rows[rows["is_published"] | (rows["ensemble_method"] == "equal_weights")]
-    rows = rows[(rows["horizon_days"] == 20) | (rows["ensemble_method"] == "equal_weights")]
+    rows = rows[rows["is_published"] | (rows["ensemble_method"] == "average")]
+    rows = rows[(rows["horizon_days"] == 20) | (rows["ensemble_method"] == "average")]
     shown = figures(section(rows, weights(codes={5: "1w", 20: "1m"}), weights("stacking", codes={20: "1m"})))
     assert len(bars(shown["1w"])) == 3
     assert bars(shown["1m"]) == []

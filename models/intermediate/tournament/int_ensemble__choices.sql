@@ -1,35 +1,66 @@
--- Published method per fold and horizon, selected on rows that had matured before the fold: among
--- methods in the model confidence set that beat the reference by the minimum score, the simplest
--- one, then the highest score. Methods in the set cannot be distinguished by their losses, so the
--- simpler one is the safer choice. Without such a method the reference is published.
+-- Published method per fold and horizon, selected on rows that had matured before the fold. The
+-- average is published until another method is better on evidence: a Diebold-Mariano test against
+-- the average, adjusted for all methods and horizons tried. Then the width: a method that adjusts
+-- the bands of the selected one replaces it on the same evidence against it. Where not even the
+-- average has a forecast, the reference is published.
 with
 criteria as (
-    select * from {{ ref('int_ensemble__criteria') }}
-),
-
-ranked_methods as (
     select
         *,
-        lead(ensemble_method) over by_rank as runner_up
+        coalesce(benchmark_p_value_holm < {{ threshold('ensemble_evidence_level') }}, false)
+            as is_better_on_evidence
+    from {{ ref('int_ensemble__criteria') }}
+    where has_forecasts and is_within_limits
+),
+
+methods as (
+    select ensemble_method, base_method from {{ ref('ensemble_methods') }}
+),
+
+weightings as (
+    select criteria.*
     from criteria
-    where has_forecasts
-        and (
-            ensemble_method = 'reference_alone'
-            or (
-                is_in_confidence_set
-                and is_within_limits
-                and selection_score > {{ threshold('ensemble_min_score') }}
-            )
-        )
-    window by_rank as (
+    inner join methods
+        using (ensemble_method)
+    where base_method is null
+        and (is_better_on_evidence or ensemble_method in ('average', 'reference_alone'))
+    qualify row_number() over (
         partition by fold_id, horizon_days
         order by
-            ensemble_method = 'reference_alone',
+            is_better_on_evidence desc,
+            ensemble_method = 'average' desc,
+            benchmark_p_value_holm asc,
             complexity_rank asc,
-            selection_score desc,
             ensemble_method asc
-    )
-    qualify row_number() over by_rank = 1
+    ) = 1
+),
+
+adjustments as (
+    select criteria.*, methods.base_method
+    from criteria
+    inner join methods
+        using (ensemble_method)
+    inner join weightings
+        on weightings.fold_id = criteria.fold_id
+        and weightings.horizon_days = criteria.horizon_days
+        and weightings.ensemble_method = methods.base_method
+    where criteria.is_better_on_evidence
+    qualify row_number() over (
+        partition by criteria.fold_id, criteria.horizon_days
+        order by
+            criteria.benchmark_p_value_holm asc,
+            criteria.complexity_rank asc,
+            criteria.ensemble_method asc
+    ) = 1
+),
+
+selected_methods as (
+    select * exclude (base_method) from adjustments
+    union all by name
+    select weightings.*
+    from weightings
+    anti join adjustments
+        using (fold_id, horizon_days)
 )
 
 select
@@ -41,8 +72,9 @@ select
     horizon_code,
     fold_number,
     ensemble_method,
-    runner_up,
     n_rows,
-    selection_score,
+    benchmark,
+    benchmark_skill,
+    benchmark_p_value_holm,
     pinball_skill as pinball_skill_so_far
-from ranked_methods
+from selected_methods

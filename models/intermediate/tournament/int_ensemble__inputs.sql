@@ -1,64 +1,165 @@
--- Inputs of the ensemble methods: the champion of each bucket, the core and the reference.
+-- Inputs of the ensemble methods: the consensus of each bucket, the core, carry and the reference.
+-- Before it enters, the median of each input but the reference is shrunk towards the reference's,
+-- which is zero: by a weight from the input's own matured forecasts of all horizons, then to a
+-- limit that this record supports. Widths stay as they are.
+{%- set levels = ['05', '10', '25', '50', '75', '90', '95'] %}
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
     where status = 'ok'
 ),
 
-choices as (
-    select bucket, fold_id, horizon_days, family from {{ ref('int_tournament__choices') }}
+carry as (
+    select as_of_date, roll_yield from {{ ref('int_carry__daily') }}
+    where roll_yield is not null
 ),
 
-winners as (
-    select forecasts.*, forecasts.bucket as input
+trained_inputs as (
+    select
+        *,
+        case
+            when bucket <> 'core' then bucket
+            when family = 'reference' then 'reference'
+            else 'core'
+        end as input
     from forecasts
-    inner join choices
-        using (bucket, fold_id, horizon_days, family)
+    where bucket = 'core' or family = 'consensus'
 ),
 
-core as (
-    select *, case family when 'reference' then 'reference' else 'core' end as input
-    from forecasts
-    where bucket = 'core'
+-- the reference, with its median where the price would be if it stepped as at the rolls of the year
+carry_forecasts as (
+    select
+        trained_inputs.* replace (
+            {% for level in levels -%}
+            q{{ level }} + carry.roll_yield * horizon_days / horizon_volatility as q{{ level }},
+            {% endfor -%}
+            'roll_yield' as family,
+            'carry' as input
+        )
+    from trained_inputs
+    inner join carry
+        using (as_of_date)
+    where input = 'reference'
 ),
 
-inputs as (
-    select * from winners
+all_inputs as (
+    select * from trained_inputs
     union all
-    select * from core
+    select * from carry_forecasts
 ),
 
 -- A bucket reselected within the month has its own live fold; the ensemble's live fold begins with
 -- the newest of them.
 live as (
     select max(fold_start) as fold_start, max(trained_until) as trained_until
-    from inputs
+    from all_inputs
     where fold_type = 'live'
 ),
 
-final as (
+inputs as (
     select
-        inputs.* exclude (fold_start, trained_until),
-        case inputs.fold_type when 'live' then live.fold_start else inputs.fold_start end
-            as fold_start,
-        case inputs.fold_type when 'live' then live.trained_until else inputs.trained_until end
-            as trained_until
-    from inputs
+        all_inputs.* replace (
+            case fold_type when 'live' then live.fold_start else all_inputs.fold_start end
+                as fold_start,
+            case fold_type when 'live' then live.trained_until else all_inputs.trained_until end
+                as trained_until
+        )
+    from all_inputs
     cross join live
-    where inputs.fold_type = 'oof' or inputs.as_of_date >= live.fold_start
+    where fold_type = 'oof' or as_of_date >= live.fold_start
+),
+
+folds as (
+    select distinct input, fold_type, fold_start, trained_until from inputs
+),
+
+-- Slope of the outcome on the median, in samples that do not overlap. The horizons of a session
+-- share its outcome, so together they count half.
+evidence as (
+    select
+        folds.*,
+        sum(past.q50 * past.z_return / past.horizon_days) / 2 as agreement,
+        sum(past.q50 * past.q50 / past.horizon_days) / 2 as information
+    from folds
+    inner join inputs as past
+        on past.input = folds.input
+        and past.fold_type = 'oof'
+        and past.is_matured
+        and past.fold_start < folds.fold_start
+        and past.target_date < folds.trained_until
+    group by all
+),
+
+-- posterior mean of the slope, with a normal prior around one (Bayesian linear regression)
+weights as (
+    select
+        folds.*,
+        case
+            when folds.input = 'reference' then 1.0
+            else
+                -- rounded, because the last digits depend on the order of threads
+                round(greatest(0, least(
+                    1,
+                    (coalesce(agreement, 0) + prior_precision)
+                    / (coalesce(information, 0) + prior_precision)
+                )), 4)
+        end as median_weight,
+        case when folds.input <> 'reference' then
+            -- the limit grows with the t-value of the slope
+            {{ threshold('max_median_shift') }} * round(
+                1 + greatest(0, coalesce(agreement / nullif(sqrt(information), 0), 0)), 4
+            )
+        end as max_median_shift
+    from folds
+    left join evidence
+        using (input, fold_type, fold_start, trained_until)
+    cross join (select 1 / pow({{ threshold('median_weight_sd') }}, 2) as prior_precision)
+),
+
+moves as (
+    select
+        inputs.*,
+        inputs.q50 as raw_q50,
+        weights.median_weight,
+        weights.max_median_shift,
+        coalesce(
+            greatest(
+                -weights.max_median_shift,
+                least(weights.max_median_shift, weights.median_weight * inputs.q50)
+            ),
+            inputs.q50
+        ) - inputs.q50 as move
+    from inputs
+    inner join weights
+        using (input, fold_type, fold_start, trained_until)
+),
+
+shrunk_inputs as (
+    select
+        input,
+        family,
+        fold_type,
+        fold_start,
+        trained_until,
+        as_of_date,
+        horizon_days,
+        horizon_code,
+        {% for level in levels -%}
+        q{{ level }} + move as q{{ level }},
+        {% endfor -%}
+        raw_q50,
+        median_weight,
+        max_median_shift,
+        members,
+        is_matured,
+        target_date,
+        horizon_volatility,
+        z_return,
+        data_source
+    from moves
 )
 
 select
-    input,
-    family,
-    fold_type,
-    fold_start,
-    trained_until,
-    as_of_date,
-    horizon_days,
-    q05, q10, q25, q50, q75, q90, q95,
-    is_matured,
-    target_date,
-    pinball_pct,
-    is_inside_80
-from final
+    *,
+    {{ row_scores() }}
+from shrunk_inputs

@@ -44,7 +44,8 @@ ranked_families as (
         lead(family) over by_selection_score as runner_up,
         selection_score - lead(selection_score) over by_selection_score as margin
     from criteria
-    where is_within_limits and has_forecasts
+    -- a champion is a single family; the consensus, which the ensemble reads, is ranked beside it
+    where is_within_limits and has_forecasts and family <> 'consensus'
     window by_selection_score as (
         partition by bucket, fold_id, horizon_days order by selection_score desc, family asc
     )

@@ -1,6 +1,8 @@
 -- Scored forecasts of every family in every bucket and of the core, out of fold and live, with the
--- reference of the same row. A family that failed on a fold has rows with status and reason,
--- without quantiles.
+-- reference of the same row, and each bucket's consensus: the mean of its members' quantiles, level
+-- by level. A family that failed on a fold has rows with status and reason, without quantiles; it
+-- is left out of the consensus and named in its reason.
+{%- set row = 'bucket, fold_type, fold_start, trained_until, as_of_date, horizon_days' %}
 with
 tournaments as (
     select * from {{ ref('int_core__forecasts') }}
@@ -10,9 +12,55 @@ tournaments as (
     {% endfor %}
 ),
 
-forecasts as (
+families as (
+    select family, in_consensus from {{ ref('families') }}
+),
+
+family_forecasts as (
     select subject as bucket, competitor as family, * exclude (subject, competitor)
     from tournaments
+),
+
+-- where no family of the seed's consensus competes, all families but the reference are members
+members as (
+    select family_forecasts.*, status = 'ok' as has_forecast
+    from family_forecasts
+    left join families
+        using (family)
+    where bucket <> 'core' and family <> 'reference'
+    qualify in_consensus or not coalesce(bool_or(in_consensus) over (partition by {{ row }}), false)
+),
+
+consensus as (
+    select
+        {{ row }},
+        'consensus' as family,
+        -- in the order of the families, because the last digits of a sum depend on its order
+        {% for level in ['05', '10', '25', '50', '75', '90', '95'] -%}
+        list_avg(list(q{{ level }} order by family) filter (where has_forecast)) as q{{ level }},
+        {% endfor -%}
+        max(train_rows) as train_rows,
+        -- members are trained side by side
+        max(fit_seconds) as fit_seconds,
+        max(score_seconds) as score_seconds,
+        case
+            when bool_or(has_forecast) then 'ok'
+            when bool_or(status <> 'skipped') then 'failed'
+            else 'skipped'
+        end as status,
+        string_agg(family || ' ' || status || ': ' || reason, '; ' order by family)
+            filter (where not has_forecast) as reason,
+        md5(string_agg(artifact_id, ' ' order by family) filter (where has_forecast))
+            as artifact_id,
+        string_agg(family, ' ' order by family) filter (where has_forecast) as members
+    from members
+    group by {{ row }}
+),
+
+forecasts as (
+    select * from family_forecasts
+    union all by name
+    select * from consensus
 ),
 
 {{ scored_forecasts('family', reference='reference', by=['bucket']) }}

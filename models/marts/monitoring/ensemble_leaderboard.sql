@@ -1,5 +1,5 @@
--- Ensemble methods ranked in order of selection over all matured rows, with the reason. One row per
--- method and horizon.
+-- Ensemble methods over all matured rows, the published one first, with the evidence and the
+-- reason. One row per method and horizon.
 with
 criteria as (
     select * from {{ ref('int_ensemble__criteria') }}
@@ -49,12 +49,13 @@ methods_with_status as (
         case when fallback_reason is null then is_chosen
             else criteria.ensemble_method = 'reference_alone' end as is_published,
         case
-            when criteria.ensemble_method = 'reference_alone' then 'reference'
             when not criteria.has_forecasts then 'no_forecast'
             when not criteria.is_within_limits then 'too_slow'
-            when not criteria.is_in_confidence_set then 'ruled_out'
-            when criteria.selection_score <= {{ threshold('ensemble_min_score') }} then 'not_better'
-            else 'candidate'
+            when criteria.benchmark_p_value_holm < {{ threshold('ensemble_evidence_level') }}
+                then 'candidate'
+            when criteria.ensemble_method = 'average' then 'default'
+            when criteria.ensemble_method = 'reference_alone' then 'reference'
+            else 'not_proven'
         end as selection_status
     from criteria
     inner join choices
@@ -73,16 +74,18 @@ with_codes as (
         case
             when is_published and fallback_reason is not null then 'method_fallback'
             when is_chosen and fallback_reason is not null then 'method_suspended'
-            when is_published and selection_status = 'reference' then 'method_none_better'
-            when is_published then 'method_published'
-            when selection_status = 'candidate' then 'method_candidate'
-            when selection_status = 'reference' then 'method_reference'
-            when selection_status = 'not_better' then 'method_not_better'
+            when selection_status = 'no_forecast' and status_reason is not null
+                then 'method_failed'
+            when selection_status = 'no_forecast' then 'method_no_forecast'
             when selection_status = 'too_slow' then 'method_too_slow'
-            when selection_status = 'ruled_out' and mcs_p_value is null then 'method_not_compared'
-            when selection_status = 'ruled_out' then 'method_ruled_out'
-            when status_reason is not null then 'method_failed'
-            else 'method_no_forecast'
+            when is_published and selection_status = 'candidate' then 'method_published'
+            when is_published and selection_status = 'default' then 'method_default'
+            when is_published then 'method_only_one'
+            when selection_status = 'candidate' then 'method_candidate'
+            when selection_status = 'default' then 'method_default_left'
+            when benchmark_p_value_holm is null then 'method_not_compared'
+            when benchmark_skill < 0 then 'method_worse'
+            else 'method_not_proven'
         end as reason_code
     from methods_with_status
 ),
@@ -92,8 +95,15 @@ final as (
         horizon_days::integer as horizon_days,
         horizon_code,
         row_number() over (
-            partition by horizon_days order by selection_status <> 'candidate',
-            selection_status <> 'reference', complexity_rank, selection_score desc, ensemble_method
+            partition by horizon_days
+            order by
+                is_published desc,
+                selection_status = 'candidate' desc,
+                selection_status = 'default' desc,
+                selection_status = 'reference' desc,
+                benchmark_p_value_holm asc nulls last,
+                complexity_rank asc,
+                ensemble_method asc
         )::integer as rank,
         ensemble_method,
         label,
@@ -108,29 +118,25 @@ final as (
         coverage_80,
         coverage_90,
         width_80_pct,
-        1 - sharpness_skill as relative_width_80,
+        relative_width_80,
         fit_seconds,
         score_seconds,
-        coverage_skill,
-        sharpness_skill,
-        raw_score,
-        prior_score,
-        selection_score,
         complexity_rank,
-        mcs_p_value,
-        is_in_confidence_set,
+        benchmark,
+        benchmark_skill,
+        benchmark_p_value_holm,
         dm_p_value,
         shrinkage_weight,
         reason_code,
         {{ reason_text(
             ['reason_code'],
             numbers={
-                'score': 'selection_score', 'p_value': 'mcs_p_value',
-                'min_score': threshold('ensemble_min_score')
+                'skill': '100 * abs(benchmark_skill)', 'p_value': 'benchmark_p_value_holm',
+                'level': threshold('ensemble_evidence_level')
             },
             texts={
                 'chosen_method': 'chosen_method', 'fallback_reason': 'fallback_reason',
-                'status': 'status', 'lost_reason': 'status_reason'
+                'benchmark': "coalesce(benchmark, 'average')", 'status': 'status', 'lost_reason': 'status_reason'
             }
         ) }} as reason,
         data_source

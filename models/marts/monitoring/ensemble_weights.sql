@@ -25,6 +25,31 @@ weights as (
     from month_ends, json_each(month_ends.weights) as entry
 ),
 
+-- a method has the weights of the average too, because it is shrunk towards it
+average_weights as (
+    select horizon_days, fold_type, as_of_date, input, weight as average_weight
+    from weights
+    where ensemble_method = 'average'
+),
+
+all_weights as (
+    select *, 0 as average_weight from weights
+    union all by name
+    select methods.*, average_weights.input, 0 as weight, average_weights.average_weight
+    from (select distinct * exclude (input, weight) from weights) as methods
+    inner join average_weights
+        using (horizon_days, fold_type, as_of_date)
+),
+
+summed_weights as (
+    select
+        * exclude (weight, average_weight),
+        sum(weight) as weight,
+        sum(average_weight) as average_weight
+    from all_weights
+    group by all
+),
+
 final as (
     select
         ensemble_method,
@@ -36,13 +61,9 @@ final as (
         input,
         weight,
         shrinkage_weight,
-        -- after shrinkage; the reference also gets the remaining weight
-        case input
-            when 'reference' then shrinkage_weight * weight + 1 - shrinkage_weight
-            else shrinkage_weight * weight
-        end as effective_weight,
+        shrinkage_weight * weight + (1 - shrinkage_weight) * average_weight as effective_weight,
         data_source
-    from weights
+    from summed_weights
 )
 
 select * from final

@@ -1,5 +1,6 @@
 -- Families of every bucket and horizon, ranked by the selection score of the live fold, with
--- criteria, verdict and reason. Families without forecasts come last.
+-- criteria, verdict and reason. The consensus, which the ensemble reads, and families without
+-- forecasts come last.
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
@@ -40,6 +41,7 @@ folds as (
         any_value(fit_seconds) as fit_seconds,
         any_value(score_seconds) as score_seconds,
         any_value(validation_loss) as validation_loss,
+        max_by(members, as_of_date) as members,
         any_value(data_source) as data_source
     from forecasts
     group by bucket, horizon_days, horizon_code, family, fold_type, fold_start
@@ -66,6 +68,7 @@ entrants as (
         sum(fit_seconds) as fit_seconds_total,
         avg(score_seconds) as score_seconds,
         avg(validation_loss) as validation_loss,
+        first(members order by fold_start desc, fold_type) as members,
         any_value(data_source) as data_source
     from folds
     group by bucket, horizon_days, horizon_code, family
@@ -74,7 +77,7 @@ entrants as (
 families_with_verdicts as (
     select
         * replace (
-            coalesce(is_ranked, false) as is_ranked,
+            coalesce(is_ranked, false) and family <> 'consensus' as is_ranked,
             case when family <> 'reference' then coalesce(verdict, 'no_skill') end as verdict
         ),
         coalesce(family = chosen, false) as is_winner,
@@ -112,6 +115,8 @@ with_codes as (
         *,
         case
             when n_folds_ok = 0 then 'family_never_forecast'
+            when family = 'consensus' and pinball_skill < 0 then 'family_consensus_above'
+            when family = 'consensus' and pinball_skill is not null then 'family_consensus_below'
             when is_winner and selection_score is null then 'family_default_champion'
             when is_winner and choice_reason is not null then 'family_kept_champion'
             when is_winner and family = 'reference' then 'family_none_better'
@@ -160,7 +165,7 @@ final as (
                 'status': 'status', 'lost_status': 'lost_status',
                 'lost_reason': "coalesce(status_reason, 'no reason given')",
                 'choice_reason': 'choice_reason', 'winner': 'winner', 'next_family': 'next_family',
-                'regime': 'regime'
+                'regime': 'regime', 'members': 'members'
             }
         ) }} as reason,
         data_source

@@ -21,7 +21,7 @@ newest_sessions as (
 newest as (
     select
         published_forecasts.*,
-        trim(regexp_replace(published_forecasts.inputs, '\b(core|reference)\b ?', '', 'g'))
+        trim(regexp_replace(published_forecasts.inputs, '\b(carry|core|reference)\b ?', '', 'g'))
             as buckets,
         verdicts.verdict,
         verdicts.pinball_skill,
@@ -56,9 +56,7 @@ final as (
         ensemble_method,
         fallback_reason,
         shrinkage_weight,
-        case
-            when ensemble_method = 'reference_alone' or shrinkage_weight = 0 then '' else buckets
-        end as buckets_used,
+        case when ensemble_method = 'reference_alone' then '' else buckets end as buckets_used,
         buckets as buckets_offered,  -- without buckets outside var buckets or in quarantine
         -- no skill without a matured history; the reference has no skill over itself
         case

@@ -8,6 +8,7 @@ def model(dbt, session):
     return publish(
         {
             "forecasts.bucket_forecast_ledger": dbt.ref("bucket_forecast_ledger"),
+            "forecasts.ensemble_inputs": dbt.ref("ensemble_inputs"),
             "forecasts.specialist_forecasts": dbt.ref("specialist_forecasts"),
             "forecasts.zl_backtest": dbt.ref("zl_backtest"),
             "forecasts.zl_forecast": dbt.ref("zl_forecast"),
@@ -27,6 +28,7 @@ def model(dbt, session):
             "monitoring.forecast_explanations": dbt.ref("forecast_explanations"),
             "monitoring.gx_results": dbt.ref("gx_results"),
             "monitoring.health_history": dbt.ref("health_history"),
+            "monitoring.input_agreement": dbt.ref("input_agreement"),
             "monitoring.landing_files": dbt.ref("landing_files"),
             "monitoring.landing_findings": dbt.ref("landing_findings"),
             "monitoring.leaderboard": dbt.ref("leaderboard"),

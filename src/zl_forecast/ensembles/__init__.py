@@ -9,7 +9,9 @@ from zl_forecast.ensembles.base import EnsembleMethod, Registered, Rows
 from zl_forecast.errors import TournamentError
 from zl_forecast.registry import load_constant
 
-FALLBACK = "reference_alone"  # published if no method is better; every test compares with it
+FALLBACK = "reference_alone"  # published if calibration fails; skill is relative to it
+DEFAULT = "average"  # published until another method is better on evidence
+CHALLENGER = "partial_pooling"  # has half of the level of that evidence to itself
 
 
 def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:
@@ -30,13 +32,13 @@ def load_methods(registry: pd.DataFrame) -> dict[str, Registered]:
     ------
     TournamentError
         If a module cannot be imported, its METHOD is missing or not an EnsembleMethod, a base method is unknown
-        or has a base method itself, or there is no method reference_alone.
+        or has a base method itself, or there is no method reference_alone or average.
     """
     first_level = set(registry.loc[registry["base_method"].isna(), "ensemble_method"])
-    if FALLBACK not in first_level:
+    if missing := {FALLBACK, DEFAULT} - first_level:
         raise TournamentError(
-            f"seeds/ensemble_methods.csv has no method '{FALLBACK}', which is published if no other method is better. "
-            "Restore its row."
+            f"seeds/ensemble_methods.csv has no method '{min(missing)}', with which all others are "
+            "compared. Restore the row."
         )
     loaded = {}
     for name, module, base in registry[["ensemble_method", "module", "base_method"]].itertuples(index=False):
@@ -59,4 +61,4 @@ def _method(name: str, module: str) -> type[EnsembleMethod]:
     )
 
 
-__all__ = ["FALLBACK", "EnsembleMethod", "Registered", "Rows", "load_methods"]
+__all__ = ["CHALLENGER", "DEFAULT", "FALLBACK", "EnsembleMethod", "Registered", "Rows", "load_methods"]

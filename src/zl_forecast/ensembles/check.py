@@ -1,7 +1,7 @@
 """Checks that every ensemble method must pass, for authors of methods. Modelled on scikit-learn's `check_estimator`.
 
 >>> from zl_forecast.ensembles.check import check_method
->>> check_method("zl_forecast.ensembles.equal_weights")  # doctest: +SKIP
+>>> check_method("zl_forecast.ensembles.average")  # doctest: +SKIP
 """
 
 from copy import deepcopy

@@ -272,7 +272,7 @@ def _weights_as_json(weights: np.ndarray | None, rows: Rows) -> Iterator[str]:
         return
     effective = np.where(rows.is_present, weights, 0.0)
     effective[:, rows.inputs.index(REFERENCE)] += (weights - effective).sum(axis=1)
-    # always name the reference: shrinkage adds to its weight later
+    # always name the reference, so that every row shows what replaced the missing inputs
     for row in effective.tolist():
         by_input = dict(zip(rows.inputs, row, strict=True))
         yield json.dumps({n: round(w, 4) for n, w in by_input.items() if w >= MIN_SHOWN_WEIGHT or n == REFERENCE})

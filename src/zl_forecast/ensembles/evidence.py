@@ -1,17 +1,12 @@
-"""The model confidence set of the ensemble methods, and their Diebold-Mariano tests against the reference."""
+"""The evidence on each ensemble method: Diebold-Mariano tests against the reference and against the method to beat."""
 
 import numpy as np
 import pandas as pd
 
-from zl_forecast import settings
-from zl_forecast.ensembles import FALLBACK
-from zl_forecast.imports import ONE_IMPORT_AT_A_TIME
-from zl_forecast.scoring import diebold_mariano
+from zl_forecast.ensembles import CHALLENGER, DEFAULT, FALLBACK
+from zl_forecast.scoring import diebold_mariano, holm
 
-MIN_INDEPENDENT_SAMPLES = 10  # independent samples below which no method is ruled out
 MIN_SHARE_OF_ROWS = 0.75  # common to all compared methods; a method with too many failures is not compared
-CONFIDENCE = 0.75  # of the set; Hansen, Lunde and Nason report 75 and 90 %
-REPETITIONS = 1_000
 COLUMNS = {
     "fold_type": "object",
     "fold_start": "datetime64[us]",
@@ -19,19 +14,24 @@ COLUMNS = {
     "horizon_days": "int32",
     "competitor": "object",
     "n_compared": "float64",
-    "mcs_p_value": "float64",
-    "is_in_confidence_set": "boolean",
     "dm_statistic": "float64",
     "dm_p_value": "float64",
+    "benchmark": "object",
+    "benchmark_skill": "float64",
+    "benchmark_p_value": "float64",
+    "benchmark_p_value_holm": "float64",
 }
+FOLD = ["fold_type", "fold_start", "trained_until"]
 
 
-def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
+def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame, base_methods: dict[str, str | None]) -> pd.DataFrame:
     """Collect the evidence on each method that was available when a fold began.
 
-    Sources: Hansen, Lunde and Nason (2011), Econometrica 79(2), 453-497 (range statistic, stationary bootstrap
-    with mean block length of twice the horizon, as in `arch.bootstrap.MCS`); the test against the reference is
-    `diebold_mariano`.
+    The benchmark of a first-level method is the average of the inputs, that of a second-level method its base
+    method: weights and widths are decided apart. The p-values of all methods and horizons tested at one fold start
+    are adjusted by Holm's method: the chance that any of them is better only by luck stays below the level, however
+    many were tried and however much they have in common. Half of the level for weights belongs to partial pooling
+    alone, which was named the first challenger before any test, so that it does not pay for forty others.
 
     Parameters
     ----------
@@ -40,12 +40,14 @@ def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame
         of price).
     folds : DataFrame
         fold_type, fold_start, trained_until, horizon_days.
+    base_methods : dict of str to str or None
+        Base method by method; None for a first-level method.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`, one row per fold, horizon and compared method. With fewer than `MIN_INDEPENDENT_SAMPLES`
-        independent samples mcs_p_value is NaN and every method is in the set.
+        Columns `COLUMNS`, one row per fold, horizon and compared method. `benchmark_skill` is 1 - loss / loss of the
+        benchmark. A p-value is NaN if there are too few rows for the test, see `scoring.diebold_mariano`.
     """
     frames = []
     for horizon, own in folds.groupby("horizon_days"):
@@ -56,8 +58,15 @@ def ensemble_evidence(losses: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame
             # models are trained before the fold starts, so none of these rows is in the fold
             table = compared(by_method[(matured_on < fold.trained_until).to_numpy()])
             if len(table) > 1:
-                frames.append(_tested(table, int(horizon)).assign(**fold._asdict()))
-    result = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+                frames.append(_tested(table, int(horizon), base_methods).assign(**fold._asdict()))
+    if not frames:
+        return pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS)
+    result = pd.concat(frames, ignore_index=True)
+    family = result["competitor"].map(
+        lambda name: "widths" if base_methods.get(name) else "challenger" if name == CHALLENGER else "weights"
+    )
+    adjusted = result.groupby([*FOLD, family])["benchmark_p_value"].transform(holm)
+    result["benchmark_p_value_holm"] = (adjusted * np.where(family == "widths", 1, 2)).clip(upper=1)
     return result[list(COLUMNS)].astype(COLUMNS)
 
 
@@ -75,63 +84,35 @@ def compared(losses: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Without NaN; the fallback method is never dropped.
+        Without NaN; neither the fallback nor the average is ever dropped.
     """
     complete = losses.dropna()
-    while len(complete) < MIN_SHARE_OF_ROWS * len(losses) and losses.shape[1] > 1:
-        losses = losses.drop(columns=losses.drop(columns=FALLBACK).count().idxmin())
+    while len(complete) < MIN_SHARE_OF_ROWS * len(losses):
+        others = losses.drop(columns=[FALLBACK, DEFAULT], errors="ignore")
+        if not others.shape[1]:
+            break
+        losses = losses.drop(columns=others.count().idxmin())
         complete = losses.dropna()
     return complete
 
 
-def confidence_set(losses: pd.DataFrame, horizon: int) -> pd.Series:
-    """Compute the model confidence set p-value of each method.
-
-    A method is outside the set at confidence c if its p-value is below 1 - c.
-    Source: Hansen, Lunde and Nason (2011), Econometrica 79(2), 453-497.
-
-    Parameters
-    ----------
-    losses : DataFrame of shape (n_rows, n_methods)
-        Pinball losses without NaN, oldest first, one row per session.
-    horizon : int
-        Sessions.
-
-    Returns
-    -------
-    Series of n_methods floats
-        Between 0 and 1; 1 for the best method. Methods with equal losses in every row share a p-value.
-    """
-    twins = {
-        name: next(n for n in losses if np.allclose(losses[n], losses[name], rtol=0, atol=1e-12)) for name in losses
-    }
-    distinct = losses[list(dict.fromkeys(twins.values()))]
-    if distinct.shape[1] == 1:
-        return pd.Series(1.0, index=losses.columns)
-    with ONE_IMPORT_AT_A_TIME:
-        from arch.bootstrap import MCS
-    test = MCS(
-        distinct, size=1 - CONFIDENCE, reps=REPETITIONS, block_size=2 * horizon, method="R",
-        bootstrap="stationary", seed=settings.SEED,
-    )  # fmt: skip
-    test.compute()
-    return pd.Series(twins).map(test.pvalues["Pvalue"])
-
-
-def _tested(losses: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    enough = len(losses) / horizon >= MIN_INDEPENDENT_SAMPLES
-    p_values = confidence_set(losses, horizon) if enough else pd.Series(np.nan, index=losses.columns)
+def _tested(losses: pd.DataFrame, horizon: int, base_methods: dict[str, str | None]) -> pd.DataFrame:
     rows = []
     for name in losses:
-        against = diebold_mariano(losses[name].to_numpy(), losses[FALLBACK].to_numpy(), overlap=horizon)
+        against_reference = diebold_mariano(losses[name].to_numpy(), losses[FALLBACK].to_numpy(), overlap=horizon)
+        benchmark = base_methods.get(name) or DEFAULT
+        is_tested = name != benchmark and benchmark in losses
+        against_benchmark = losses[benchmark].to_numpy() if is_tested else losses[name].to_numpy()
+        test = diebold_mariano(losses[name].to_numpy(), against_benchmark, overlap=horizon)
         rows.append(
             {
                 "competitor": name,
                 "n_compared": len(losses),
-                "mcs_p_value": p_values[name],
-                "is_in_confidence_set": not p_values[name] < 1 - CONFIDENCE,
-                "dm_statistic": against.statistic,
-                "dm_p_value": against.p_value,
+                "dm_statistic": against_reference.statistic,
+                "dm_p_value": against_reference.p_value,
+                "benchmark": benchmark if is_tested else None,
+                "benchmark_skill": 1 - losses[name].mean() / against_benchmark.mean() if is_tested else np.nan,
+                "benchmark_p_value": test.p_value,
             }
         )
     return pd.DataFrame(rows)

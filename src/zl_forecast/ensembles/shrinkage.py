@@ -1,4 +1,4 @@
-"""Shrink every combination towards the reference before it is scored."""
+"""Shrink every learned combination towards the average of the inputs before it is scored."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ PRIOR_WEIGHT = 0.5  # of a combination without matured rows; see DECISIONS.md
 
 
 def estimate_shrinkage_weight(
-    z_return: np.ndarray, combined: np.ndarray, reference: np.ndarray, horizon_days: int
+    z_return: np.ndarray, combined: np.ndarray, average: np.ndarray, horizon_days: int
 ) -> float:
-    """Estimate the shrinkage weight of a combination; the rest of the published forecast is the reference.
+    """Estimate the shrinkage weight of a combination; the rest of the forecast is the average of the inputs.
 
     The weight with the least pinball loss on matured out-of-fold rows of earlier folds is shrunk towards one
     half, with a prior of `settings.PRIOR_SAMPLES` independent samples. n rows count as n / horizon_days
@@ -25,7 +25,7 @@ def estimate_shrinkage_weight(
     ----------
     z_return : array of shape (n,)
         Realised standardised returns, one per session.
-    combined, reference : arrays of shape (n, n_levels)
+    combined, average : arrays of shape (n, n_levels)
         Standardised returns at `settings.QUANTILE_LEVELS`.
     horizon_days : int
         Sessions.
@@ -44,16 +44,15 @@ def estimate_shrinkage_weight(
     >>> estimate_shrinkage_weight(np.empty(0), none, none, horizon_days=5)
     0.5
     >>> z_return = np.ones(200)
-    >>> combined, reference = np.ones((200, 7)), np.zeros((200, 7))
-    >>> round(estimate_shrinkage_weight(z_return, combined, reference, horizon_days=5), 4)
+    >>> combined, average = np.ones((200, 7)), np.zeros((200, 7))
+    >>> round(estimate_shrinkage_weight(z_return, combined, average, horizon_days=5), 4)
     0.8333
     """
     if len(z_return) == 0:
         return PRIOR_WEIGHT
     scored = [settings.QUANTILE_LEVELS.index(level) for level in settings.SCORED_LEVELS]
     losses = [
-        pinball(z_return, weight * combined[:, scored] + (1 - weight) * reference[:, scored]).mean()
-        for weight in WEIGHTS
+        pinball(z_return, weight * combined[:, scored] + (1 - weight) * average[:, scored]).mean() for weight in WEIGHTS
     ]
     best = WEIGHTS[int(np.argmin(np.round(losses, 12)))]  # on ties the smallest weight
     samples = len(z_return) / horizon_days

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from zl_forecast import settings
-from zl_forecast.ensembles import Registered, Rows, evidence, load_methods
+from zl_forecast.ensembles import DEFAULT, FALLBACK, Registered, Rows, evidence, load_methods
 from zl_forecast.ensembles.base import REFERENCE
 from zl_forecast.ensembles.contest import SUBJECT, EnsembleContest
 from zl_forecast.ensembles.shrinkage import estimate_shrinkage_weight
@@ -45,8 +45,8 @@ def run_ensembles(
     -------
     DataFrame
         Columns `COLUMNS`, one row per method, fold, as_of_date and horizon. Quantiles ascend and are ready to
-        be published: first-level combinations are shrunk towards the reference, with `shrinkage_weight` as the weight of
-        the combination. In the first fold only methods without a fit have forecasts.
+        be published: first-level combinations are shrunk towards the average of the inputs, with `shrinkage_weight` as
+        the weight of the combination. In the first fold only methods without a fit have forecasts.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def run_ensembles(
     methods = load_methods(registry)
     outcome = targets.set_index(KEY)[["z_return", "target_date"]]
     first = {name: own for name, own in methods.items() if own.base_method is None}
-    finished = _shrink_towards_reference(run(_contests(inputs, outcome, first)), inputs, targets)
+    finished = _shrink_towards_average(run(_contests(inputs, outcome, first)), targets)
     second = [
         _run_second_level(name, own, finished, inputs, outcome)
         for name, own in methods.items()
@@ -65,19 +65,24 @@ def run_ensembles(
     table = pd.concat([finished, *second], ignore_index=True)
     table["weights"] = table["weights"].fillna("{}")  # failed rows have no weights
     first_scored = int(thresholds.set_index("name").at["first_scored_fold", "value"])
-    table = table.merge(_evidence(table, targets, first_scored), on=[*FOLD, "horizon_days", "competitor"], how="left")
+    base_methods = {name: own.base_method for name, own in methods.items()}
+    table = table.merge(
+        _evidence(table, targets, first_scored, base_methods), on=[*FOLD, "horizon_days", "competitor"], how="left"
+    )
     return table.reindex(columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _evidence(table: pd.DataFrame, targets: pd.DataFrame, first_scored: int) -> pd.DataFrame:
+def _evidence(
+    table: pd.DataFrame, targets: pd.DataFrame, first_scored: int, base_methods: dict[str, str | None]
+) -> pd.DataFrame:
     """`ensemble_evidence` of all folds, cached until the next fold begins; later outcomes do not count yet."""
     folds = table[[*FOLD, "horizon_days"]].drop_duplicates().sort_values([*FOLD, "horizon_days"], ignore_index=True)
     past = matured_losses(table, targets, first_scored)
     past = past[past["target_date"] < folds["trained_until"].max()]
     versions = fingerprint.library_versions(evidence.__name__)
     parts = (fingerprint.of_code(evidence.__name__), versions, fingerprint.of_frame(past), fingerprint.of_frame(folds))
-    key = fingerprint.combine("evidence", *parts)
-    return cached_table(key, lambda: evidence.ensemble_evidence(past, folds), versions)
+    key = fingerprint.combine("evidence", base_methods, *parts)
+    return cached_table(key, lambda: evidence.ensemble_evidence(past, folds, base_methods), versions)
 
 
 def matured_losses(table: pd.DataFrame, targets: pd.DataFrame, first_scored: int) -> pd.DataFrame:
@@ -191,18 +196,21 @@ def _rows(long: pd.DataFrame, outcome: pd.DataFrame, names: tuple[str, ...]) -> 
     )
 
 
-def _shrink_towards_reference(raw: pd.DataFrame, inputs: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
-    """Shrink combinations towards the reference, with a weight per method, horizon and fold.
+def _shrink_towards_average(raw: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
+    """Shrink combinations towards the average of the inputs, with a weight per method, horizon and fold.
 
-    The weight is estimated on rows that matured before the fold.
+    The weight is estimated on rows that matured before the fold. The average and the reference stay as they are.
     """
-    reference = inputs.loc[inputs["input"] == REFERENCE, [*FOLD, *KEY, *QUANTILES]]
-    rows = raw.merge(reference, on=[*FOLD, *KEY], suffixes=("", "_reference"))
+    average = raw.loc[raw["competitor"] == DEFAULT, [*FOLD, *KEY, *QUANTILES]]
+    rows = raw.merge(average, on=[*FOLD, *KEY], suffixes=("", "_average"))
     rows = rows.merge(targets[[*KEY, "z_return", "target_date", "is_matured"]], on=KEY)
     finished = []
-    for (_, horizon), own in rows.groupby(["competitor", "horizon_days"]):
+    for (competitor, horizon), own in rows.groupby(["competitor", "horizon_days"]):
+        if competitor in (DEFAULT, FALLBACK):
+            finished.append(own[raw.columns].assign(shrinkage_weight=1.0))
+            continue
         quantiles = own[QUANTILES].to_numpy()
-        base = own[[f"{column}_reference" for column in QUANTILES]].to_numpy()
+        base = own[[f"{column}_average" for column in QUANTILES]].to_numpy()
         z_return, target_date = own["z_return"].to_numpy(), own["target_date"].to_numpy()
         is_training_row = ((own["fold_type"] == "oof") & own["is_matured"] & (own["status"] == "ok")).to_numpy()
         weight = np.empty(len(own))

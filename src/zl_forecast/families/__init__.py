@@ -5,6 +5,8 @@ import pandas as pd
 from zl_forecast.families.base import Explanation, Family, QuantileModel
 from zl_forecast.registry import load_constant
 
+CONSENSUS = "consensus"  # a row of the registry without a module: SQL computes it from the families
+
 
 def load_families(families: pd.DataFrame) -> dict[str, Family]:
     """Load the families of the registry.
@@ -17,7 +19,7 @@ def load_families(families: pd.DataFrame) -> dict[str, Family]:
     Returns
     -------
     dict of str to Family
-        By name, in the order of the registry.
+        By name, in the order of the registry, without the consensus.
 
     Raises
     ------
@@ -32,8 +34,8 @@ def load_families(families: pd.DataFrame) -> dict[str, Family]:
             "Family(...)",
             lambda value: isinstance(value, Family),
         )
-        for name, module in families[["family", "module"]].itertuples(index=False)
+        for name, module in families.loc[families["family"] != CONSENSUS, ["family", "module"]].itertuples(index=False)
     }
 
 
-__all__ = ["Explanation", "Family", "QuantileModel", "load_families"]
+__all__ = ["CONSENSUS", "Explanation", "Family", "QuantileModel", "load_families"]
