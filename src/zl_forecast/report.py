@@ -264,8 +264,8 @@ def _reasons(con: duckdb.DuckDBPyConnection) -> str:
             f"<th>Pinball skill</th><th>Coverage</th><th>Verdict</th><th>Reason</th></tr>{rows}</table></details>"
         )
     return (
-        "<p>Skill, coverage and verdict are the bucket's out-of-sample record, with the champion of each fold. The "
-        "reason describes today's champion over the whole history, on which it was selected. It is followed by the "
+        "<p>Skill, coverage and verdict are the out-of-sample record of the bucket's consensus, the mean of its members, which "
+        "the ensemble reads. The reason describes today's champion over the whole history, on which it was selected. It is followed by the "
         "five features that move the champion's newest forecast most. Open a bucket for details.</p>" + "".join(parts)
     )
 

@@ -1,14 +1,17 @@
 """Verdicts: whether pinball loss is significantly below the reference's, per bucket, family and published forecast."""
 
+import numpy as np
 import pandas as pd
 
 from zl_forecast import settings
-from zl_forecast.scoring import diebold_mariano, holm
+from zl_forecast.scoring import diebold_mariano, holm, pinball
 from zl_forecast.store import stored
 from zl_forecast.tournament.contest import KEY
 
 PUBLISHED = "published"
 REFERENCE = "reference"
+SCORED = settings.SCORED_COLUMNS
+PARTS = ("direction", "width")
 FAMILY_COLUMNS = {
     "bucket": "object",
     "family": "object",
@@ -25,8 +28,9 @@ FAMILY_COLUMNS = {
 def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Test every input and the published forecast against the reference, each on its own out-of-fold rows.
 
-    The family of an input and the method of the published forecast were chosen before each fold began, so the tested
-    series are the forecasts that users would have seen.
+    The members of an input and the method of the published forecast were chosen before each fold began, so the tested
+    series are the forecasts that users would have seen. Two parts are tested as well: direction, the median with the
+    reference's distances of the quantiles from it, and width, the distances around the reference's median.
 
     Parameters
     ----------
@@ -38,20 +42,24 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per subject (bucket, 'core', 'published') and horizon_days: n_rows, pinball_skill (1 - loss /
+        One row per subject (input or 'published') and horizon_days: n_rows, pinball_skill (1 - loss /
         reference loss), coverage_80 (share of outcomes inside the 80 % band), p_value, statistic,
-        degrees_of_freedom, verdict. See `scoring.diebold_mariano`.
+        degrees_of_freedom, verdict, and skill, p_value and verdict of both parts. See `scoring.diebold_mariano`; the
+        p-values are not adjusted for the number of parts.
     """
     own = inputs[(inputs["fold_type"] == "oof") & inputs["is_matured"]]
-    by_input = _with_reference_loss(own, by="input", on=KEY)
     published = published[(published["fold_type"] == "oof") & published["is_matured"]]
-    published = published.rename(columns={"reference_pinball_pct": "pinball_pct_reference"}).assign(input=PUBLISHED)
-    columns = ["input", *KEY, "pinball_pct", "pinball_pct_reference", "is_inside_80"]
     rows = []
-    for (subject, horizon), part in pd.concat([by_input[columns], published[columns]]).groupby(
-        ["input", "horizon_days"]
+    for (subject, horizon), part in pd.concat([_percent_of_inputs(own), _percent_of_published(published)]).groupby(
+        ["subject", "horizon_days"]
     ):
         test, facts = _test_against_reference(part, horizon)
+        parts = {}
+        for name in PARTS:
+            own_test, own_facts = _test_against_reference(part, horizon, f"{name}_loss")
+            parts[f"{name}_skill"] = own_facts["pinball_skill"]
+            parts[f"{name}_p_value"] = own_test.p_value
+            parts[f"{name}_verdict"] = own_test.verdict
         rows.append(
             {
                 "subject": subject,
@@ -62,9 +70,48 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
                 "statistic": test.statistic,
                 "degrees_of_freedom": test.degrees_of_freedom,
                 "verdict": test.verdict,
+                **parts,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _percent_of_inputs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Score each input but the reference, and its parts, in percent of price."""
+    both = _with_reference(rows, by="input", on=KEY, columns=["pinball_pct", *SCORED])
+    unit = 100 * both["horizon_volatility"].to_numpy()
+    return _with_part_losses(
+        both.assign(subject=both["input"]),
+        unit * both["z_return"].to_numpy(),
+        unit[:, None] * both[list(SCORED)].to_numpy(),
+        unit[:, None] * both[[f"{name}_reference" for name in SCORED]].to_numpy(),
+    )
+
+
+def _percent_of_published(rows: pd.DataFrame) -> pd.DataFrame:
+    """Score the published forecast and its parts, in percent of price (log return times 100)."""
+
+    def percent(columns: list[str]) -> np.ndarray:
+        return 100 * np.log(rows[columns].to_numpy(float) / rows[["last_price"]].to_numpy(float))
+
+    prices = ["p10", "p50", "p90"]
+    return _with_part_losses(
+        rows.rename(columns={"reference_pinball_pct": "pinball_pct_reference"}).assign(subject=PUBLISHED),
+        percent(["realised_price"])[:, 0],
+        percent(prices),
+        percent([f"reference_{name}" for name in prices]),
+    )
+
+
+def _with_part_losses(
+    rows: pd.DataFrame, outcome: np.ndarray, quantiles: np.ndarray, reference: np.ndarray
+) -> pd.DataFrame:
+    """Add the losses of the median on the reference's distances, and of the own distances on the reference's median."""
+    median, reference_median = quantiles[:, [1]], reference[:, [1]]
+    direction = pinball(outcome, median + reference - reference_median)
+    width = pinball(outcome, reference_median + quantiles - median)
+    columns = ["subject", *KEY, "pinball_pct", "pinball_pct_reference", "is_inside_80", "direction_loss", "width_loss"]
+    return rows.assign(direction_loss=direction, width_loss=width)[columns]
 
 
 @stored
@@ -90,7 +137,7 @@ def family_verdicts(forecasts: pd.DataFrame) -> pd.DataFrame:
         Columns `FAMILY_COLUMNS`, one row per bucket, family (without the reference) and horizon_days. If a family
         cannot be tested, both p-values are NaN, its verdict is 'no_skill', and it does not count in the adjustment.
     """
-    own = _with_reference_loss(forecasts, by="family", on=["bucket", *KEY])
+    own = _with_reference(forecasts, by="family", on=["bucket", *KEY], columns=["pinball_pct"])
     rows = []
     for (bucket, family, horizon), part in own.groupby(["bucket", "family", "horizon_days"]):
         test, facts = _test_against_reference(part, horizon)
@@ -101,15 +148,15 @@ def family_verdicts(forecasts: pd.DataFrame) -> pd.DataFrame:
     return table[list(FAMILY_COLUMNS)].astype(FAMILY_COLUMNS)
 
 
-def _with_reference_loss(rows: pd.DataFrame, by: str, on: list[str]) -> pd.DataFrame:
-    """Return the rows of all but the reference, with its loss on the same row as pinball_pct_reference."""
+def _with_reference(rows: pd.DataFrame, by: str, on: list[str], columns: list[str]) -> pd.DataFrame:
+    """Return the rows of all but the reference, with the reference's columns of the same row as <column>_reference."""
     is_reference = rows[by] == REFERENCE
-    return rows[~is_reference].merge(rows.loc[is_reference, [*on, "pinball_pct"]], on=on, suffixes=("", "_reference"))
+    return rows[~is_reference].merge(rows.loc[is_reference, [*on, *columns]], on=on, suffixes=("", "_reference"))
 
 
-def _test_against_reference(part: pd.DataFrame, horizon: int):
+def _test_against_reference(part: pd.DataFrame, horizon: int, loss: str = "pinball_pct"):
     """Test the rows of one subject and horizon; return the verdict, and n_rows with pinball_skill."""
     part = part.sort_values("as_of_date")
-    loss, reference_loss = part["pinball_pct"], part["pinball_pct_reference"]
-    facts = {"n_rows": len(part), "pinball_skill": 1 - loss.mean() / reference_loss.mean()}
-    return diebold_mariano(loss, reference_loss, overlap=horizon), facts
+    reference_loss = part["pinball_pct_reference"]
+    facts = {"n_rows": len(part), "pinball_skill": 1 - part[loss].mean() / reference_loss.mean()}
+    return diebold_mariano(part[loss], reference_loss, overlap=horizon), facts

@@ -39,7 +39,7 @@ def built(run_dbt, project_copy, tmp_path_factory):
     shutil.copytree(project_copy, project)
     with (project / "seeds" / "families.csv").open("a") as stream:
         for name, limit in OUTSIDE.items():
-            stream.write(f"{name},outside.{name},{name},quick,0.5,{limit},From outside of the package.\n")
+            stream.write(f"{name},outside.{name},{name},quick,0.5,{limit},From outside of the package.,false,Not in the consensus.\n")
     buckets = pd.read_csv(project / "seeds" / "buckets.csv")
     buckets.loc[buckets["bucket"] == "crush", "candidates"] = " ".join(["ridge", "garch", "stacking", *OUTSIDE])
     buckets.to_csv(project / "seeds" / "buckets.csv", index=False)

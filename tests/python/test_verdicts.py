@@ -6,7 +6,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from zl_forecast import settings
-from zl_forecast.scoring import diebold_mariano
+from zl_forecast.scoring import diebold_mariano, pinball
 from zl_forecast.verdicts import FAMILY_COLUMNS, family_verdicts, verdicts
 
 N = 600
@@ -125,19 +125,78 @@ def test_without_rows_the_table_is_empty_with_all_columns():
     assert table.dtypes.astype(str).to_dict() == FAMILY_COLUMNS
 
 
-def test_inputs_and_the_published_forecast_are_tested_on_matured_rows_of_the_history_only():
-    reference = reference_loss()
-    better = reference - 0.5 + 0.1 * np.random.default_rng(8).standard_normal(N)
-    frame = pd.concat([losses("reference", reference), losses("core", better)]).rename(columns={"family": "input"})
-    inputs = frame.assign(fold_type="oof", is_matured=True, is_inside_80=True)
-    live = inputs.assign(fold_type="live", pinball_pct=99.0)
-    published = losses("x", better).assign(
-        fold_type="oof",
-        is_matured=[*[True] * (N - 100), *[False] * 100],
-        is_inside_80=False,
-        reference_pinball_pct=reference,
+def forecasts_of(outcome: np.ndarray, horizon: int = 5, **quantiles: np.ndarray) -> pd.DataFrame:
+    """Build int_ensemble__inputs from quantiles (n, 3) by input; one unit of z_return is one percent."""
+    frames = []
+    for name, own in quantiles.items():
+        frame = pd.DataFrame(own, columns=["q10", "q50", "q90"]).assign(input=name, pinball_pct=pinball(outcome, own))
+        frames.append(frame.assign(as_of_date=DAYS[: len(own)], z_return=outcome))
+    table = pd.concat(frames, ignore_index=True).assign(horizon_days=horizon, horizon_volatility=0.01)
+    return table.assign(
+        fold_type="oof", is_matured=True, is_inside_80=table["z_return"].between(table["q10"], table["q90"])
     )
+
+
+def published_of(inputs: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Build int_ensemble__published from an input and the reference, at a price of 50."""
+    own, reference = (inputs[inputs["input"] == which].reset_index(drop=True) for which in (name, "reference"))
+    price = lambda column: 50 * np.exp(column / 100)  # noqa: E731
+    prices = {f"p{q[1:]}": price(own[q]) for q in ("q10", "q50", "q90")}
+    prices |= {f"reference_p{q[1:]}": price(reference[q]) for q in ("q10", "q50", "q90")}
+    table = own[["as_of_date", "horizon_days", "fold_type", "is_matured", "is_inside_80", "pinball_pct"]]
+    return table.assign(
+        **prices, last_price=50.0, realised_price=price(own["z_return"]), reference_pinball_pct=reference["pinball_pct"]
+    )
+
+
+def market(seed: int = 8) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Simulate outcomes with a signal, and inputs that know the signal, the width, both or nothing."""
+    rng = np.random.default_rng(seed)
+    signal = rng.standard_normal(N)
+    outcome = signal + rng.standard_normal(N)
+    edges = np.array([-1.28, 0, 1.28])
+    nothing = np.tile(3 * edges, (N, 1))
+    return outcome, {
+        "reference": nothing,
+        "direction": nothing + signal[:, None],
+        "width": np.tile(np.sqrt(2) * edges, (N, 1)),
+        "both": edges + signal[:, None],
+        "wrong_way": edges - signal[:, None],
+    }
+
+
+def test_direction_and_width_have_verdicts_of_their_own():
+    outcome, quantiles = market()
+    table = verdicts(forecasts_of(outcome, **quantiles), published_of(forecasts_of(outcome, **quantiles), "both"))
+    found = table.set_index("subject")[["verdict", "direction_verdict", "width_verdict"]]
+    assert found.loc["direction"].tolist() == ["skill", "skill", "no_skill"]
+    assert found.loc["width"].tolist() == ["skill", "no_skill", "skill"]
+    assert found.loc["both"].tolist() == found.loc["published"].tolist() == ["skill", "skill", "skill"]
+    assert found.loc["wrong_way", "direction_verdict"] == "no_skill"
+    skills = table.set_index("subject")
+    assert skills.loc["direction", "width_skill"] == pytest.approx(0)
+    assert skills.loc["width", "direction_skill"] == pytest.approx(0)
+    for part in ("pinball_skill", "direction_skill", "width_skill"):  # the same forecast in other units
+        assert skills.loc["published", part] == pytest.approx(skills.loc["both", part])
+
+
+def test_the_parts_of_a_forecast_worked_by_hand():
+    # Reference -10, 0, 10; forecast 0, 5, 20; outcome 5. Direction has the quantiles -5, 5, 15: loss 0.1 * 10 + 0 + 0.1 * 10
+    # over 3. Width has -5, 0, 15: 0.1 * 10 + 0.5 * 5 + 0.1 * 10. The reference: 0.1 * 15 + 0.5 * 5 + 0.1 * 5.
+    quantiles = {"reference": np.tile([-10.0, 0, 10], (9, 1)), "crush": np.tile([0.0, 5, 20], (9, 1))}
+    inputs = forecasts_of(np.full(9, 5.0), **quantiles)
+    found = verdicts(inputs, published_of(inputs, "crush")).set_index("subject")
+    for subject in ("crush", "published"):
+        assert found.loc[subject, "direction_skill"] == pytest.approx(1 - 2 / 4.5)
+        assert found.loc[subject, "width_skill"] == pytest.approx(1 - 4.5 / 4.5)
+
+
+def test_inputs_and_the_published_forecast_are_tested_on_matured_rows_of_the_history_only():
+    outcome, quantiles = market()
+    inputs = forecasts_of(outcome, reference=quantiles["reference"], core=quantiles["both"])
+    live = inputs.assign(fold_type="live", pinball_pct=99.0)
+    published = published_of(inputs, "core").assign(is_matured=[*[True] * (N - 100), *[False] * 100])
     table = verdicts(pd.concat([inputs, live]), published).set_index("subject")
     assert table["n_rows"].to_dict() == {"core": N, "published": N - 100}
     assert table["verdict"].eq("skill").all()
-    assert table["coverage_80"].to_dict() == {"core": 1.0, "published": 0.0}
+    assert table.loc["core", "coverage_80"] == inputs.loc[inputs["input"] == "core", "is_inside_80"].mean()

@@ -1,4 +1,5 @@
--- Inputs of the ensemble methods: the consensus of each bucket, the core, carry and the reference.
+-- Inputs of the ensemble methods: the consensus of each bucket, the core, carry, the linear signals
+-- of all buckets together, and the reference.
 -- Before it enters, the median of each input but the reference is shrunk towards the reference's,
 -- which is zero: by a weight from the input's own matured forecasts of all horizons, then to a
 -- limit that this record supports. Widths stay as they are.
@@ -42,10 +43,41 @@ carry_forecasts as (
     where input = 'reference'
 ),
 
+linear_signals as (
+    select
+        fold_type,
+        as_of_date,
+        horizon_days,
+        -- in the order of the buckets, because the last digits of a sum depend on its order
+        list_sum(list(q50 order by bucket)) as shift
+    from forecasts
+    where family = 'ridge'
+    group by fold_type, as_of_date, horizon_days
+),
+
+-- the reference, moved by the sum of what ridge finds in each bucket: the buckets see different
+-- drivers, so a mean would divide each signal by their number
+linear_forecasts as (
+    select
+        trained_inputs.* replace (
+            {% for level in levels -%}
+            q{{ level }} + linear_signals.shift as q{{ level }},
+            {% endfor -%}
+            'ridge' as family,
+            'linear' as input
+        )
+    from trained_inputs
+    inner join linear_signals
+        using (fold_type, as_of_date, horizon_days)
+    where input = 'reference'
+),
+
 all_inputs as (
     select * from trained_inputs
     union all
     select * from carry_forecasts
+    union all
+    select * from linear_forecasts
 ),
 
 -- A bucket reselected within the month has its own live fold; the ensemble's live fold begins with

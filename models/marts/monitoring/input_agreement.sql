@@ -1,9 +1,9 @@
--- How much the inputs of the ensemble agree today, and how many independent ones they are worth:
+-- How much the inputs of the average agree today, and how many independent ones they are worth:
 -- inputs whose errors correlate at r count as n / (1 + (n - 1) r). One row per horizon.
 with
 inputs as (
     select * from {{ ref('ensemble_inputs') }}
-    where input <> 'reference'
+    where input not in ('reference', 'linear')
 ),
 
 errors as (

@@ -1,5 +1,5 @@
--- Does it beat the reference out of sample? One row per subject (bucket, core or published) and
--- horizon.
+-- Does it beat the reference out of sample, as a whole, in direction and in width? One row per
+-- subject (input of the ensemble or published) and horizon.
 with
 published_verdicts as (
     select * from {{ ref('int_ensemble__verdicts') }}
@@ -21,7 +21,15 @@ final as (
         p_value::double as p_value,
         statistic::double as statistic,
         degrees_of_freedom::bigint as degrees_of_freedom,
-        verdict::varchar as verdict
+        verdict::varchar as verdict,
+
+        ---------- its parts
+        direction_skill::double as direction_skill,
+        direction_p_value::double as direction_p_value,
+        direction_verdict::varchar as direction_verdict,
+        width_skill::double as width_skill,
+        width_p_value::double as width_p_value,
+        width_verdict::varchar as width_verdict
     from published_verdicts
 )
 

@@ -1,4 +1,4 @@
-"""The ensemble tournament over bucket champions, core and reference. The work is in zl_forecast.ensembles."""
+"""The ensemble tournament over consensus forecasts, core, carry and reference. The work is in zl_forecast.ensembles."""
 
 from zl_forecast.ensembles.tournament import run_ensembles
 
