@@ -123,6 +123,7 @@ OTHERS = {  # tables without rows, because only the bucket has forecasts here
     "trained_until date, horizon_code text, target_date date, horizon_volatility double, q10 double, q50 double, q90 double, reference_q10 double, "
     "reference_q50 double, reference_q90 double, is_hindsight boolean",
     "degradations": "bucket text, horizon_days int, acted_on date, data_source text",
+    "int_novelty__daily": "bucket text, as_of_date date, trained_until date, novelty double, novelty_feature text",
 }
 
 

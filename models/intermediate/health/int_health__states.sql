@@ -11,6 +11,13 @@ drift as (
     from {{ ref('int_health__drift') }}
 ),
 
+-- of the models that were active on the day
+novelties as (
+    select bucket as subject, as_of_date as week_ending, novelty, novelty_feature
+    from {{ ref('int_novelty__daily') }}
+    qualify row_number() over (partition by bucket, as_of_date order by trained_until desc) = 1
+),
+
 reselections as (
     select bucket as subject, horizon_days, acted_on, data_source from {{ ref('degradations') }}
 ),
@@ -105,6 +112,8 @@ with_statistics as (
             reference_pinball
         ),
         drift.* exclude (subject, week_ending),
+        novelties.novelty,
+        novelties.novelty_feature,
         -- reselected; all outcomes since then belong to the previous models
         case when reselections.acted_on > tests.run_start then reselections.acted_on end
             as reselected_on,
@@ -123,6 +132,9 @@ with_statistics as (
     left join drift
         on drift.subject = with_windows.subject
         and drift.week_ending = with_windows.week_ending
+    left join novelties
+        on novelties.subject = with_windows.subject
+        and novelties.week_ending = with_windows.week_ending
 ),
 
 -- Expiry concerns the active model, so it only applies to weeks after its training; folds of the

@@ -2,7 +2,8 @@
 -- of all buckets together, and the reference.
 -- Before it enters, the median of each input but the reference is shrunk towards the reference's,
 -- which is zero: by a weight from the input's own matured forecasts of all horizons, then to a
--- limit that this record supports. Widths stay as they are.
+-- limit that this record supports, then by a weight for the session's novelty. Widths stay as they
+-- are.
 {%- set levels = ['05', '10', '25', '50', '75', '90', '95'] %}
 with
 forecasts as (
@@ -15,15 +16,32 @@ carry as (
     where roll_yield is not null
 ),
 
+novelties as (
+    select
+        bucket,
+        fold_type,
+        fold_start,
+        as_of_date,
+        novelty,
+        tolerance / greatest(tolerance, novelty) as novelty_weight
+    from {{ ref('int_novelty__daily') }}
+    cross join (select {{ threshold('novelty_tolerance') }} as tolerance)
+),
+
 trained_inputs as (
     select
-        *,
+        forecasts.*,
+        novelties.novelty,
+        coalesce(novelties.novelty_weight, 1) as novelty_weight,
         case
             when bucket <> 'core' then bucket
             when family = 'reference' then 'reference'
             else 'core'
         end as input
     from forecasts
+    -- core has no features
+    left join novelties
+        using (bucket, fold_type, fold_start, as_of_date)
     where bucket = 'core' or family = 'consensus'
 ),
 
@@ -154,7 +172,7 @@ moves as (
         inputs.q50 as raw_q50,
         weights.median_weight,
         weights.max_median_shift,
-        coalesce(
+        inputs.novelty_weight * coalesce(
             greatest(
                 -weights.max_median_shift,
                 least(weights.max_median_shift, weights.median_weight * inputs.q50)
@@ -182,6 +200,8 @@ shrunk_inputs as (
         raw_q50,
         median_weight,
         max_median_shift,
+        novelty,
+        novelty_weight,
         members,
         is_matured,
         target_date,

@@ -27,7 +27,11 @@ final as (
         {% endfor -%}
         targets.last_price * exp(inputs.raw_q50 * inputs.horizon_volatility) as raw_p50,
         inputs.median_weight,
-        abs(inputs.q50) < abs(inputs.median_weight * inputs.raw_q50) - 1e-9 as is_limited,
+        coalesce(
+            abs(inputs.median_weight * inputs.raw_q50) > inputs.max_median_shift, false
+        ) as is_limited,
+        inputs.novelty,
+        inputs.novelty_weight,
         inputs.pinball_pct,
         inputs.is_inside_80,
         inputs.data_source

@@ -16,6 +16,8 @@ final as (
                 'skill_code',
                 "case when abs(largest_shift) > " ~ threshold('drift_named_from')
                     ~ " then 'health_and_drift' end",
+                "case when novelty > " ~ threshold('novelty_tolerance')
+                    ~ " then 'health_and_novelty' end",
                 "case when coverage_80 < " ~ threshold('coverage_named_below')
                     ~ " then 'health_and_coverage' end"
             ],
@@ -26,12 +28,15 @@ final as (
                 'min_weeks': threshold('min_expected_skill_weeks'),
                 'window_weeks': threshold('health_window_weeks'), 'skill': '100 * pinball_skill',
                 'expected': '100 * expected_skill',
-                'shift': 'largest_shift', 'coverage': '100 * coverage_80'
+                'shift': 'largest_shift', 'coverage': '100 * coverage_80', 'novelty': 'novelty',
+                'novelty_weight':
+                    "100 * " ~ threshold('novelty_tolerance') ~ " / nullif(novelty, 0)"
             },
             texts={
                 'week_ending': 'week_ending', 'trained_until': 'live_trained_until',
                 'reselected_on': 'reselected_on', 'champion': 'champion',
-                'feature': 'largest_shift_feature'
+                'feature': 'largest_shift_feature',
+                'novelty_feature': 'novelty_feature'
             }
         ) }} as reason,
         champion, fold_start, coalesce(is_evaluated, false) as is_evaluated, n_matured_in_week,
@@ -39,7 +44,7 @@ final as (
         pinball_pct, reference_pinball_pct, pinball_skill, expected_skill, coverage_80,
         case when is_evaluated then statistic end as statistic, watch_at, degraded_at,
         case when is_evaluated then evidence_from end as evidence_from,
-        largest_shift, largest_shift_feature, share_beyond,
+        largest_shift, largest_shift_feature, share_beyond, novelty, novelty_feature,
         live_trained_until, data_source
     from states
 )
