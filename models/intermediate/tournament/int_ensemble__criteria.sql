@@ -1,8 +1,16 @@
 -- Criteria of each ensemble method at the start of a fold, over the out-of-fold rows matured by
 -- then, with the evidence against the method that it would replace.
 with
+carry_losses as (
+    select as_of_date, horizon_days, pinball_pct as carry_pinball_pct
+    from {{ ref('int_ensemble__inputs') }}
+    where input = 'carry' and fold_type = 'oof'
+),
+
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}
+    left join carry_losses
+        using (as_of_date, horizon_days)
 ),
 
 methods as (
@@ -39,6 +47,8 @@ averages as (
         folds.horizon_days,
         rows.ensemble_method,
         {{ forecast_criteria('rows') }},
+        1 - avg(rows.pinball_pct) filter (where rows.carry_pinball_pct is not null)
+        / avg(rows.carry_pinball_pct) as carry_skill,
         avg(rows.is_inside_50::int) as coverage_50,
         avg(rows.is_inside_90::int) as coverage_90,
         -- compare on the method's own rows, so that a method that failed in a bad year does not

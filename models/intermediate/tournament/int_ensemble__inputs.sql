@@ -11,9 +11,9 @@ forecasts as (
     where status = 'ok'
 ),
 
-carry as (
-    select as_of_date, roll_yield from {{ ref('int_carry__daily') }}
-    where roll_yield is not null
+carries as (
+    select as_of_date, horizon_days, carry, source from {{ ref('int_carry__daily') }}
+    where carry is not null
 ),
 
 novelties as (
@@ -45,19 +45,19 @@ trained_inputs as (
     where bucket = 'core' or family = 'consensus'
 ),
 
--- the reference, with its median where the price would be if it stepped as at the rolls of the year
+-- the reference, moved by the steps at rolls until target_date
 carry_forecasts as (
     select
         trained_inputs.* replace (
             {% for level in levels -%}
-            q{{ level }} + carry.roll_yield * horizon_days / horizon_volatility as q{{ level }},
+            q{{ level }} + carry / horizon_volatility as q{{ level }},
             {% endfor -%}
-            'roll_yield' as family,
+            carries.source as family,
             'carry' as input
         )
     from trained_inputs
-    inner join carry
-        using (as_of_date)
+    inner join carries
+        using (as_of_date, horizon_days)
     where input = 'reference'
 ),
 

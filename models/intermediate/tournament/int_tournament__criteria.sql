@@ -3,8 +3,16 @@
 -- all rows, those of the fold's regime and those since a degradation. Uses nothing of the fold; its
 -- regime is that of the last session before it.
 with
+carry_losses as (
+    select as_of_date, horizon_days, pinball_pct as carry_pinball_pct
+    from {{ ref('int_ensemble__inputs') }}
+    where input = 'carry' and fold_type = 'oof'
+),
+
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
+    left join carry_losses
+        using (as_of_date, horizon_days)
     where bucket <> 'core'
 ),
 
@@ -54,6 +62,7 @@ past as (
             end
         ) as scope,
         rows.pinball_pct,
+        rows.carry_pinball_pct,
         rows.error_pct,
         rows.is_inside_80,
         rows.width_pct,
@@ -83,6 +92,8 @@ criteria as (
     select
         bucket, fold_id, fold_type, fold_start, trained_until, horizon_days, family, regime, scope,
         {{ forecast_criteria('past') }},
+        1 - avg(pinball_pct) filter (where carry_pinball_pct is not null) / avg(carry_pinball_pct)
+            as carry_skill,
         avg(reference_pinball_pct) as reference_pinball_pct,
         sqrt(avg(pow(reference_error_pct, 2))) as reference_rmse_pct,
         avg(reference_is_inside_80::int) as reference_coverage_80

@@ -113,6 +113,7 @@ final as (
         n_independent,
         pinball_pct,
         pinball_skill,
+        carry_skill,
         rmse_pct,
         coverage_50,
         coverage_80,
