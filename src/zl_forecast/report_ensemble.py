@@ -3,9 +3,9 @@
 import duckdb
 import pandas as pd
 
-from zl_forecast.ensembles import FALLBACK
 from zl_forecast.report_parts import BAND, OUTSIDE, escape, number, shade
 
+REFERENCE = "reference_alone"  # has no skill over itself
 FULL_COLOUR = 0.02  # skill at which the map has its full colour; methods differ by less than families
 MARKS = {"candidate": "on evidence", "no_forecast": "no forecast", "too_slow": "too slow"}
 NOTHING = "<p>No ensemble method competed in this build.</p>"
@@ -94,7 +94,7 @@ def _cell(row) -> str:
         style, inner, details = "", "?", []
     else:
         style = shade(row.pinball_skill, FULL_COLOUR)
-        inner = "0" if row.ensemble_method == FALLBACK else f"{100 * row.pinball_skill:+z.2f}"
+        inner = "0" if row.ensemble_method == REFERENCE else f"{100 * row.pinball_skill:+z.2f}"
         details = [number(row.coverage_80, ".0%"), number(row.relative_width_80, ".2f")]
     details.append(MARKS.get(row.selection_status, ""))
     small = ", ".join(detail for detail in details if detail)

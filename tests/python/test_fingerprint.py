@@ -24,7 +24,7 @@ FAMILIES = load_families(SEED)
 FIRST_LEVEL = {  # module by name
     name: module
     for name, module in zip(SEED["family"], SEED["module"], strict=True)
-    if not FAMILIES[name].is_second_level
+    if name in FAMILIES and not FAMILIES[name].is_second_level
 }
 READERS = {name for name in FIRST_LEVEL if FAMILIES[name].reads_lookback}
 FOLDS = ("crush oof 2019-01", "crush oof 2020-01", "crush live 2020-02")

@@ -102,10 +102,11 @@ def test_its_forecasts_are_in_the_tournament_and_among_the_inputs_of_the_ensembl
     with duckdb.connect(str(built.warehouse), read_only=True) as con:
         forecasts = con.sql("from tournament.int_tournament__forecasts where bucket = 'toy'").df()
         inputs = con.sql("from tournament.int_ensemble__inputs where input = 'toy'").df()
-    assert set(forecasts["family"]) == {"reference", "lightgbm", "ridge"}
+    assert set(forecasts["family"]) == {"reference", "lightgbm", "ridge", "consensus"}
     assert set(forecasts["fold_type"]) == {"oof", "live"}
     assert set(forecasts["status"]) == {"ok"}
     assert set(inputs["fold_type"]) == {"oof", "live"}
+    assert set(inputs["members"]) == {"lightgbm"}
 
 
 def test_gate_plan_health_and_forecast_include_it(built):

@@ -62,7 +62,7 @@ def test_a_reselection_in_mid_month_starts_a_live_fold_that_the_next_build_keeps
     folds = _query(
         reselected, "select distinct input, fold_start from tournament.int_ensemble__inputs where fold_type = 'live'"
     )
-    assert set(folds["input"]) == {BUCKET, "core", "reference"}
+    assert set(folds["input"]) == {BUCKET, "carry", "core", "linear", "reference"}
     assert folds["fold_start"].eq(newest).all()
     ledger = _query(reselected, f"from state.forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
     assert ledger.groupby("model_version").size().eq(4).all()

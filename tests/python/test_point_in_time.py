@@ -119,7 +119,8 @@ class _landing_tables:
         self.con.execute(f"copy (from series order by series_id, available_on, obs_date) to '{self.to}/series.parquet'")
         if self.con.sql("select count(*) from policy_events").fetchone()[0]:
             self.con.execute(f"copy policy_events to '{self.to}/policy_events.csv' (header)")
-        self.con.execute(f"copy (from curve_daily order by all) to '{self.to}/curve_daily.parquet'")
+        if self.con.sql("select count(*) from curve_daily").fetchone()[0]:
+            self.con.execute(f"copy (from curve_daily order by all) to '{self.to}/curve_daily.parquet'")
         if (self.landing / "SIMULATED.json").exists():
             shutil.copy(self.landing / "SIMULATED.json", self.to)
         self.con.close()

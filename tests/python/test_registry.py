@@ -16,7 +16,8 @@ def _family(module):
 
 
 def _method(module):
-    rows = [("reference_alone", "zl_forecast.ensembles.reference_alone", None), ("mine", module, None)]
+    required = [(name, f"zl_forecast.ensembles.{name}", None) for name in ("reference_alone", "average")]
+    rows = [*required, ("mine", module, None)]
     return load_methods(pd.DataFrame(rows, columns=["ensemble_method", "module", "base_method"]))
 
 

@@ -11,11 +11,6 @@ forecasts as (
     where status = 'ok'
 ),
 
-carries as (
-    select as_of_date, horizon_days, carry, source from {{ ref('int_carry__daily') }}
-    where carry is not null
-),
-
 novelties as (
     select
         bucket,
@@ -45,20 +40,13 @@ trained_inputs as (
     where bucket = 'core' or family = 'consensus'
 ),
 
--- the reference, moved by the steps at rolls until target_date
 carry_forecasts as (
     select
-        trained_inputs.* replace (
-            {% for level in levels -%}
-            q{{ level }} + carry / horizon_volatility as q{{ level }},
-            {% endfor -%}
-            carries.source as family,
-            'carry' as input
-        )
-    from trained_inputs
-    inner join carries
-        using (as_of_date, horizon_days)
-    where input = 'reference'
+        *,
+        null::double as novelty,
+        1 as novelty_weight,
+        'carry' as input
+    from {{ ref('int_carry__forecasts') }}
 ),
 
 linear_signals as (
@@ -92,9 +80,9 @@ linear_forecasts as (
 
 all_inputs as (
     select * from trained_inputs
-    union all
+    union all by name
     select * from carry_forecasts
-    union all
+    union all by name
     select * from linear_forecasts
 ),
 

@@ -5,8 +5,8 @@
 with
 carry_losses as (
     select as_of_date, horizon_days, pinball_pct as carry_pinball_pct
-    from {{ ref('int_ensemble__inputs') }}
-    where input = 'carry' and fold_type = 'oof'
+    from {{ ref('int_carry__forecasts') }}
+    where fold_type = 'oof'
 ),
 
 forecasts as (

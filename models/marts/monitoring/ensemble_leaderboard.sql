@@ -137,7 +137,8 @@ final as (
             },
             texts={
                 'chosen_method': 'chosen_method', 'fallback_reason': 'fallback_reason',
-                'benchmark': "coalesce(benchmark, 'average')", 'status': 'status', 'lost_reason': 'status_reason'
+                'benchmark': "coalesce(benchmark, 'average')",
+                'status': 'status', 'lost_reason': 'status_reason'
             }
         ) }} as reason,
         data_source

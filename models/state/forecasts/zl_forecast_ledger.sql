@@ -21,8 +21,9 @@ newest_sessions as (
 newest as (
     select
         published_forecasts.*,
-        trim(regexp_replace(published_forecasts.inputs, '\b(carry|core|linear|reference)\b ?', '', 'g'))
-            as buckets,
+        trim(regexp_replace(
+            published_forecasts.inputs, '\b(carry|core|linear|reference)\b ?', '', 'g'
+        )) as buckets,
         verdicts.verdict,
         verdicts.pinball_skill,
         verdicts.coverage_80,

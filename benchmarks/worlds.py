@@ -1,0 +1,103 @@
+"""Benchmark: skill of the published forecast in simulated worlds of other seeds, whose truth is known.
+
+python -m benchmarks.worlds <world> <seed> [<seed> ...]      for example: random_walk 1 2 3
+
+One line per seed: skill, p-value and verdict at each horizon, and the part of the gap between reference and oracle
+that is closed. In `random_walk` nothing predicts the price, so a verdict `skill` is a false one; one in twenty per
+horizon is expected. To save time each bucket trains LightGBM, ridge and the reference only.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from zl_forecast.sample import simulate, true_quantiles, write_landing
+from zl_forecast.scoring import pinball
+
+PROJECT = Path(__file__).parents[1]
+STARTS, ENDS = "2013-01-02", "2023-12-29"
+PARTS = ("profiles", "seeds", "models", "macros", "python_models", "expectations", "tests/dbt")
+HORIZONS = {5: "1w", 20: "1m", 60: "3m", 120: "6m"}
+
+
+def project_with_few_families(folder: Path) -> Path:
+    """Copy the dbt project, with ridge as the only candidate of each bucket."""
+    for part in PARTS:
+        shutil.copytree(PROJECT / part, folder / part)
+    shutil.copy(PROJECT / "dbt_project.yml", folder)
+    seed = folder / "seeds" / "buckets.csv"
+    pd.read_csv(seed, dtype=str).assign(candidates="ridge").to_csv(seed, index=False)
+    return folder
+
+
+def build(world: str, seed: int, project: Path, folder: Path):
+    """Simulate a market, build its forecasts and return the market and the path of the warehouse."""
+    market = simulate(world, seed=seed, start=STARTS, end=ENDS)
+    write_landing(market, folder / "landing")
+    folders = {"ZL_LANDING_DIR": "landing", "ZL_DATA_DIR": "data", "DBT_TARGET_PATH": "target", "DBT_LOG_PATH": "logs"}
+    environment = os.environ | {name: str(folder / own) for name, own in folders.items()}
+    environment |= {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project / "profiles")}
+    command = ["dbt", "build", "--resource-type", "model", "--resource-type", "seed", "--select", "+verdicts"]
+    done = subprocess.run(command, env=environment, cwd=project, text=True, stdout=subprocess.PIPE)
+    if done.returncode:
+        raise SystemExit(done.stdout[-3000:])
+    return market, folder / "data" / "warehouse.duckdb"
+
+
+def oracle_gap(market, warehouse: Path) -> pd.Series:
+    """Return the part of the gap between reference and oracle that the published forecast closes, by horizon."""
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        history = con.sql(
+            """
+            select as_of_date, horizon_days, pinball_pct, reference_pinball_pct,
+                ln(realised_price / last_price) as outcome
+            from tournament.int_ensemble__published where fold_type = 'oof' and is_matured
+            """
+        ).df()
+    weekly = history["as_of_date"].drop_duplicates().sort_values().iloc[::5]
+    truth = true_quantiles(market, weekly)
+    truth = truth[truth["level"].isin([0.1, 0.5, 0.9])].pivot_table(
+        index=["as_of_date", "horizon_days"], columns="level", values="log_return_quantile"
+    )
+    rows = history.merge(truth.reset_index(), on=["as_of_date", "horizon_days"])
+    rows["oracle"] = 100 * pinball(rows["outcome"].to_numpy(), rows[[0.1, 0.5, 0.9]].to_numpy())
+    losses = rows.groupby("horizon_days")[["oracle", "pinball_pct", "reference_pinball_pct"]].mean()
+    gap = losses["reference_pinball_pct"] - losses["oracle"]
+    return ((losses["reference_pinball_pct"] - losses["pinball_pct"]) / gap).where(gap > 1e-3 * losses["oracle"])
+
+
+def main() -> None:
+    world, seeds = sys.argv[1], [int(argument) for argument in sys.argv[2:]]
+    false = pd.Series(0, index=list(HORIZONS))
+    with tempfile.TemporaryDirectory() as copy:
+        project = project_with_few_families(Path(copy))
+        for seed in seeds:
+            started = time.perf_counter()
+            with tempfile.TemporaryDirectory() as folder:
+                market, warehouse = build(world, seed, project, Path(folder))
+                with duckdb.connect(str(warehouse), read_only=True) as con:
+                    found = (
+                        con.sql("from monitoring.verdicts where subject = 'published'").df().set_index("horizon_days")
+                    )
+                gap = oracle_gap(market, warehouse)
+            false += (found["verdict"] == "skill").reindex(false.index).fillna(False)
+            cells = [
+                f"{code} {100 * found.at[days, 'pinball_skill']:+.1f} % p {found.at[days, 'p_value']:.3f} "
+                f"{found.at[days, 'verdict']}" + ("" if np.isnan(gap[days]) else f" gap {gap[days]:.0%}")
+                for days, code in HORIZONS.items()
+            ]
+            print(f"{world} {seed}: {'; '.join(cells)} ({time.perf_counter() - started:.0f} s)", flush=True)
+    counts = ", ".join(f"{code} {false[days]}" for days, code in HORIZONS.items())
+    print(f"verdict skill in {len(seeds)} worlds: {counts}")
+
+
+if __name__ == "__main__":
+    main()
