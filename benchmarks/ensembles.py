@@ -19,7 +19,7 @@ HORIZONS = (5, 20, 60, 120)
 
 
 def forecasts(n_inputs: int, years: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Simulate inputs that resemble one another, as bucket champions do, and the targets."""
+    """Simulate inputs that resemble one another, as consensus forecasts do, and the targets."""
     rng = np.random.default_rng(settings.SEED)
     days = pd.bdate_range("2015-01-01", f"{2014 + years}-12-31")
     shocks = rng.standard_normal(len(days) + max(HORIZONS))

@@ -3,16 +3,7 @@
 -- fraction of features that moved by more than two.
 with
 features as (
-    {% for bucket in var('buckets') -%}
-    select '{{ bucket }}' as bucket, as_of_date, feature, feature_value
-    -- keep nulls, so that the windows count sessions
-    from (
-        select as_of_date, columns(* exclude (as_of_date, latest_input_on))::double
-        from {{ ref('mart_' ~ bucket ~ '__daily') }}
-    )
-    unpivot include nulls (feature_value for feature in (columns(* exclude (as_of_date))))
-    {{ "union all" if not loop.last }}
-    {% endfor %}
+    {{ long_features() }}
 ),
 
 windows as (

@@ -3,15 +3,7 @@
 -- One row per bucket, fold type and session with a forecast.
 with
 features as (
-    {% for bucket in var('buckets') -%}
-    select '{{ bucket }}' as bucket, as_of_date, feature, feature_value
-    from (
-        select as_of_date, columns(* exclude (as_of_date, latest_input_on))::double
-        from {{ ref('mart_' ~ bucket ~ '__daily') }}
-    )
-    unpivot (feature_value for feature in (columns(* exclude (as_of_date))))
-    {{ "union all" if not loop.last }}
-    {% endfor %}
+    {{ long_features() }}
 ),
 
 sessions as (

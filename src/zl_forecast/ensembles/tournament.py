@@ -16,7 +16,7 @@ from zl_forecast.tournament.runner import COLUMNS as RUNNER_COLUMNS
 from zl_forecast.tournament.runner import run
 from zl_forecast.tournament.splits import Fold
 
-FOLD = ["fold_type", "fold_start", "trained_until"]
+FOLD = evidence.FOLD
 SHOWN = {name: dtype for name, dtype in evidence.COLUMNS.items() if name not in RUNNER_COLUMNS}
 COLUMNS = RUNNER_COLUMNS | {"shrinkage_weight": "float64", "weights": "object", "inputs": "object"} | SHOWN
 
