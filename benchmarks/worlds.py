@@ -1,17 +1,17 @@
 """Benchmark: skill of the published forecast in simulated worlds of other seeds, whose truth is known.
 
-python -m benchmarks.worlds <world> <seed> [<seed> ...]      for example: random_walk 1 2 3
+python -m benchmarks.worlds <world> [--without-curve] <seed> [<seed> ...]      for example: random_walk 1 2 3
 
 One line per seed: skill, p-value and verdict at each horizon, and the part of the gap between reference and oracle
-that is closed. In `random_walk` nothing predicts the price, so a verdict `skill` is a false one; one in twenty per
-horizon is expected. To save time each bucket trains LightGBM, ridge and the reference only.
+that is closed. In `random_walk` nothing but the curve predicts the price: it tells the step of the front price at the next
+roll. Without the curve a verdict `skill` is a false one, and one in twenty per horizon is expected. To save time each bucket trains LightGBM, ridge and the reference only.
 """
 
+import argparse
 import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -47,10 +47,12 @@ def project_with_few_families(folder: Path) -> Path:
     return folder
 
 
-def build(world: str, seed: int, project: Path, folder: Path):
+def build(world: str, seed: int, project: Path, folder: Path, with_curve: bool):
     """Simulate a market, build its forecasts and return the market and the path of the warehouse."""
     market = simulate(world, seed=seed, start=STARTS, end=ENDS)
     write_landing(market, folder / "landing")
+    if not with_curve:
+        (folder / "landing" / "curve_daily.parquet").unlink()
     folders = {"ZL_LANDING_DIR": "landing", "ZL_DATA_DIR": "data", "DBT_TARGET_PATH": "target", "DBT_LOG_PATH": "logs"}
     environment = os.environ | {name: str(folder / own) for name, own in folders.items()}
     environment |= {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project / "profiles")}
@@ -84,14 +86,19 @@ def oracle_gap(market, warehouse: Path) -> pd.Series:
 
 
 def main() -> None:
-    world, seeds = sys.argv[1], [int(argument) for argument in sys.argv[2:]]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("world")
+    parser.add_argument("seeds", type=int, nargs="+")
+    parser.add_argument("--without-curve", action="store_true", help="carry then reads past rolls only")
+    arguments = parser.parse_args()
+    world, seeds = arguments.world, arguments.seeds
     false = pd.Series(0, index=list(HORIZONS))
     with tempfile.TemporaryDirectory() as copy:
         project = project_with_few_families(Path(copy))
         for seed in seeds:
             started = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:
-                market, warehouse = build(world, seed, project, Path(folder))
+                market, warehouse = build(world, seed, project, Path(folder), not arguments.without_curve)
                 with duckdb.connect(str(warehouse), read_only=True) as con:
                     found = (
                         con.sql("from monitoring.verdicts where subject = 'published'").df().set_index("horizon_days")

@@ -24,6 +24,7 @@ wanted_prices as (
             then sessions.as_of_date else sessions.late_date end as known_on
     from sessions
     cross join (select unnest(['{{ symbols() | join("', '") }}']) as symbol) as symbols
+    where known_on is not null  -- DuckDB's asof join may match null with the newest row
 ),
 
 known_prices as (

@@ -32,6 +32,7 @@ newest as (
 wanted_values as (
     select sessions.as_of_date, sessions.known_on, registry.series_id, registry.max_age_days
     from sessions cross join registry
+    where sessions.known_on is not null  -- DuckDB's asof join may match null with the newest row
 ),
 
 known_values as (

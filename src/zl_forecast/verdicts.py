@@ -10,6 +10,7 @@ from zl_forecast.tournament.contest import KEY
 
 PUBLISHED = "published"
 REFERENCE = "reference"
+CONTROL = "control"  # the bucket whose mart is ZL's own history alone
 SCORED = settings.SCORED_COLUMNS
 PARTS = ("direction", "width")
 FAMILY_COLUMNS = {
@@ -32,6 +33,11 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     series are the forecasts that users would have seen. Two parts are tested as well: direction, the median with the
     reference's distances of the quantiles from it, and width, the distances around the reference's median.
 
+    Every mart has ZL's own history beside the bucket's own features. So a bucket has 'skill' only if its loss is below the
+    reference's and below the control's, the consensus on that history alone, each at the full level. Requiring both is a
+    test at that level too (intersection-union test: Berger 1982, Technometrics 24(4), 295-300). A bucket without the
+    control's forecasts has 'no_skill'.
+
     Parameters
     ----------
     inputs : DataFrame
@@ -44,22 +50,27 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per subject (input or 'published') and horizon_days: n_rows, pinball_skill (1 - loss /
         reference loss), coverage_80 (share of outcomes inside the 80 % band), p_value, statistic,
-        degrees_of_freedom, verdict, and skill, p_value and verdict of both parts. See `scoring.diebold_mariano`; the
-        p-values are not adjusted for the number of parts.
+        degrees_of_freedom, verdict, control_skill and control_p_value (the same against the control, on its rows; NaN
+        without any), and skill, p_value and verdict of both parts. See `scoring.diebold_mariano`; the p-values
+        are not adjusted for the number of parts.
     """
     own = inputs[(inputs["fold_type"] == "oof") & inputs["is_matured"]]
     published = published[(published["fold_type"] == "oof") & published["is_matured"]]
+    buckets = set(own.loc[own["family"] == "consensus", "input"]) - {CONTROL}
+    control = own.loc[own["input"] == CONTROL, [*KEY, "pinball_pct"]]
+    tested = pd.concat([_percent_of_inputs(own), _percent_of_published(published)])
+    tested = tested.merge(control, on=KEY, how="left", suffixes=("", "_control"))
     rows = []
-    for (subject, horizon), part in pd.concat([_percent_of_inputs(own), _percent_of_published(published)]).groupby(
-        ["subject", "horizon_days"]
-    ):
-        test, facts = _test_against_reference(part, horizon)
+    for (subject, horizon), part in tested.groupby(["subject", "horizon_days"]):
+        test, facts = _test(part, horizon)
         parts = {}
         for name in PARTS:
-            own_test, own_facts = _test_against_reference(part, horizon, f"{name}_loss")
+            own_test, own_facts = _test(part, horizon, f"{name}_loss")
             parts[f"{name}_skill"] = own_facts["pinball_skill"]
             parts[f"{name}_p_value"] = own_test.p_value
             parts[f"{name}_verdict"] = own_test.verdict
+        beyond, beyond_facts = _test(part, horizon, benchmark="control")
+        has_skill = test.verdict == "skill" and (subject not in buckets or beyond.verdict == "skill")
         rows.append(
             {
                 "subject": subject,
@@ -69,7 +80,9 @@ def verdicts(inputs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
                 "p_value": test.p_value,
                 "statistic": test.statistic,
                 "degrees_of_freedom": test.degrees_of_freedom,
-                "verdict": test.verdict,
+                "verdict": "skill" if has_skill else "no_skill",
+                "control_skill": beyond_facts["pinball_skill"],
+                "control_p_value": beyond.p_value,
                 **parts,
             }
         )
@@ -140,7 +153,7 @@ def family_verdicts(forecasts: pd.DataFrame) -> pd.DataFrame:
     own = _with_reference(forecasts, by="family", on=["bucket", *KEY], columns=["pinball_pct"])
     rows = []
     for (bucket, family, horizon), part in own.groupby(["bucket", "family", "horizon_days"]):
-        test, facts = _test_against_reference(part, horizon)
+        test, facts = _test(part, horizon)
         rows.append({"bucket": bucket, "family": family, "horizon_days": horizon, **facts, "p_value": test.p_value})
     table = pd.DataFrame(rows, columns=["bucket", "family", "horizon_days", "n_rows", "pinball_skill", "p_value"])
     table["p_value_holm"] = table.groupby(["bucket", "horizon_days"])["p_value"].transform(holm)
@@ -154,9 +167,9 @@ def _with_reference(rows: pd.DataFrame, by: str, on: list[str], columns: list[st
     return rows[~is_reference].merge(rows.loc[is_reference, [*on, *columns]], on=on, suffixes=("", "_reference"))
 
 
-def _test_against_reference(part: pd.DataFrame, horizon: int, loss: str = "pinball_pct"):
-    """Test the rows of one subject and horizon; return the verdict, and n_rows with pinball_skill."""
-    part = part.sort_values("as_of_date")
-    reference_loss = part["pinball_pct_reference"]
-    facts = {"n_rows": len(part), "pinball_skill": 1 - part[loss].mean() / reference_loss.mean()}
-    return diebold_mariano(part[loss], reference_loss, overlap=horizon), facts
+def _test(part: pd.DataFrame, horizon: int, loss: str = "pinball_pct", benchmark: str = REFERENCE):
+    """Test the rows of one subject and horizon; return the test, and n_rows with pinball_skill, over the benchmark."""
+    part = part.dropna(subset=f"pinball_pct_{benchmark}").sort_values("as_of_date")
+    benchmark_loss = part[f"pinball_pct_{benchmark}"]
+    facts = {"n_rows": len(part), "pinball_skill": 1 - part[loss].mean() / benchmark_loss.mean()}
+    return diebold_mariano(part[loss], benchmark_loss, overlap=horizon), facts

@@ -128,7 +128,7 @@ def test_every_bucket_and_the_published_forecast_has_a_state_of_health_at_every_
 
 def test_every_bucket_and_horizon_has_a_winner_with_a_verdict(serving):
     winners = query(serving, "from monitoring.bucket_winners")
-    assert len(winners) == 8 * 4
+    assert len(winners) == len(BUCKETS) * 4
     assert winners["verdict"].isin(["skill", "no_skill"]).all()
 
 

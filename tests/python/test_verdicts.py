@@ -133,7 +133,10 @@ def forecasts_of(outcome: np.ndarray, horizon: int = 5, **quantiles: np.ndarray)
         frames.append(frame.assign(as_of_date=DAYS[: len(own)], z_return=outcome))
     table = pd.concat(frames, ignore_index=True).assign(horizon_days=horizon, horizon_volatility=0.01)
     return table.assign(
-        fold_type="oof", is_matured=True, is_inside_80=table["z_return"].between(table["q10"], table["q90"])
+        fold_type="oof",
+        is_matured=True,
+        family="carry",
+        is_inside_80=table["z_return"].between(table["q10"], table["q90"]),
     )
 
 
@@ -200,3 +203,46 @@ def test_inputs_and_the_published_forecast_are_tested_on_matured_rows_of_the_his
     assert table["n_rows"].to_dict() == {"core": N, "published": N - 100}
     assert table["verdict"].eq("skill").all()
     assert table.loc["core", "coverage_80"] == inputs.loc[inputs["input"] == "core", "is_inside_80"].mean()
+
+
+def test_a_bucket_has_skill_only_beyond_the_control():
+    outcome, quantiles = market()
+    signal = quantiles["direction"][:, [1]]
+    inputs = forecasts_of(
+        outcome,
+        reference=quantiles["reference"],
+        control=quantiles["width"],  # ZL's own history tells the width
+        crush=1.2 * quantiles["width"],  # crush knows less of it than that
+        energy=quantiles["width"] + signal,
+        core=quantiles["width"],
+    )
+    inputs.loc[inputs["input"].isin(["control", "crush", "energy"]), "family"] = "consensus"
+    found = verdicts(inputs, published_of(inputs, "energy")).set_index("subject")
+    assert found["verdict"].to_dict() == {
+        "control": "skill",  # is tested against the reference alone, as inputs that are no buckets are
+        "core": "skill",
+        "crush": "no_skill",
+        "energy": "skill",
+        "published": "skill",
+    }
+    assert found.loc["crush", "p_value"] < 0.05 < found.loc["crush", "control_p_value"]
+    loss = inputs.groupby("input")["pinball_pct"].mean()
+    assert found.loc["energy", "control_skill"] == pytest.approx(1 - loss["energy"] / loss["control"])
+    assert found.loc["published", "control_skill"] == pytest.approx(found.loc["energy", "control_skill"])
+
+
+def test_the_control_is_compared_on_its_own_rows_and_without_it_a_bucket_has_no_skill():
+    outcome, quantiles = market()
+    inputs = forecasts_of(
+        outcome, reference=quantiles["reference"], control=quantiles["width"], energy=quantiles["both"]
+    )
+    inputs["family"] = "consensus"
+    published = published_of(inputs, "energy")
+    without = verdicts(inputs[inputs["input"] != "control"], published).set_index("subject")
+    assert without["verdict"].to_dict() == {"energy": "no_skill", "published": "skill"}
+    assert without[["control_skill", "control_p_value"]].isna().all(axis=None)
+    late = inputs[(inputs["input"] != "control") | (inputs["as_of_date"] >= DAYS[200])]
+    found = verdicts(late, published).set_index("subject")
+    own = inputs[inputs["as_of_date"] >= DAYS[200]].groupby("input")["pinball_pct"].mean()
+    assert found.loc["energy", "control_skill"] == pytest.approx(1 - own["energy"] / own["control"])
+    assert found.loc["energy", "n_rows"] == N

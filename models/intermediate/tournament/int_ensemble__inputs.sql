@@ -1,5 +1,6 @@
 -- Inputs of the ensemble methods: the consensus of each bucket, the core, carry, the linear signals
--- of all buckets together, and the reference.
+-- of all buckets together, and the reference. The control is prepared in the same way for the
+-- verdicts; no method reads it.
 -- Before it enters, the median of each input but the reference is shrunk towards the reference's,
 -- which is zero: by a weight from the input's own matured forecasts of all horizons, then to a
 -- limit that this record supports, then by a weight for the session's novelty. Widths stay as they
@@ -57,7 +58,7 @@ linear_signals as (
         -- in the order of the buckets, because the last digits of a sum depend on its order
         list_sum(list(q50 order by bucket)) as shift
     from forecasts
-    where family = 'ridge'
+    where family = 'ridge' and bucket <> 'control'
     group by fold_type, as_of_date, horizon_days
 ),
 

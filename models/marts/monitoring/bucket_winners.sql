@@ -37,6 +37,7 @@ final as (
         verdicts.verdict,
         verdicts.p_value,
         verdicts.pinball_skill as backtest_pinball_skill,
+        verdicts.control_skill,
         verdicts.coverage_80 as backtest_coverage_80,
         choices.trained_until
     from choices

@@ -3,7 +3,7 @@
 with
 inputs as (
     select * from {{ ref('ensemble_inputs') }}
-    where input not in ('reference', 'linear')
+    where input not in ('reference', 'linear', 'control')
 ),
 
 errors as (

@@ -1,5 +1,6 @@
--- Does it beat the reference out of sample, as a whole, in direction and in width? One row per
--- subject (input of the ensemble or published) and horizon.
+-- Does it beat the reference out of sample, as a whole, in direction and in width, and does it know
+-- more than ZL's own history? One row per subject (input of the ensemble, control or published) and
+-- horizon.
 with
 published_verdicts as (
     select * from {{ ref('int_ensemble__verdicts') }}
@@ -22,6 +23,10 @@ final as (
         statistic::double as statistic,
         degrees_of_freedom::bigint as degrees_of_freedom,
         verdict::varchar as verdict,
+
+        ---------- the same test against the control
+        control_skill::double as control_skill,
+        control_p_value::double as control_p_value,
 
         ---------- its parts
         direction_skill::double as direction_skill,

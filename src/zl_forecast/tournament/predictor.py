@@ -61,8 +61,11 @@ def fit_family(family: Family, fit_rows: pd.DataFrame, tuning_rows: pd.DataFrame
         hyperparameters={**family.hyperparameters, "ag_args_fit": {"quantile_levels": list(settings.QUANTILE_LEVELS)}},
     )
     X, y = _split(fit_rows)
-    X_val, y_val = _split(tuning_rows)
-    seconds = {FIT: _fit(model, X=X, y=y, X_val=X_val, y_val=y_val)}
+    # AutoGluon's trees would stop where the loss on the tuning part is least, which is chance with its few independent samples
+    validation = (
+        {} if isinstance(family.model, str) else dict(zip(("X_val", "y_val"), _split(tuning_rows), strict=True))
+    )
+    seconds = {FIT: _fit(model, X=X, y=y, **validation)}
     if model._get_tags()["can_refit_full"]:
         refitted = model.convert_to_refit_full_template()
         refitted.rename(REFIT)
