@@ -25,7 +25,7 @@ RULES = [
             r"`with` block",
             r"block_size|mean block length",  # of the block bootstrap
             r"block each other|could block|BlockingIOError",
-            r"display: block|block-size",
+            r"trim_blocks|lstrip_blocks",  # settings of jinja2
             r"file:landing/instruments\.py|sample/truth\.py|families/lookback\.py",  # of sessions, rows or columns
         ),
     ),

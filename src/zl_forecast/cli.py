@@ -18,9 +18,9 @@ from zl_forecast.errors import ZlForecastError, printable
 from zl_forecast.health import format_or_dash, print_health
 from zl_forecast.landing.folder import landing_path, sample_landing
 from zl_forecast.landing.report import print_check
+from zl_forecast.notices import active_fallbacks, missing_buckets
 from zl_forecast.paths import data_docs_dir, serving_dir, tournament_warehouse, warehouse
 from zl_forecast.queries import read_row, read_value
-from zl_forecast.report import active_fallbacks, missing_buckets
 from zl_forecast.run_plan import print_plan
 
 
@@ -81,6 +81,11 @@ def main(arguments: list[str] | None = None) -> int:
     past.add_argument("--step", default="week", help="day, week or month; a step is the last session of each")
     past.add_argument("--buckets", default="", help="names in seeds/buckets.csv, separated by commas; default: all")
     past.add_argument("--preset", choices=("quick", "standard", "full"), help="which families compete")
+    export = commands.add_parser(
+        "export", help="copy the published tables to PostgreSQL, or to files of Parquet or CSV"
+    )
+    export.add_argument("to", choices=("postgres", "parquet", "csv"), help="postgres reads ZL_POSTGRES_DSN")
+    export.add_argument("folder", nargs="?", type=Path, help="for parquet and csv: a new or empty folder")
     options = parser.parse_args(arguments)
     try:
         if options.command == "check":
@@ -92,6 +97,10 @@ def main(arguments: list[str] | None = None) -> int:
 
             buckets = tuple(bucket.strip() for bucket in options.buckets.split(",") if bucket.strip())
             replay(options.start, options.end, options.step, buckets, options.preset)
+        elif options.command == "export":
+            from zl_forecast.export import export_tables  # only this command needs it
+
+            export_tables(options.to, options.folder)
         elif options.command == "plan":
             with open_warehouse("Run `make plan`.") as con:
                 print_plan(con)

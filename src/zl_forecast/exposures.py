@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from zl_forecast import report
+from zl_forecast import notices, page
 from zl_forecast.paths import project_dir
 
 MODEL = Path("python_models/marts/monitoring/published_snapshot.py")
@@ -20,6 +20,10 @@ MODEL_TEXT = '''\
 
 from zl_forecast.publish import publish, read_descriptions
 
+KEYS = {{  # of the tables' tests `key` and `unique_key`
+{keys}
+}}
+
 
 def model(dbt, session):
     dbt.config(materialized="table")
@@ -28,6 +32,7 @@ def model(dbt, session):
 {tables}
         }},
         read_descriptions(session),
+        KEYS,
     )
 '''
 EXPOSURES_TEXT = """\
@@ -39,8 +44,8 @@ exposures:
     type: dashboard
     maturity: medium
     description: >
-      The page serving/report.html: fan chart, verdict, calibration, risk, weights of the inputs
-      and champions.
+      The page serving/report.html: a buyer's questions, fan chart, drivers, position, skill,
+      calibration, risk, methods, tournament and data checks.
     owner: {{name: zl-forecast}}
     depends_on:
 {page}
@@ -84,14 +89,30 @@ def render(manifest: dict) -> dict[Path, str]:
     """
     nodes = [node for node in manifest["nodes"].values() if node["config"].get("meta", {}).get("published")]
     published = sorted((node["schema"], node["name"]) for node in nodes)
-    code = "".join(file.read_text() for file in sorted(Path(report.__file__).parent.glob("report*.py")))
+    sources = [Path(notices.__file__), *sorted(Path(page.__file__).parent.glob("*.py"))]
+    code = "".join(source.read_text() for source in sources)
+    keys = _keys(manifest)
     on_page = [(schema, name) for schema, name in published if re.search(rf'\b{schema}\.{name}\b|"{name}"', code)]
     return {
         MODEL: MODEL_TEXT.format(
-            tables="\n".join(f'            "{schema}.{name}": dbt.ref("{name}"),' for schema, name in published)
+            tables="\n".join(f'            "{schema}.{name}": dbt.ref("{name}"),' for schema, name in published),
+            keys="\n".join(
+                f'    "{schema}.{name}": {json.dumps(keys[name])},' for schema, name in published if name in keys
+            ),
         ),
         EXPOSURES: EXPOSURES_TEXT.format(page=_refs(on_page), everything=_refs(published)),
     }
+
+
+def _keys(manifest: dict) -> dict[str, list[str]]:
+    """Return the columns of each model's key, from its test `key` or `unique_key`."""
+    keys = {}
+    for node in manifest["nodes"].values():
+        test = node.get("test_metadata") or {}
+        if test.get("name") in ("key", "unique_key"):
+            arguments = test["kwargs"].get("arguments", test["kwargs"])
+            keys[node["attached_node"].split(".")[-1]] = arguments.get("columns") or [arguments["column_name"]]
+    return keys
 
 
 def _refs(tables: list[tuple[str, str]]) -> str:

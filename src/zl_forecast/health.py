@@ -42,12 +42,12 @@ def page_cusum(x: np.ndarray, allowance: float) -> np.ndarray:
 def print_health(con: duckdb.DuckDBPyConnection) -> None:
     """Print state, skill against expected skill, coverage and drift per subject and horizon, and the next step.
 
-    The newest week of monitoring.model_health is shown.
+    The newest week of monitoring.model_health is shown, and whether the published bands cover as they should.
 
     Parameters
     ----------
     con : DuckDBPyConnection
-        The published snapshot, with monitoring.model_health.
+        The published snapshot, with monitoring.model_health and monitoring.coverage_tests.
 
     Raises
     ------
@@ -58,9 +58,12 @@ def print_health(con: duckdb.DuckDBPyConnection) -> None:
         rows = con.sql(
             "from monitoring.model_health where is_newest order by subject = 'published', subject, horizon_days"
         ).df()
-    except duckdb.CatalogException as error:
+        bands = con.sql(
+            "from monitoring.coverage_tests where subject = 'published' and calibration_state is not null order by horizon_days"
+        ).df()
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise ZlForecastError(
-            "the snapshot is from an older version without a health table. Run `make build` (or `dbt build`)."
+            "the snapshot is from an older version without these tables. Run `make build` (or `dbt build`)."
         ) from error
     if rows.empty:
         raise ZlForecastError("monitoring.model_health is empty: nothing was forecast. Run `make build`.")
@@ -84,10 +87,20 @@ def print_health(con: duckdb.DuckDBPyConnection) -> None:
         "by more than two standard deviations.\nAt 3m and 6m the test detects few breaks within a year, so `healthy` is "
         "weak evidence there.\n"
     )
-    print(printable(_next_step(rows)))
+    for row in bands.itertuples():
+        print(
+            f"80% band of the published forecast, {printable(row.horizon_code)}: {printable(row.calibration_state)}, covered "
+            f"{row.coverage:.0%} of outcomes worth {row.n_independent:.0f} independent ones{_power(row.calibration_state)}"
+        )
+    print()
+    print(printable(_next_step(rows, bands)))
 
 
-def _next_step(rows: pd.DataFrame) -> str:
+def _power(state: str) -> str:
+    return ", too few for a test" if state == "cannot_tell" else ""
+
+
+def _next_step(rows: pd.DataFrame, bands: pd.DataFrame) -> str:
     bad = {state: rows[rows["state"] == state] for state in ("expired", "degraded", "watch")}
     if len(bad["expired"]):
         return (
@@ -100,6 +113,13 @@ def _next_step(rows: pd.DataFrame) -> str:
         return f"Next: look at {_names(bad['degraded'])} (`{look}`) and treat its forecasts with caution until reselection."
     if len(bad["watch"]):
         return f"Next: look again next week at {_names(bad['watch'])}."
+    if len(failed := bands[bands["calibration_state"] == "failed"]):
+        return f"Next: do not rely on the bands at {', '.join(failed['horizon_code'])}; monitoring.calibration has their history."
+    if len(unknown := bands[bands["calibration_state"] == "cannot_tell"]):
+        return (
+            f"Next: nothing to do. Whether the bands at {', '.join(unknown['horizon_code'])} cover as they should is not known "
+            "yet. The history is in monitoring.model_health."
+        )
     return "Next: nothing to do. The history is in monitoring.model_health."
 
 

@@ -31,11 +31,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zl_forecast import report
+from zl_forecast import page
 from zl_forecast.errors import ZlForecastError
 from zl_forecast.paths import serving_dir
 from zl_forecast.queries import read_value
-from zl_forecast.store import fingerprint
 from zl_forecast.store.inventory import difference, inventory, is_digest, kind_of
 
 SNAPSHOTS_KEPT = 3  # readers open Parquet files one by one, so the folder must outlive the switch
@@ -43,6 +42,7 @@ HASHED_DECIMALS = 9
 BUILD_TABLES = {"monitoring.run_plan"}  # describe the build; a change in them alone does not make a new snapshot
 LINKS = ("serving.duckdb", "parquet", "report.html")  # links beside `current` that keep paths in BI tools short
 MANIFEST = "manifest.json"
+DSN = "ZL_POSTGRES_DSN"  # connection string; without it there is no PostgreSQL
 WRITING = ".writing-"
 FILE_MODE = 0o444
 FOLDER_MODE = 0o755  # not 0555, so that its owner can remove it with plain `rm -r`
@@ -52,8 +52,12 @@ POLL_SECONDS = 0.1
 Descriptions = dict[str, dict[str, str]]  # text by column, by 'schema.table'; '' is the table itself
 
 
-def publish(tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptions | None = None) -> pd.DataFrame:
-    """Publish tables as one snapshot. The same content is not published twice.
+def publish(
+    tables: dict[str, duckdb.DuckDBPyRelation],
+    descriptions: Descriptions | None = None,
+    keys: dict[str, list[str]] | None = None,
+) -> pd.DataFrame:
+    """Publish tables as one snapshot, and in PostgreSQL if ZL_POSTGRES_DSN is set. The same content is not published twice.
 
     Parameters
     ----------
@@ -62,6 +66,8 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptio
         forecasts.zl_forecast.
     descriptions : dict of str to dict of str to str, optional
         Text by column, by 'schema.table'; the text of the table itself has the key ''. See `read_descriptions`.
+    keys : dict of str to list of str, optional
+        Columns of the primary key, by 'schema.table'; the manifest and PostgreSQL have them.
 
     Returns
     -------
@@ -79,7 +85,8 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptio
     identity = "".join((named + facts["content_hash"])[~named.isin(BUILD_TABLES)])
     # a better text or new code of the page makes a new snapshot of the same data
     described = {name: (descriptions or {}).get(name, {}) for name in sorted(tables)}
-    identity += json.dumps(described, sort_keys=True) + fingerprint.of_code(report.__name__)
+    keys = {name: (keys or {}).get(name, []) for name in sorted(tables)}
+    identity += json.dumps([described, keys], sort_keys=True) + page.code_fingerprint()
     snapshot_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
     facts["snapshot_id"] = snapshot_id
     root = serving_dir()
@@ -90,7 +97,7 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptio
             _make_readable(folder)
         with _publishing_lock(root):
             _remove_unfinished(snapshots)
-            final = _find(snapshots, snapshot_id) or _write(tables, described, facts, snapshots)
+            final = _find(snapshots, snapshot_id) or _write(tables, described, keys, facts, snapshots)
             _switch(root, final)
             _prune(snapshots, keep=final)
     except (OSError, duckdb.OperationalError, duckdb.FatalException) as error:
@@ -98,6 +105,14 @@ def publish(tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptio
             f"snapshot {snapshot_id} could not be published in {root}: {error}. Free some disk space, or give this user write access, "
             "and run dbt build again. The last published snapshot is untouched."
         ) from error
+    if os.environ.get(DSN):
+        from zl_forecast.postgres import publish_to_postgres  # psycopg is needed here only
+
+        written = publish_to_postgres(final)
+        print(
+            f"PostgreSQL: {len(written)} of {len(tables)} tables written" if written else "PostgreSQL: unchanged",
+            flush=True,
+        )
     return facts
 
 
@@ -206,7 +221,11 @@ def _manifest(tables: list[dict], files: dict[str, str]) -> str:
 
 
 def _write(
-    tables: dict[str, duckdb.DuckDBPyRelation], descriptions: Descriptions, facts: pd.DataFrame, snapshots: Path
+    tables: dict[str, duckdb.DuckDBPyRelation],
+    descriptions: Descriptions,
+    keys: dict[str, list[str]],
+    facts: pd.DataFrame,
+    snapshots: Path,
 ) -> Path:
     """Write a snapshot and return its folder."""
     temporary = Path(tempfile.mkdtemp(prefix=WRITING, dir=snapshots))
@@ -235,8 +254,9 @@ def _write(
                             f"snapshot: {source} has {rows} rows instead of {fact.n_rows}. The disk may be full: free some "
                             "space and run dbt build again. The last published snapshot is untouched."
                         )
-            (temporary / "report.html").write_text(report.render(check), encoding="utf-8")
+            (temporary / "report.html").write_text(page.render(check), encoding="utf-8")
         described = facts[["table_schema", "table_name", "n_rows", "content_hash", "snapshot_id"]].to_dict("records")
+        described = [row | {"key": keys[f"{row['table_schema']}.{row['table_name']}"]} for row in described]
         (temporary / MANIFEST).write_text(_manifest(described, inventory(temporary)))
         for path in [temporary, *temporary.rglob("*")]:  # BI tools may run as another user, and the umask may be 077
             os.chmod(path, FOLDER_MODE if path.is_dir() else FILE_MODE)

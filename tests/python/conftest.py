@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +41,7 @@ FEATURES += (
 PARSED = "TEST_PARSED_PROJECTS"
 WHOLE = "whole build"
 WHOLE_BUILD = ("test_build", "test_publish", "test_operation", "test_crash")  # modules that read or copy `built`
+WHOLE_BUILD += ("test_semantic_models",)
 START, END = "2018-01-02", "2023-05-30"  # of the small market: three test years and a live month
 
 
@@ -282,6 +285,49 @@ def built(run_dbt, landing, tmp_path_factory) -> DbtResult:
 def serving(built) -> Path:
     """Folder of the published snapshot of `built`."""
     return built.data_dir / "serving"
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@dataclass
+class Server:
+    """A running server: its port, and a folder to which its user has access."""
+
+    port: int
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Start a PostgreSQL server. It refuses to run as root, so there it runs as the user of Debian's package.
+
+    Its folder is none of pytest's, which pytest closes to other users whenever it starts.
+    """
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not found:
+        pytest.skip("there is no PostgreSQL server (Debian's package postgresql)")
+    tools, port = found[-1], free_port()
+    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory(prefix="zl-postgres-test-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if user:
+            shutil.chown(folder, "postgres")
+        data = folder / "data"
+
+        def run(*command: str) -> None:
+            subprocess.run([str(tools / command[0]), *command[1:]], check=True, capture_output=True, cwd=folder, **user)
+
+        run("initdb", "-D", str(data), "-A", "trust", "-U", "zl", "--no-sync")
+        rules = data / "pg_hba.conf"
+        rules.write_text("host all locked 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w", "start")
+        yield Server(port, folder)
+        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
 
 
 def heed_interrupts() -> None:

@@ -219,10 +219,24 @@ def test_a_closed_pipe_prints_no_traceback(built, command):
     assert (zl.returncode, zl.stderr) == (0, "")
 
 
-def test_the_report_page_states_that_the_market_is_simulated(serving):
+def test_the_page_states_that_the_market_is_simulated_and_shows_every_section(serving):
     page = (serving / "report.html").read_text()
     assert "Simulated market" in page
     assert "<svg" in page
+    for name in (
+        "answers",
+        "forecast",
+        "drivers",
+        "position",
+        "skill",
+        "risk",
+        "methods",
+        "tournament",
+        "champions",
+        "checks",
+    ):
+        assert f'<section id="{name}">' in page
+    assert len(page.encode()) < 300_000
 
 
 def test_docs_are_one_static_page(run_dbt, landing, built):

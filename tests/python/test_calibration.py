@@ -1,5 +1,7 @@
 """Coverage tests: arithmetic worked by hand, size and power."""
 
+from functools import partial
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ from zl_forecast.calibration import (
     kupiec,
     subsample_p_values,
 )
+from zl_forecast.thresholds import threshold
 
 TESTS = ("coverage", "independence", "conditional_coverage")
 HISTORY = {5: 1750, 20: 1735, 60: 1695, 120: 1635}  # rows of seven years by horizon
@@ -215,12 +218,21 @@ def test_few_samples_get_no_verdict(n, verdict):
     assert own[["p_value", "share_rejecting"]].isna().all(axis=None) == (verdict == "too_few")
 
 
+@pytest.mark.parametrize("horizon", [5, 60])
+def test_with_the_least_samples_a_band_that_covers_60_percent_is_found_in_four_of_five_histories(horizon):
+    n = int(threshold("min_calibration_samples")) * horizon
+    power = rejections(partial(overlapping_hits, coverage=0.6), n, horizon, draws=200)["coverage"]
+    assert power == pytest.approx(0.8, abs=0.07)
+    assert rejections(partial(overlapping_hits, coverage=0.8), n, horizon, draws=200)["coverage"] < 0.02
+
+
 def test_without_matured_rows_the_table_is_empty_with_the_contracts_types():
     backtests = coverage_backtests(outcomes().iloc[:0])
     assert backtests.dtypes.astype(str).to_dict() == COLUMNS
     folder = PROJECT / "models/marts/monitoring"
     columns = yaml.safe_load((folder / "coverage_tests.yml").read_text())["models"][0]["columns"]
     sql = (folder / "coverage_tests.sql").read_text().replace("{{ ref('int_ensemble__coverage_tests') }}", "backtests")
+    sql = sql.replace("{{ threshold('min_calibration_samples') }}", "60")
     with duckdb.connect() as con:
         con.register("backtests", backtests)
         found = {name: dtype.lower() for name, dtype, *_ in con.sql(f"describe {sql}").fetchall()}

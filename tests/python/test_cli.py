@@ -10,8 +10,7 @@ from types import SimpleNamespace
 import duckdb
 import pandas as pd
 import pytest
-import test_report as pages
-import test_report_ensemble as ensemble
+import small_snapshot as pages
 from conftest import listing
 from dbt_common.exceptions import DbtRuntimeError
 
@@ -148,7 +147,7 @@ def test_without_a_plan_of_this_version_the_fix_is_named(data_dir, capsys):
 def test_read_only_commands_write_nothing(command, data_dir, tmp_path, capsys):
     """Regression: without ZL_LANDING_DIR, the summary of a real market simulated one and reported it."""
     pages.publish(
-        data_dir, forecast={**pages.FORECAST, "data_source": "market"}, ensemble_leaderboard=ensemble.board(pages.CODES)
+        data_dir, forecast={**pages.FORECAST, "data_source": "market"}, ensemble_leaderboard=pages.ensemble_board()
     )
     write_plan(data_dir, stored="abcd")
     before = listing(tmp_path)
@@ -249,7 +248,7 @@ def test_control_characters_are_escaped():
 
 
 def test_text_from_tables_cannot_control_the_terminal(data_dir, capsys):
-    board = ensemble.board({5: EVIL}).assign(reason=EVIL, ensemble_method=EVIL)
+    board = pages.ensemble_board({5: EVIL}).assign(reason=EVIL, ensemble_method=EVIL)
     pages.publish(
         data_dir,
         forecast={**pages.FORECAST, **dict.fromkeys(("regime", "data_source", "verdict", "ensemble_method", "buckets_offered"), EVIL)},

@@ -4,10 +4,10 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from test_report import FORECAST, page, snapshot
+from small_snapshot import FORECAST, render, snapshot
 
 from benchmarks import calibration_floors as bench
-from zl_forecast.report import active_fallbacks
+from zl_forecast.notices import active_fallbacks
 
 REASON = "the 80 % band covered 52.0 % of the last 504 outcomes, the floor is 65 %; the reference covered 66.1 %"
 HISTORIES = 500
@@ -53,19 +53,21 @@ def test_a_band_that_covers_60_percent_is_found_as_often_as_stated(horizon, year
 
 
 def test_the_page_names_horizons_in_fallback_with_the_reason():
-    assert "Fallback" not in page(forecast={**FORECAST, "fallback_reason": None})
+    assert "Fallback" not in render(forecast={**FORECAST, "fallback_reason": None})
     fallen = {**FORECAST, "ensemble_method": "reference_alone", "fallback_reason": REASON}
-    assert f"Fallback to the reference until calibration recovers. 1w: {REASON}; 1m: {REASON}" in page(forecast=fallen)
+    assert f"Fallback to the reference until calibration recovers. 1w: {REASON}; 1m: {REASON}" in render(
+        forecast=fallen
+    )
 
 
 def test_horizons_without_fallback_are_not_named_and_an_older_snapshot_has_none():
     with duckdb.connect() as con:
         assert active_fallbacks(snapshot(con)) == ""
-        con.execute("alter table forecasts.zl_forecast add column fallback_reason text")
-        assert active_fallbacks(con) == ""
         con.execute("update forecasts.zl_forecast set fallback_reason = ? where horizon_code = '3m'", [REASON])
         assert active_fallbacks(con) == f"Fallback to the reference until calibration recovers. 3m: {REASON}."
+        con.execute("alter table forecasts.zl_forecast drop column fallback_reason")
+        assert active_fallbacks(con) == ""
 
 
 def test_a_reason_cannot_become_markup():
-    assert "<script" not in page(forecast={**FORECAST, "fallback_reason": "<script>"})
+    assert render(forecast={**FORECAST, "fallback_reason": "<script>"}).count("<script") == 2  # those of the page

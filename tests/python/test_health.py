@@ -296,13 +296,23 @@ def test_drift_agrees_with_pandas_and_constant_features_have_none(con):
 # --------------------------------------------------------------------------------------------------------------------- zl health
 
 
-def published(con: duckdb.DuckDBPyConnection, change: str = "*") -> duckdb.DuckDBPyConnection:
-    """Write a snapshot with the health table, with columns changed by `change`."""
+OK_BANDS = (("published", 5, "1w", 0.79, 348.0, "ok"),)
+
+
+def published(
+    con: duckdb.DuckDBPyConnection, change: str = "*", bands: tuple[tuple, ...] = OK_BANDS
+) -> duckdb.DuckDBPyConnection:
+    """Write a snapshot with the health table, with columns changed by `change`, and the tests of the bands."""
     snapshot = duckdb.connect()
     rows = con.sql(f"select {change} from model_health").df()
     snapshot.register("rows", rows)
     snapshot.execute("create schema monitoring")
     snapshot.execute("create table monitoring.model_health as from rows")
+    snapshot.execute(
+        "create table monitoring.coverage_tests (subject text, horizon_days int, horizon_code text, coverage double, "
+        "n_independent double, calibration_state text)"
+    )
+    snapshot.executemany("insert into monitoring.coverage_tests values (?, ?, ?, ?, ?, ?)", bands)
     return snapshot
 
 
@@ -337,6 +347,28 @@ def test_the_next_step_follows_the_worst_state(con, capsys, state, step):
     assert step in capsys.readouterr().out.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("state", "printed", "step"),
+    [
+        ("ok", "6m: ok, covered 63% of outcomes worth 14 independent ones", "nothing to do. The history"),
+        (
+            "cannot_tell",
+            "6m: cannot_tell, covered 63% of outcomes worth 14 independent ones, too few for a test",
+            "nothing to do. Whether the bands at 6m cover as they should is not known yet",
+        ),
+        ("failed", "6m: failed, covered 63%", "do not rely on the bands at 6m"),
+    ],
+)
+def test_zl_health_says_what_is_known_about_the_bands(con, capsys, state, printed, step):
+    print_health(
+        published(con, "* replace ('healthy' as state)", (*OK_BANDS, ("published", 120, "6m", 0.63, 13.7, state)))
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert "80% band of the published forecast, 1w: ok, covered 79% of outcomes worth 348 independent ones" in lines
+    assert any(line.startswith(f"80% band of the published forecast, {printed}") for line in lines)
+    assert step in lines[-1]
+
+
 def test_a_snapshot_without_the_table_is_reported_with_a_fix():
-    with pytest.raises(ZlForecastError, match="from an older version without a health table"):
+    with pytest.raises(ZlForecastError, match="from an older version without these tables"):
         print_health(duckdb.connect())

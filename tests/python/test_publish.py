@@ -27,7 +27,7 @@ from zl_forecast.publish import publish
 @pytest.fixture
 def serving(tmp_path, monkeypatch):
     monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(publishing.report, "render", lambda con: "<html></html>")
+    monkeypatch.setattr(publishing.page, "render", lambda con: "<html></html>")
     return tmp_path / "serving"
 
 
@@ -86,7 +86,7 @@ def test_a_column_of_another_name_makes_a_new_snapshot(serving):
 
 def test_another_page_makes_a_new_snapshot(serving, monkeypatch):
     before = publish(tables(duckdb.connect(), price=1.0))["snapshot_id"][0]
-    monkeypatch.setattr(publishing.fingerprint, "of_code", lambda *modules: f"changed code of {modules}")
+    monkeypatch.setattr(publishing.page, "code_fingerprint", lambda: "another page")
     assert publish(tables(duckdb.connect(), price=1.0))["snapshot_id"][0] != before
 
 
@@ -253,7 +253,7 @@ def test_a_failed_publication_leaves_the_last_snapshot_and_no_other_files(servin
     def full_disk(_):
         raise error("No space left on device")
 
-    monkeypatch.setattr(publishing.report, "render", full_disk)
+    monkeypatch.setattr(publishing.page, "render", full_disk)
     with pytest.raises(ZlForecastError, match=r"No space left on device\. Free some disk space.* is untouched"):
         publish(tables(con, price=2.0))
     assert prices(serving) == [(1.0,)]
@@ -366,7 +366,7 @@ PUBLISHER = """
             time.sleep(0.01)
         return "<html></html>"
 
-    publishing.report.render = render
+    publishing.page.render = render
     for price in prices:
         rows = duckdb.sql(f"select i as n, {price}::double as price from range(1000) t(i)")
         publishing.publish({"forecasts.zl_forecast": rows, "monitoring.verdicts": rows})

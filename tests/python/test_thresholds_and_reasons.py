@@ -14,7 +14,8 @@ SEED = pd.read_csv(PROJECT / "seeds" / "thresholds.csv", index_col="name")
 
 
 def test_thresholds_in_use_and_in_the_seed_are_the_same():
-    sources = [*(PROJECT / "models").rglob("*.sql"), *(PROJECT / "src").rglob("*.py")]
+    sources = [file for folder in ("models", "tests/dbt") for file in (PROJECT / folder).rglob("*.sql")]
+    sources += (PROJECT / "src").rglob("*.py")
     asked = {name for file in sources for name in re.findall(r"\bthreshold\([\"'](\w+)[\"']\)", file.read_text())}
     assert asked == set(SEED.index)
 

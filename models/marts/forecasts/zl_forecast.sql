@@ -16,13 +16,26 @@ newest_sessions as (
     select * from {{ ref('int_calendar__newest_seen') }}
 ),
 
+coverage_tests as (
+    select horizon_days, calibration_state, n_independent
+    from {{ ref('coverage_tests') }}
+    where subject = 'published' and calibration_state is not null
+),
+
 final as (
     select
         ledger.*,
+        case
+            when ledger.fallback_reason is not null then 'failed'
+            else coalesce(coverage_tests.calibration_state, 'cannot_tell')
+        end as calibration_state,
+        coalesce(coverage_tests.n_independent, 0) as n_independent,
         newest_sessions.newest_seen_on
     from ledger
     inner join active_models
         using (as_of_date, horizon_days, model_version, data_source)
+    left join coverage_tests
+        using (horizon_days)
     cross join newest_sessions
 )
 

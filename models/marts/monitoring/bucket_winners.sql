@@ -10,6 +10,10 @@ verdicts as (
     select * from {{ ref('verdicts') }}
 ),
 
+sources as (
+    select any_value(data_source) as data_source from {{ ref('int_tournament__forecasts') }}
+),
+
 family_verdicts as (
     select * from {{ ref('int_tournament__verdicts') }}
 ),
@@ -39,10 +43,12 @@ final as (
         verdicts.pinball_skill as backtest_pinball_skill,
         verdicts.control_skill,
         verdicts.coverage_80 as backtest_coverage_80,
-        choices.trained_until
+        choices.trained_until,
+        sources.data_source
     from choices
     inner join horizons
         using (horizon_days)
+    cross join sources
     left join verdicts
         on verdicts.subject = choices.bucket
         and verdicts.horizon_days = choices.horizon_days

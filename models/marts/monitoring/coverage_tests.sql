@@ -1,4 +1,5 @@
--- Coverage and independence tests of the bands. One row per subject, horizon, band and test.
+-- Coverage and independence tests of the bands, and what the coverage test of the 80 % band can
+-- tell. One row per subject, horizon, band and test.
 with
 backtests as (
     select * from {{ ref('int_ensemble__coverage_tests') }}
@@ -18,12 +19,20 @@ final as (
         n_rows,
         n_subsamples,
         n_samples,
+        n_rows / horizon_days as n_independent,
 
         ---------- result
         coverage,
         p_value,
         share_rejecting,
         verdict::varchar as verdict,
+        case
+            when band <> 80 or test <> 'coverage' then null
+            when verdict = 'rejected' then 'failed'
+            when n_rows / horizon_days < {{ threshold('min_calibration_samples') }}
+                then 'cannot_tell'
+            else 'ok'
+        end as calibration_state,
         data_source::varchar as data_source
     from backtests
 )

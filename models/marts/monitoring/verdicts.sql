@@ -6,12 +6,21 @@ published_verdicts as (
     select * from {{ ref('int_ensemble__verdicts') }}
 ),
 
+horizons as (
+    select horizon_days, horizon_code from {{ ref('horizons') }}
+),
+
+sources as (
+    select any_value(data_source) as data_source from {{ ref('int_ensemble__published') }}
+),
+
 -- where nothing has matured the frame is empty, and its columns of text have no type of their own
 final as (
     select
         ---------- key
         subject::varchar as subject,
         horizon_days::integer as horizon_days,
+        horizons.horizon_code,
 
         ---------- out of sample
         n_rows::bigint as n_rows,
@@ -34,8 +43,12 @@ final as (
         direction_verdict::varchar as direction_verdict,
         width_skill::double as width_skill,
         width_p_value::double as width_p_value,
-        width_verdict::varchar as width_verdict
+        width_verdict::varchar as width_verdict,
+        sources.data_source
     from published_verdicts
+    left join horizons
+        using (horizon_days)
+    cross join sources
 )
 
 select * from final

@@ -8,7 +8,7 @@ from autogluon.core.models import AbstractModel
 
 
 class QuantileModel(AbstractModel):
-    """Base class of the project's own models: quantiles only, refitted on fit and tuning part together.
+    """Base class of the project's own models: quantiles only, refitted on all training rows.
 
     Without the tag `can_refit_full`, AutoGluon's `refit_full` would copy the first fit, which has not seen the
     newest rows.

@@ -4,6 +4,7 @@
 >>> check_family("zl_forecast.families.reference")  # doctest: +SKIP
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -87,17 +88,20 @@ class Trial(Subject):
     family: Family
     rows: pd.DataFrame
 
-    def parts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def parts(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Split the training rows into fit part and tuning part, as the tournament does.
 
         Returns
         -------
-        tuple of two DataFrames
+        tuple of three DataFrames
+            Fit part, tuning part and all training rows:
             horizon_days, the features and z_return.
         """
         train = without_drift(self.rows[self.rows["z_return"].notna()])
-        fit_rows, tuning_rows = (part.drop(columns=["as_of_date", "target_date"]) for part in inner_split(train))
-        return fit_rows, tuning_rows
+        fit_rows, tuning_rows, all_rows = (
+            part.drop(columns=["as_of_date", "target_date"]) for part in (*inner_split(train), train)
+        )
+        return fit_rows, tuning_rows, all_rows
 
     def to_forecast(self) -> pd.DataFrame:
         """Return the rows to forecast, as the family reads them.
@@ -111,13 +115,13 @@ class Trial(Subject):
 
 
 def _check(trial: Trial, folder: Path) -> None:
-    fit_rows, tuning_rows = trial.parts()
-    given = fit_rows.copy(), tuning_rows.copy()
+    parts = trial.parts()
+    given = [part.copy() for part in parts]
     folder.mkdir()
     with trial.failing("fits", "cannot be fitted"):
-        facts = fit_family(trial.family, fit_rows, tuning_rows, folder)
+        facts = fit_family(trial.family, *parts, folder)
         model = fitted_model(trial.family, folder, facts)
-    _check_unchanged(trial, given, (fit_rows, tuning_rows), "fitting")
+    _check_unchanged(trial, given, parts, "fitting")
 
     X = trial.to_forecast()
     given_X = X.copy()
@@ -137,7 +141,7 @@ def _forecast(trial: Trial, model: AbstractModel, X: pd.DataFrame, check: str, w
     return trial.check_quantiles(check, quantiles, len(X), where)
 
 
-def _check_unchanged(trial: Trial, before: tuple, after: tuple, what: str) -> None:
+def _check_unchanged(trial: Trial, before: Sequence, after: Sequence, what: str) -> None:
     if not all(own.equals(other) for own, other in zip(before, after, strict=True)):
         trial.fail("keeps_rows", f"changes the rows passed for {what}. Copy them first.")
 

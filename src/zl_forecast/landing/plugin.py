@@ -7,7 +7,7 @@ import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import SourceConfig
 
-from zl_forecast import calibration, core, publish, risk, validation, verdicts  # noqa: F401
+from zl_forecast import calibration, contributions, core, publish, risk, validation, verdicts  # noqa: F401
 from zl_forecast.calendar import kept_calendars
 from zl_forecast.ensembles import tournament  # noqa: F401
 from zl_forecast.interruption import end_on_interrupt

@@ -189,7 +189,9 @@ class BucketContest(Contest):
     def train(self, name: str, folder: Path) -> dict:
         """Fit one family and save its models in `folder`; return `fit_seconds`."""
         family = self.families[name]
-        return fit_family(family, *self.inner_rows(family.reads_lookback), folder)
+        centred = without_drift(self.train_part)
+        all_rows = self.seen(centred, family.reads_lookback).assign(z_return=centred["z_return"])
+        return fit_family(family, *self.inner_rows(family.reads_lookback), all_rows, folder)
 
     def forecast(self, models: dict[str, Model]) -> Iterator[Forecasts]:
         """Forecast all rows with each family; a family that raises yields a `Failure`."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # the import takes two seconds, so functions import it when t
     from autogluon.tabular import TabularPredictor
 
 FIT = "fit"  # on the fit part
-REFIT = "refit"  # on fit and tuning part together, with settings validated on the tuning part
+REFIT = "refit"  # on all training rows, with settings validated on the tuning part
 TIMED_OUT = "timed out"
 RESOURCES = {"num_cpus": settings.THREADS_PER_FIT, "num_gpus": 0}
 
@@ -37,14 +37,17 @@ RESOURCES = {"num_cpus": settings.THREADS_PER_FIT, "num_gpus": 0}
 autogluon_utils.get_package_versions = cache(autogluon_utils.get_package_versions)
 
 
-def fit_family(family: Family, fit_rows: pd.DataFrame, tuning_rows: pd.DataFrame, folder: Path) -> dict:
-    """Fit a family as AutoGluon does: on the fit part, validated on the tuning part, then refitted on both.
+def fit_family(
+    family: Family, fit_rows: pd.DataFrame, tuning_rows: pd.DataFrame, all_rows: pd.DataFrame, folder: Path
+) -> dict:
+    """Fit a family as AutoGluon does: on the fit part, validated on the tuning part, then refitted on all rows.
 
     Parameters
     ----------
     family : Family
-    fit_rows, tuning_rows : DataFrame
-        What the family reads, and the standardised return in column z_return.
+    fit_rows, tuning_rows, all_rows : DataFrame
+        What the family reads, and the standardised return in column z_return. All rows include those that are purged
+        between the two parts.
     folder : Path
         Empty folder for both models.
 
@@ -69,8 +72,7 @@ def fit_family(family: Family, fit_rows: pd.DataFrame, tuning_rows: pd.DataFrame
     if model._get_tags()["can_refit_full"]:
         refitted = model.convert_to_refit_full_template()
         refitted.rename(REFIT)
-        both = pd.concat([fit_rows, tuning_rows], ignore_index=True)
-        X, y = _split(both)
+        X, y = _split(all_rows)
         seconds[REFIT] = _fit(refitted, X=X, y=y)
     else:
         refitted = model

@@ -43,9 +43,9 @@ def split(rows: pd.DataFrame, sessions: int) -> tuple[pd.DataFrame, pd.DataFrame
 
 
 def fit(family: Family, train: pd.DataFrame, folder: Path) -> Fitted:
-    """Fit, validate on the newest eighth, refit on both parts."""
+    """Fit, validate on the newest eighth, refit on all rows."""
     folder.mkdir(exist_ok=True, parents=True)
-    parts = (part.drop(columns=NOT_SHOWN) for part in inner_split(train))
+    parts = (part.drop(columns=NOT_SHOWN) for part in (*inner_split(train), train))
     with threadpool_limits(settings.THREADS_PER_FIT):  # as in a worker; more BLAS threads slow small matrices tenfold
         (folder / "facts.json").write_text(json.dumps(fit_family(family, *parts, folder)))
     return load(family, folder)
@@ -58,7 +58,6 @@ def load(family: Family, folder: Path) -> Fitted:
 
 def reference_forecast(train: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     """Compute the reference's quantiles of `rows` from the training rows of a family's refit."""
-    train = pd.concat(inner_split(train))
     by_horizon = {
         h: centred_quantiles(z_return, settings.QUANTILE_LEVELS)
         for h, z_return in train.groupby("horizon_days")["z_return"]

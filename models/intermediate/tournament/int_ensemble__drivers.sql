@@ -1,0 +1,189 @@
+-- Published P10, P50 and P90 minus the last price, split among the inputs and corrections that lead
+-- to them, in cents/lb. One row per session (the newest, the one before, a week ago), horizon and
+-- driver.
+{% set levels = ['10', '50', '90'] -%}
+{# in standardised returns; below it, shares of a log return are not defined #}
+{% set least = '1e-6' -%}
+with
+contributions as (
+    select * replace (as_of_date::date as as_of_date)
+    from {{ ref('int_ensemble__contributions') }}
+),
+
+sessions as (
+    select distinct as_of_date from contributions
+),
+
+chosen_forecasts as (
+    select * from {{ ref('int_ensemble__chosen') }}
+    where fold_type = 'live' and as_of_date in (select as_of_date from sessions)
+),
+
+published_forecasts as (
+    select
+        as_of_date, horizon_days, is_widened, model_version,
+        {% for level in levels -%}
+        p{{ level }}{{ "," if not loop.last }}
+        {% endfor -%}
+    from {{ ref('int_ensemble__published') }}
+    where fold_type = 'live'
+),
+
+method_forecasts as (
+    select ensemble_method, as_of_date, horizon_days, q10, q50, q90
+    from {{ ref('int_ensemble__forecasts') }}
+    where fold_type = 'live'
+),
+
+methods as (
+    select ensemble_method, base_method from {{ ref('ensemble_methods') }}
+),
+
+-- `q` is the published quantile as a standardised return
+forecasts as (
+    select
+        chosen_forecasts.as_of_date,
+        chosen_forecasts.horizon_days,
+        chosen_forecasts.fallback_reason is not null as is_fallback,
+        chosen_forecasts.last_price,
+        chosen_forecasts.horizon_volatility,
+        published_forecasts.model_version,
+        {% for level in levels -%}
+        published_forecasts.p{{ level }} - chosen_forecasts.last_price as change_{{ level }},
+        case
+            when published_forecasts.is_widened and '{{ level }}' <> '50' then
+                ln(published_forecasts.p{{ level }} / chosen_forecasts.last_price)
+                / chosen_forecasts.horizon_volatility
+            else chosen_forecasts.q{{ level }}
+        end as q{{ level }},
+        chosen_forecasts.q{{ level }} as chosen_{{ level }},
+        coalesce(method_forecasts.q{{ level }}, chosen_forecasts.q{{ level }})
+            as base_{{ level }}{{ "," if not loop.last }}
+        {% endfor -%}
+    from chosen_forecasts
+    inner join published_forecasts
+        using (as_of_date, horizon_days)
+    left join methods
+        on methods.ensemble_method = chosen_forecasts.ensemble_method
+    -- only a method that adjusts another one's bands has a base method
+    left join method_forecasts
+        on method_forecasts.ensemble_method = methods.base_method
+        and method_forecasts.as_of_date = chosen_forecasts.as_of_date
+        and method_forecasts.horizon_days = chosen_forecasts.horizon_days
+),
+
+steps as (
+    select as_of_date, horizon_days, input as driver, weight, q10, q50, q90
+    from contributions
+
+    union all by name
+
+    select
+        as_of_date,
+        horizon_days,
+        'calibration' as driver,
+        chosen_10 - base_10 as q10,
+        chosen_50 - base_50 as q50,
+        chosen_90 - base_90 as q90
+    from forecasts
+
+    union all by name
+
+    select
+        as_of_date,
+        horizon_days,
+        'coherence' as driver,
+        q10 - chosen_10 as q10,
+        0 as q50,
+        q90 - chosen_90 as q90
+    from forecasts
+),
+
+-- what the method and what a conformal adjustment of it do to the bands is one driver
+drivers as (
+    select
+        steps.as_of_date,
+        steps.horizon_days,
+        case
+            when steps.driver = 'reference' and forecasts.is_fallback then 'fallback'
+            else steps.driver
+        end as driver,
+        max(steps.weight) as weight,
+        sum(steps.q10) as q10,
+        sum(steps.q50) as q50,
+        sum(steps.q90) as q90
+    from steps
+    inner join forecasts
+        using (as_of_date, horizon_days)
+    group by all
+),
+
+-- each driver's share of the log return, times the change of the price; if they are almost zero,
+-- the derivative
+contributions_in_cents as (
+    select
+        drivers.as_of_date,
+        drivers.horizon_days,
+        drivers.driver,
+        drivers.weight,
+        {% for level in levels -%}
+        drivers.q{{ level }} * case
+            when abs(forecasts.q{{ level }}) < {{ least }}
+                then forecasts.last_price * forecasts.horizon_volatility
+            else forecasts.change_{{ level }} / forecasts.q{{ level }}
+        end as p{{ level }}_cents{{ "," if not loop.last }}
+        {% endfor -%}
+    from drivers
+    inner join forecasts
+        using (as_of_date, horizon_days)
+    -- an input that the method does not use, or a correction that did nothing, has no row
+    where
+        abs(coalesce(drivers.weight, 0)) > 1e-9
+        or greatest(abs(drivers.q10), abs(drivers.q50), abs(drivers.q90)) > 1e-9
+),
+
+sums as (
+    select
+        as_of_date,
+        horizon_days,
+        {% for level in levels -%}
+        sum(p{{ level }}_cents) as p{{ level }}_cents{{ "," if not loop.last }}
+        {% endfor -%}
+    from contributions_in_cents
+    group by as_of_date, horizon_days
+),
+
+rests as (
+    select
+        forecasts.as_of_date,
+        forecasts.horizon_days,
+        'rest' as driver,
+        {% for level in levels -%}
+        forecasts.change_{{ level }}
+        - coalesce(sums.p{{ level }}_cents, 0) as p{{ level }}_cents{{ "," if not loop.last }}
+        {% endfor -%}
+    from forecasts
+    left join sums
+        using (as_of_date, horizon_days)
+),
+
+final as (
+    select
+        rows.as_of_date,
+        rows.horizon_days,
+        rows.driver,
+        rows.weight,
+        rows.p10_cents,
+        rows.p50_cents,
+        rows.p90_cents,
+        forecasts.model_version
+    from (
+        select * from contributions_in_cents
+        union all by name
+        select * from rests
+    ) as rows
+    inner join forecasts
+        using (as_of_date, horizon_days)
+)
+
+select * from final
