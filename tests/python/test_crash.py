@@ -8,7 +8,7 @@ import subprocess
 
 import pandas as pd
 import pytest
-from conftest import DbtResult, dbt_command, heed_interrupts, query
+from conftest import BUCKETS, DbtResult, dbt_command, heed_interrupts, query
 
 from zl_forecast.sample import simulate, write_landing
 
@@ -71,7 +71,7 @@ def test_after_repeated_kills_the_next_build_finishes(run_dbt, built: DbtResult,
     assert all((data_dir / "artifacts" / name).is_dir() for name in registry["artifact_id"])  # retired or active
     champions = registry[(registry["status"] == "champion")].groupby(["bucket", "horizon_days"]).size()
     assert champions.eq(1).all()
-    assert len(champions) == 4 * (8 + 2)
+    assert len(champions) == 4 * (len(BUCKETS) + 2)
     history = query(data_dir / "serving", "from monitoring.run_history where trigger = 'new_month'")
     assert history["bucket"].value_counts().eq(1).all()
     assert len(history) == 8

@@ -386,7 +386,7 @@ def test_swapped_cents_and_dollars_are_detected_in_every_symbol(factor, rows, ch
 
 
 def test_the_registry_names_the_symbols_that_each_mart_reads(sample_features):
-    buckets = pd.read_csv(seed("buckets"), index_col="bucket")["symbols"].str.split()
+    buckets = pd.read_csv(seed("buckets"), index_col="bucket")["symbols"].fillna("").str.split()
     columns = {name.lower() if name[0].isalpha() else f"fx_{name.lower()}": name for name in INSTRUMENTS.index}
     compiled = {name: sql for name, _, sql in sample_features.compiled}
     for bucket, symbols in buckets.items():

@@ -222,6 +222,8 @@ def test_carry_of_live_rows_is_that_of_the_whole_history(builds, name):
 def test_the_perturbation_reaches_every_mart_after_the_cut(builds):
     # otherwise the test above would pass for a build that reads nothing
     for bucket, mart in MARTS.items():
+        if bucket == "control":  # has no features but ZL's own
+            continue
         query = f"from {mart} where as_of_date > date '{SAMPLE_CUTS[1]}' order by as_of_date"
         found = differences(read(builds["full"], query), read(builds["perturbed"], query))
         assert len([name for name in found if not name.startswith("base_")]) >= 5, bucket
