@@ -24,7 +24,7 @@ def export_tables(to: str, folder: Path | None) -> None:
     Raises
     ------
     ZlForecastError
-        Nothing is published yet, the folder is missing or has files, or PostgreSQL refuses.
+        Nothing is published yet, the folder is missing, has files or cannot be written, or PostgreSQL refuses.
     """
     with open_snapshot() as con:  # says what to do if nothing is published yet
         current = (serving_dir() / "current").resolve()
@@ -40,16 +40,28 @@ def export_tables(to: str, folder: Path | None) -> None:
             return
         if folder is None:
             raise ZlForecastError(f"`zl export {to}` needs a folder, for example: zl export {to} tables")
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise ZlForecastError(f"{folder} is not empty, and nothing is overwritten. Name a new folder.")
-        files = sorted((current / "parquet").glob("*.parquet"))
-        for file in files:
-            if to == "parquet":
-                shutil.copyfile(file, folder / file.name)
-            else:
-                _write_csv(con, file, folder / f"{file.stem}.csv")
+        try:
+            files = _write_files(con, current, to, folder)
+        except (OSError, duckdb.IOException) as error:
+            raise ZlForecastError(
+                f"the tables could not be written to {folder}: {error}. Remove what is there, and name a folder with enough space in "
+                "which this user may write."
+            ) from error
     print(f"{len(files)} tables written to {folder}. Columns are described in docs/bi.md and in the Parquet files.")
+
+
+def _write_files(con: duckdb.DuckDBPyConnection, current: Path, to: str, folder: Path) -> list[Path]:
+    """Write one file per table into a new or empty folder; return the snapshot's Parquet files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise ZlForecastError(f"{folder} is not empty, and nothing is overwritten. Name a new folder.")
+    files = sorted((current / "parquet").glob("*.parquet"))
+    for file in files:
+        if to == "parquet":
+            shutil.copyfile(file, folder / file.name)
+        else:
+            _write_csv(con, file, folder / f"{file.stem}.csv")
+    return files
 
 
 def _write_csv(con: duckdb.DuckDBPyConnection, parquet: Path, file: Path) -> None:

@@ -70,7 +70,8 @@ def publish_to_postgres(snapshot: Path, dsn: str | None = None) -> list[str]:
     Raises
     ------
     ZlForecastError
-        The database cannot be reached or refuses; it is unchanged. The message never has the password.
+        The database cannot be reached, refuses, or has tables of the same names that others made; it is unchanged. The
+        message never has the password.
     """
     conninfo: str = dsn or os.environ.get(DSN) or ""
     target = _describe(conninfo)
@@ -83,6 +84,11 @@ def publish_to_postgres(snapshot: Path, dsn: str | None = None) -> list[str]:
             return _replace(source, con, published)
     except psycopg.Error as error:
         raise ZlForecastError(f"{target} was not updated: {_reason(error)} Nothing in it has changed.") from error
+    except (OSError, duckdb.Error) as error:  # the rows go through a temporary file
+        raise ZlForecastError(
+            f"{target} was not updated, because the rows could not be read or written to {tempfile.gettempdir()}: {error}. Free some "
+            "space there and run `zl export postgres`. Nothing in it has changed."
+        ) from error
 
 
 def _replace(source: duckdb.DuckDBPyConnection, con: psycopg.Connection, published: list[dict]) -> list[str]:
@@ -96,7 +102,13 @@ def _replace(source: duckdb.DuckDBPyConnection, con: psycopg.Connection, publish
     old = {(schema, table): content for schema, table, content in there}
     new = {(row["table_schema"], row["table_name"]): row["content_hash"] for row in published}
     keys = {(row["table_schema"], row["table_name"]): row.get("key", []) for row in published}
-    created = _create(con, _wanted(source, keys), _existing(con))
+    existing = _existing(con)
+    if foreign := sorted(".".join(name) for name in existing.keys() & new.keys() - old.keys()):
+        raise ZlForecastError(
+            f"The PostgreSQL database has {', '.join(foreign)}, which this project did not publish and does not replace. Rename "
+            "them, or name another database. Nothing in it has changed."
+        )
+    created = _create(con, _wanted(source, keys), existing)
     written = [name for name in new if name in created or new[name] != old.get(name)]
     for name in written:
         _copy(source, con, name)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import tempfile
 import threading
 import traceback
 from pathlib import Path
@@ -153,6 +154,24 @@ def test_a_table_that_must_change_while_a_view_reads_it_names_the_remedy(tmp_pat
     with pytest.raises(ZlForecastError, match=r"objects of yours depend on it.*Nothing in it has changed"):
         publish_to_postgres(snapshot(tmp_path / "2", number=2, extra=", i + 1 as j"), dsn)
     assert query(dsn, "select distinct number from public.mine") == [(1,)]
+
+
+def test_a_table_that_others_made_is_not_replaced(tmp_path, dsn):
+    with psycopg.connect(dsn) as con:
+        con.execute("create schema forecasts; create table forecasts.a as select 'mine' as note")
+    with pytest.raises(ZlForecastError, match=r"has forecasts\.a, which this project did not publish"):
+        publish_to_postgres(snapshot(tmp_path / "1"), dsn)
+    assert query(dsn, "select note from forecasts.a") == [("mine",)]
+    assert query(dsn, "select to_regclass('monitoring.b')") == [(None,)]
+
+
+def test_rows_that_cannot_be_written_to_a_file_leave_the_database_as_it_was(tmp_path, dsn, monkeypatch):
+    publish_to_postgres(snapshot(tmp_path / "1"), dsn)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(ZlForecastError, match=r"Free some space there.*Nothing in it has changed"):
+        publish_to_postgres(snapshot(tmp_path / "2", number=2), dsn)
+    with psycopg.connect(dsn) as con:
+        assert numbers(con) == {1}
 
 
 def test_the_reader_may_read_and_not_write(tmp_path, dsn):
@@ -391,8 +410,22 @@ def test_export_says_what_it_needs(publish_now, tmp_path, monkeypatch, capsys):
     publish_now()
     monkeypatch.delenv("ZL_POSTGRES_DSN", raising=False)
     (tmp_path / "mine.txt").touch()
-    for arguments in (["csv"], ["parquet", str(tmp_path)], ["postgres"], ["postgres", str(tmp_path)]):
+    in_a_file = str(tmp_path / "mine.txt" / "tables")
+    for arguments in (
+        ["csv"],
+        ["csv", in_a_file],
+        ["parquet", str(tmp_path)],
+        ["postgres"],
+        ["postgres", str(tmp_path)],
+    ):
         assert cli.main(["export", *arguments]) == 1
     said = capsys.readouterr().err
-    for part in ("has been published", "needs a folder", "is not empty", "No PostgreSQL is named", "takes no folder"):
+    for part in (
+        "has been published",
+        "could not be written",
+        "needs a folder",
+        "is not empty",
+        "No PostgreSQL is named",
+        "takes no folder",
+    ):
         assert part in said
