@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+SUPERSET := .venv-superset
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DBT_FLAGS ?=
 PRESET ?= full
@@ -11,37 +12,27 @@ export ZL_DATA_DIR ?= $(CURDIR)/data
 # one fit per core, one thread per fit: more threads make fits slower
 export OMP_NUM_THREADS := 1
 
-.PHONY: help build plan reselection tournament health test test-full replay docs exposures lint lines lock clean
+.PHONY: help ingest build plan reselection tournament health superset test test-full test-superset replay docs exposures lint lines lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-# Skips the build if neither inputs nor outputs have changed since the last successful build of the day (zl_forecast.build_record).
-# With DBT_FLAGS or PYTHONPATH, where your own modules may be, every call builds. Plain `dbt build` does not make this check.
-RECORD := $(BIN)/python -m zl_forecast.build_record
-build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market
-	@start=$$SECONDS; \
-	if inputs="$$($(if $(DBT_FLAGS)$(PYTHONPATH),false,$(RECORD)))"; then \
-		$(BIN)/zl summary && echo "$$inputs"; \
-	else \
-		$(BIN)/dbt build --exclude-resource-type unit_test $(DBT_FLAGS) && $(RECORD) --keep <<< "$$inputs" && $(BIN)/zl summary \
-			&& echo "Build time: $$((SECONDS - start)) s"; \
-	fi
+ingest: $(VENV)/.installed  ## live data from their publishers into the landing folder: make ingest [SOURCES="fred ecb cftc"]
+	@$(BIN)/zl ingest $(SOURCES)
+
+build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market; skipped if nothing has changed since the last build
+	@$(BIN)/zl build -- $(DBT_FLAGS)
 
 plan: $(VENV)/.installed  ## what the next `make build` would do with each bucket, with reasons; trains nothing
-	@$(BIN)/dbt build --quiet --exclude-resource-type unit_test --indirect-selection buildable --select +run_plan $(DBT_FLAGS) && $(BIN)/zl plan
+	@$(BIN)/zl build --only-plan -- $(DBT_FLAGS)
 
 reselection: $(VENV)/.installed  ## monthly: select and refit the families of all buckets and the ensemble methods as of the newest session
-	@$(MAKE) build DBT_FLAGS="--vars 'tournament: always' $(DBT_FLAGS)"
+	@$(BIN)/zl build --reselect -- $(DBT_FLAGS)
 
-# The dbt target `tournament` has its own warehouse and a copy of the state in data/tournament, so published tables and ledgers do not change.
-# It shares the store of fits, so that the next build reuses these fits if a reselection is due.
 tournament: $(VENV)/.installed  ## one bucket's tournament with its leaderboard: make tournament BUCKET=crush [PRESET=quick]
 	@test -n "$(BUCKET)" || { echo "BUCKET is missing; use a bucket of seeds/buckets.csv: make tournament BUCKET=crush"; exit 1; }
-	@start=$$SECONDS; $(BIN)/dbt build --target tournament --target-path target/tournament --exclude-resource-type unit_test --indirect-selection buildable \
-		--select +leaderboard +feature_attributions +forecast_explanations --vars '{buckets: [$(BUCKET)], preset: $(PRESET)}' $(DBT_FLAGS) \
-		&& $(BIN)/zl leaderboard $(BUCKET) --tournament && echo "Tournament time: $$((SECONDS - start)) s"
+	@$(BIN)/zl tournament $(BUCKET) --preset $(PRESET) -- $(DBT_FLAGS)
 
 # Writes to its own folder below data/replay, not to the warehouse and state of `make build`. Passes PRESET only if the user set it.
 replay: $(VENV)/.installed  ## rebuild past sessions with data available then: make replay FROM=2019-01-01 TO=2021-12-31 [STEP=week] [BUCKETS=crush,energy] [PRESET=quick]
@@ -52,11 +43,18 @@ replay: $(VENV)/.installed  ## rebuild past sessions with data available then: m
 health: $(VENV)/.installed  ## weekly health of every bucket and of the forecast, as of the last build
 	@$(BIN)/zl health
 
+# Superset has an environment of its own, since its versions of many packages are older.
+superset: $(SUPERSET)/.installed  ## Apache Superset with a dashboard of the snapshot, on this machine: make superset [PORT=8089] [DATABASE=postgresql+psycopg2://...]
+	@PORT="$(PORT)" DATABASE="$(DATABASE)" $(SUPERSET)/bin/python examples/superset/start.py
+
 test: lint  ## all checks in short form: ruff, sqlfluff, mypy, pytest, dbt data tests, dbt unit tests
-	$(BIN)/pytest -n 2 -m "not full"
+	$(BIN)/pytest -n 2 -m "not full and not superset"
 
 test-full: lint  ## all checks in full, with whole builds, on real data if present
 	$(BIN)/pytest
+
+test-superset: $(VENV)/.installed-test $(SUPERSET)/.installed  ## the dashboard in Apache Superset: imported into an empty one, opened in Chromium, compared with the tables
+	$(BIN)/pytest -m superset
 
 docs: $(VENV)/.installed  ## dbt docs with lineage, as one static page
 	$(BIN)/dbt docs generate --static
@@ -78,7 +76,7 @@ lines:
 		| grep -vE ':[0-9]+: *([^ ,]+,[^ ,]+,.*|(- name: )?[^ ]+)$$' || { echo "Lines above have more than 100 characters."; exit 1; }
 
 clean:  ## remove the environment and dbt's output; keeps data/ with the ledgers
-	rm -rf $(VENV) target logs
+	rm -rf $(VENV) $(SUPERSET) target logs
 
 # uv installs in half a minute, pip in two to three; pip is the fallback. The CPU build of torch comes from PyTorch's index if it is
 # reachable, because PyPI's Linux build brings 3 GB of unused CUDA libraries.
@@ -94,6 +92,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
 	{ grep -q DBT_PROFILES_DIR $(BIN)/activate || printf '\n# zl-forecast: plain dbt commands find the profile\nexport DBT_PROFILES_DIR="%s"\n' "$(CURDIR)/profiles" >> $(BIN)/activate; } && \
 	touch $@ && echo "Install time: $$((SECONDS - start)) s"
+
+$(SUPERSET)/.installed: examples/superset/requirements.txt
+	@"$(PYTHON)" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))" || { echo "Superset needs Python 3.11 or 3.12. Install it, or pass its path: make superset PYTHON=..."; exit 1; }
+	@echo "Installing Apache Superset into $(SUPERSET) (half a minute with uv, else three; 800 MB on disk) ..."
+	@rm -rf $(SUPERSET) && $(PYTHON) -m venv $(SUPERSET) && uv=$$(command -v uv || ls $(BIN)/uv 2>/dev/null); \
+	if [ -n "$$uv" ]; then "$$uv" pip install --quiet --python $(SUPERSET)/bin/python -r $<; \
+	else $(SUPERSET)/bin/python -m pip install --quiet --disable-pip-version-check -r $<; fi && touch $@
 
 # Drops platform markers that hold on all supported platforms, and the CUDA libraries, which a CUDA build of torch installs itself.
 lock: $(VENV)/.installed  ## pin the newest versions that pyproject.toml allows

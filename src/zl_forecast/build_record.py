@@ -1,12 +1,9 @@
 """The record of the last successful build, and whether anything has changed since.
 
-`make build` reads the state of all inputs before a build, and writes it to the record after a successful
+`zl build` reads the state of all inputs before a build, and writes it to the record after a successful
 one. A failed or refused build therefore leaves the record unchanged, and two builds at the same time
 cannot mix up their states. Unreadable paths count as changed. Only the standard library is imported, so
 the check takes a tenth of a second.
-
-    python -m zl_forecast.build_record          # exit code 0 if nothing has changed; else 1, and the inputs' state
-    python -m zl_forecast.build_record --keep   # reads that state from standard input and writes the record
 """
 
 import fcntl
@@ -19,7 +16,7 @@ import sysconfig
 from datetime import datetime
 from pathlib import Path
 
-from zl_forecast.paths import artifacts_dir, data_dir, data_docs_dir, serving_dir, state_beside, warehouse
+from zl_forecast.paths import artifacts_dir, data_dir, data_docs_dir, project_dir, serving_dir, state_beside, warehouse
 
 PROJECT = (
     "dbt_project.yml",
@@ -38,36 +35,21 @@ RECORD = ".last_build.json"
 State = dict[str, object]
 
 
-def main(arguments: list[str]) -> int:
-    """Compare the inputs with the last successful build, or with `--keep` write the record.
+def compare_with_record(inputs: State) -> tuple[str, str | None]:
+    """Compare the inputs, and the outputs, with those of the last successful build.
 
     Parameters
     ----------
-    arguments : list of str
-        Command line without the program: empty, or `--keep`.
+    inputs : dict
+        As from `read_inputs`.
 
     Returns
     -------
-    int
-        Exit code: 0 if nothing has changed or with `--keep`, 1 if a build is needed.
+    str
+        When that build ended: local time in ISO format; empty if there is no record.
+    str or None
+        The first change since; None if there is none.
     """
-    if arguments == ["--keep"]:
-        inputs = sys.stdin.read().strip()
-        if inputs:  # empty if `make build` did not read the state before
-            _keep_record(json.loads(inputs))
-        return 0
-    inputs = _read_inputs()
-    ended_at, change = _compare_with_record(inputs)
-    if change:
-        print(f"Building: {change}", file=sys.stderr)
-        print(json.dumps(inputs))
-        return 1
-    print(f"Nothing has changed since the last build, at {ended_at[11:16]}: nothing was built.")
-    return 0
-
-
-def _compare_with_record(inputs: State) -> tuple[str, str | None]:
-    """Return when the last successful build ended, and the first change since, or None if there is none."""
     try:
         record = json.loads((data_dir() / RECORD).read_text())
         ended_at, old_inputs, old_outputs = record["ended_at"], record["inputs"], record["outputs"]
@@ -76,8 +58,14 @@ def _compare_with_record(inputs: State) -> tuple[str, str | None]:
     return ended_at, _find_change(old_inputs, inputs) or _find_change(old_outputs, _read_outputs())
 
 
-def _keep_record(inputs: State) -> None:
-    """Write the record completely or not at all, and not while another process writes to the warehouse."""
+def keep_record(inputs: State) -> None:
+    """Write the record completely or not at all, and not while another process writes to the warehouse.
+
+    Parameters
+    ----------
+    inputs : dict
+        As from `read_inputs` before the build.
+    """
     fresh = data_dir() / f"{RECORD}-{os.getpid()}"
     try:
         with warehouse().open("rb") as file:
@@ -88,12 +76,18 @@ def _keep_record(inputs: State) -> None:
         os.replace(fresh, data_dir() / RECORD)
     except OSError as error:  # the build itself has succeeded
         reason = f"another process has opened {warehouse()}" if isinstance(error, BlockingIOError) else error
-        print(f"This build was not recorded, so the next `make build` builds again: {reason}", file=sys.stderr)
+        print(f"This build was not recorded, so the next one builds again: {reason}", file=sys.stderr)
         fresh.unlink(missing_ok=True)
 
 
-def _read_inputs() -> State:
-    """Read the state of the date, the settings, the installed packages, the project's files and the landing files."""
+def read_inputs() -> State:
+    """Read the state of the date, the settings, the installed packages, the project's files and the landing files.
+
+    Returns
+    -------
+    dict
+        By path or name, a value that differs if the content differs; None if a path cannot be read.
+    """
     # ZL_DATA_DIR is left out, as the record is in that folder; hashed, since a value may be a password
     settings = sorted((k, v) for k, v in os.environ.items() if k.startswith(("ZL_", "DBT_")) and k != "ZL_DATA_DIR")
     packages = sorted(name for name in os.listdir(sysconfig.get_path("purelib")) if name.endswith(".dist-info"))
@@ -103,7 +97,7 @@ def _read_inputs() -> State:
         "the Python environment": [sys.version, sys.prefix, *packages],
     }
     for name in PROJECT:
-        state |= _read_paths(Path(name).resolve())
+        state |= _read_paths(project_dir() / name)
     named = os.environ.get("ZL_LANDING_DIR")
     landing = Path(named).absolute() if named else data_dir() / "landing"
     if named or os.path.lexists(landing):  # otherwise the build reads the simulated market, which is an output
@@ -159,7 +153,3 @@ def _find_change(before: State, now: State) -> str | None:
         if before[name] != now[name]:
             return f"{name} has changed"
     return None
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -17,7 +17,7 @@ from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
 from zl_forecast.migrations import STATE_TABLES
 from zl_forecast.paths import serving_dir, state_beside, warehouse
 
-BUILD_COMMANDS = {"build", "run", "replay"}  # subcommands of dbt and zl
+BUILD_COMMANDS = {"build", "run", "replay", "tournament"}  # subcommands of dbt and zl
 MAX_COMMAND_CHARACTERS = 80
 
 
@@ -194,6 +194,6 @@ def _describe_holder(program: str, pid: int) -> str:
 def _is_build(command: list[str]) -> bool:
     """Return whether a command line is dbt's or zl's with a subcommand that builds."""
     for position, word in enumerate(command):
-        if Path(word).name in ("dbt", "zl") or word == "dbt.cli.main":
+        if Path(word).name in ("dbt", "zl") or word in ("dbt.cli.main", "zl_forecast.cli"):
             return not BUILD_COMMANDS.isdisjoint(command[position + 1 :])
     return False

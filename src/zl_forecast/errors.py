@@ -29,6 +29,10 @@ class ZlForecastError(Exception):
     """Base of all errors that this package raises on purpose."""
 
 
+class InvalidArgument(ZlForecastError):
+    """A name or value that the user gave does not exist or cannot be used."""
+
+
 class DatabaseInUse(ZlForecastError):
     """Another process has a DuckDB file open, and the file does not allow a second one."""
 

@@ -18,7 +18,8 @@ from contextlib import suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-MESSAGE = b"\nInterrupted. Run the same command to continue from the finished results.\n"
+MESSAGE = b"\nInterrupted. Finished fits are kept, and the last published snapshot is complete. Run the same command to continue.\n"
+SHOW_CURSOR = b"\x1b[?25h"  # a progress line hides it
 
 
 def end_on_interrupt() -> None:
@@ -68,7 +69,8 @@ def end_build(pid: int, signum: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
     with suppress(OSError):  # the terminal is closed
-        os.write(_terminal(), MESSAGE)
+        terminal = _terminal()
+        os.write(terminal, (SHOW_CURSOR if os.isatty(terminal) else b"") + MESSAGE)
     os.kill(pid, signum)
     os.kill(pid, signal.SIGCONT)  # the signal takes effect before any of the build's threads continues
 

@@ -4,8 +4,9 @@ import csv
 
 import duckdb
 
+from zl_forecast import formats
 from zl_forecast.paths import seed
-from zl_forecast.queries import read_value
+from zl_forecast.queries import read_rows, read_value
 
 CONTROL = "control"  # a bucket that is no input of the forecast
 
@@ -57,9 +58,10 @@ def active_fallbacks(con: duckdb.DuckDBPyConnection) -> str:
     str
         Sentences for the reader, with the reason per horizon; empty if there is no active fallback.
     """
-    forecast = con.sql("from forecasts.zl_forecast order by horizon_days").df()
-    if "fallback_reason" not in forecast:
-        return ""  # published by a version without fallbacks
-    reasons = forecast.dropna(subset="fallback_reason")
-    reason = "; ".join(f"{row.horizon_code}: {row.fallback_reason}" for row in reasons.itertuples())
+    rows = read_rows(con, "from forecasts.zl_forecast order by horizon_days")
+    reason = "; ".join(
+        f"{formats.horizon(row['horizon_days'])}: {row['fallback_reason']}"
+        for row in rows
+        if row.get("fallback_reason")  # a version without fallbacks has no such column
+    )
     return f"Fallback to the reference until calibration recovers. {reason}." if reason else ""

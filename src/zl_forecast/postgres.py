@@ -70,19 +70,27 @@ def publish_to_postgres(snapshot: Path, dsn: str | None = None) -> list[str]:
     Raises
     ------
     ZlForecastError
-        The database cannot be reached, refuses, or has tables of the same names that others made; it is unchanged. The
+        The database cannot be reached, refuses, or has tables of the same names that others made; it is unchanged, unless
+        the message says that the commit was interrupted. The
         message never has the password.
     """
     conninfo: str = dsn or os.environ.get(DSN) or ""
     target = _describe(conninfo)
     published = json.loads((snapshot / MANIFEST).read_text())["tables"]
+    is_committing = False
     try:
         with (
             duckdb.connect(str(snapshot / "serving.duckdb"), read_only=True) as source,
             psycopg.connect(conninfo, connect_timeout=CONNECT_SECONDS, application_name="zl-forecast") as con,
         ):
-            return _replace(source, con, published)
+            written = _replace(source, con, published)
+            is_committing = True
+        return written
     except psycopg.Error as error:
+        if is_committing and isinstance(error, psycopg.OperationalError):
+            raise ZlForecastError(
+                f"The connection to {target} was lost during the commit: {_reason(error)} It holds the old snapshot or the new one, whole."
+            ) from error
         raise ZlForecastError(f"{target} was not updated: {_reason(error)} Nothing in it has changed.") from error
     except (OSError, duckdb.Error) as error:  # the rows go through a temporary file
         raise ZlForecastError(

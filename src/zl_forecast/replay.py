@@ -25,12 +25,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tqdm import tqdm
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from zl_forecast import settings
+from zl_forecast.cli.output import format_or_dash, open_console
 from zl_forecast.databases import open_warehouse
-from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
-from zl_forecast.health import format_or_dash
+from zl_forecast.dbt_run import BuildFailed, failures, invoke
+from zl_forecast.errors import DatabaseInUse, InvalidArgument, ZlForecastError, printable
 from zl_forecast.landing import TABLES, Landing, find_landing
 from zl_forecast.landing.folder import SIMULATED_MARKER
 from zl_forecast.paths import data_dir, project_dir, seed, state_beside
@@ -102,10 +110,6 @@ class Replay:
         return self.folder / "replay.log"
 
 
-class BuildFailed(ZlForecastError):
-    """A dbt command of a replay failed; the message has the node's name and its error."""
-
-
 Dbt = Callable[[str, Replay], None]  # runs `build` or `test`; raises BuildFailed
 
 
@@ -139,9 +143,11 @@ def replay(
 
     Raises
     ------
+    InvalidArgument
+        A date, step or bucket does not exist, or the range has no sessions.
     ZlForecastError
-        A date, step or bucket does not exist; the range has no sessions or too little history before it; the
-        landing data have changed since the replay started; or the replay was stopped.
+        There is too little history before the range, the landing data have changed since the replay started, or
+        the replay was stopped.
     BuildFailed
         A build or the data tests failed; the message names the day.
     """
@@ -168,9 +174,10 @@ def replay(
         + (f"; {len(days) - len(todo)} already done" if len(todo) < len(days) else ""),
         flush=True,
     )
-    with tqdm(total=len(days), initial=len(days) - len(todo), unit="step", dynamic_ncols=True, disable=not todo) as bar:
+    with _bar(bool(todo)) as bar:
+        task = bar.add_task("", total=len(days), completed=len(days) - len(todo))
         for day in todo:
-            bar.set_description(f"{day}, previous step: {_actions(work.warehouse)}")
+            bar.update(task, description=str(day))
             started_at = time.monotonic()
             digest = write_known_rows(tables, day, work.landing, marker)
             with _naming(day, work):
@@ -178,7 +185,9 @@ def replay(
             progress["days"][str(day)] = {"seconds": round(time.monotonic() - started_at, 1), "landing": digest}
             progress["is_tested"] = False
             _save(progress, work)
-            bar.update()
+            bar.advance(task)
+            took = progress["days"][str(day)]["seconds"]
+            bar.console.print(f"{day}  {took:4.0f} s  {_actions(work.warehouse)}")
     failed = _data_tests(dbt, progress, days[-1], work)
     text = report(work.warehouse, {date.fromisoformat(day): done["seconds"] for day, done in progress["days"].items()})
     drawn = draw(work.warehouse, work.folder / "replay.png")
@@ -215,18 +224,19 @@ def select_days(sessions: pd.DatetimeIndex, start: date, end: date, step: str) -
 
     Raises
     ------
+    InvalidArgument
+        The step does not exist, or the range has no sessions.
     ZlForecastError
-        The step does not exist, the range has no sessions, or there are fewer than `HISTORY_SESSIONS` sessions
-        up to the first step.
+        There are fewer than `HISTORY_SESSIONS` sessions up to the first step.
     """
     if step not in PERIODS:
-        raise ZlForecastError(f"STEP '{step}' does not exist. Use {', '.join(PERIODS)}.")
+        raise InvalidArgument(f"STEP '{step}' does not exist. Use {', '.join(PERIODS)}.")
     first, newest = sessions[0].date(), sessions[-1].date()
     if end > newest:
         print(f"TO {end} is after the newest ZL bar: the replay ends on {newest}.", flush=True)
     in_range = sessions[(sessions >= pd.Timestamp(start)) & (sessions <= pd.Timestamp(end))]
     if in_range.empty:
-        raise ZlForecastError(
+        raise InvalidArgument(
             f"no ZL session between FROM {start} and TO {end}; the landing data cover {first} to {newest}. "
             "Choose dates within that range."
         )
@@ -322,22 +332,10 @@ def run_dbt(command: str, work: Replay) -> None:
         "DBT_USE_COLORS": "false",
     }
     with _environment(environment), _output_to(work.log):
-        from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # takes seconds
-        from dbt.artifacts.schemas.run import RunExecutionResult
-        from dbt.cli.main import dbtRunner
-
-        ended = dbtRunner().invoke(arguments)
-        if DuckDBConnectionManager._ENV is not None:
-            DuckDBConnectionManager.env().close()  # dbt-duckdb keeps the file open, which would lock out the report
-    if isinstance(ended.exception, KeyboardInterrupt):
-        raise ended.exception
-    if ended.exception:
-        raise BuildFailed(_shorten(str(ended.exception)))
-    if not ended.success:
-        assert isinstance(ended.result, RunExecutionResult)
-        failures = [result for result in ended.result.results if result.status in ("error", "fail", "runtime error")]
-        others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        raise BuildFailed(f"{failures[0].node.name}: {_shorten(failures[0].message or '')}{others}")
+        failed = failures(invoke(arguments))
+    if failed:
+        others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise BuildFailed(": ".join(filter(None, failed[0])) + others)
 
 
 def report(warehouse: Path, seconds: dict[date, float]) -> str:
@@ -591,7 +589,7 @@ def _rows(con: duckdb.DuckDBPyConnection, table: str, rest: str, *values: str) -
 
 
 def _actions(warehouse: Path) -> str:
-    """Describe what the last step did, for the progress bar."""
+    """Describe what the last step did."""
     try:
         with open_warehouse(REMEDY, warehouse) as con:
             plan = _rows(con, "monitoring.run_plan", "")
@@ -609,7 +607,7 @@ def _day(name: str, text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise ZlForecastError(
+        raise InvalidArgument(
             f"{name} '{text}' is not a date. Write it as YYYY-MM-DD, for example {name}=2019-01-01."
         ) from error
 
@@ -618,7 +616,7 @@ def _check_buckets(buckets: tuple[str, ...]) -> None:
     known = list(pd.read_csv(seed("buckets"))["bucket"])
     unknown = [bucket for bucket in buckets if bucket not in known]
     if unknown:
-        raise ZlForecastError(
+        raise InvalidArgument(
             f"bucket '{unknown[0]}' does not exist. Choose from {', '.join(known)}, separated by commas."
         )
 
@@ -639,10 +637,29 @@ def _write(file: Path, text: str) -> None:
     os.replace(temporary, file)
 
 
-def _shorten(message: str) -> str:
-    """Shorten a message to one line of at most 600 characters; of a traceback only the last line."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return (lines[-1] if "Traceback (most recent call last)" in message else " ".join(lines))[:600]
+@contextmanager
+def _bar(is_shown: bool) -> Iterator[Progress]:
+    """Show a bar on a terminal, through a descriptor of its own, because the output of dbt goes to a file."""
+    console = open_console()
+    if is_shown and console.is_terminal:
+        console.file = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(16),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not (is_shown and console.is_terminal),
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as bar:
+        yield bar
 
 
 @contextmanager

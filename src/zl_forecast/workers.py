@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context, parent_process
@@ -95,13 +95,38 @@ def run(
 
 
 class Progress:
-    """One count of finished tasks for all callers: a bar on a terminal, else one line per task with the time left."""
+    """One count of finished tasks for all callers.
+
+    `zl build` shows it with the rest of a build. Without it (plain `dbt build`) there is a bar on a terminal, and
+    elsewhere one line per task with the time left.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._total = self._done = 0
         self._started = 0.0
         self._bar: tqdm | None = None
+        self._listener: Callable[[str, Any, int], None] | None = None
+
+    @contextmanager
+    def reported_to(self, listener: Callable[[str, Any, int], None]) -> Iterator[None]:
+        """Report finished tasks to a listener, and show nothing.
+
+        Parameters
+        ----------
+        listener : callable
+            Takes the task's label, the task, and the number of tasks finished since there was last none to do.
+
+        Yields
+        ------
+        None
+            Progress is shown again at the end of the `with` block.
+        """
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = None
 
     def expect(self, count: int) -> None:
         """Add tasks to the total.
@@ -128,16 +153,21 @@ class Progress:
         with self._lock:
             self._total = max(self._done, self._total - count)
 
-    def step(self, label: str) -> None:
+    def step(self, label: str, task: Any = None) -> None:
         """Count one task as finished, and show progress.
 
         Parameters
         ----------
         label : str
             The task, for the terminal.
+        task : object, optional
+            The task itself, for a listener.
         """
         with self._lock:
             self._done += 1
+            if self._listener:
+                self._listener(label, task, self._done)
+                return
             if sys.stdout.isatty():
                 if self._bar is None:
                     self._bar = tqdm(unit="fit", dynamic_ncols=True, leave=False)
@@ -403,7 +433,7 @@ def _in_pool(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tupl
                 _POOL.submit(job)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 task, result = running.pop(future).task, future.result()
-                PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task))
+                PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task), task)
                 yield task, result
     finally:
         for job in running.values():
@@ -473,7 +503,7 @@ def _on_ray(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple
                     result = error.cause
                 except ray.exceptions.RayError as error:
                     result = died(type(error).__name__)
-                PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task))
+                PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task), task)
                 yield task, result
             for reference, (task, started) in list(running.items()):
                 seconds = limit(task)
@@ -481,7 +511,7 @@ def _on_ray(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple
                     running.pop(reference)
                     ray.cancel(reference, force=True)
                     slots.release()
-                    PROGRESS.step(f"{task} timed_out")
+                    PROGRESS.step(f"{task} timed_out", task)
                     yield task, timed_out(seconds)
     finally:
         for reference in running:

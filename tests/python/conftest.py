@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import duckdb
+import forked_dbt
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -41,7 +43,7 @@ FEATURES += (
 PARSED = "TEST_PARSED_PROJECTS"
 WHOLE = "whole build"
 WHOLE_BUILD = ("test_build", "test_publish", "test_operation", "test_crash")  # modules that read or copy `built`
-WHOLE_BUILD += ("test_semantic_models",)
+WHOLE_BUILD += ("test_semantic_models", "test_examples", "test_superset")
 START, END = "2018-01-02", "2023-05-30"  # of the small market: three test years and a live month
 
 
@@ -136,13 +138,15 @@ def dbt(
     **env : str
         Further environment variables.
     """
-    command, settings = dbt_command(args, landing=landing, data_dir=data_dir, project=project, **env)
+    _, settings = dbt_command(args, landing=landing, data_dir=data_dir, project=project, **env)
     parsed = _parse_of(args, project)
     own = data_dir / "target" / "partial_parse.msgpack"
     if parsed.exists():  # a copied data folder has the parse of other variables
         own.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(parsed, own)
-    done = subprocess.run(command, **settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
+    output = data_dir / "output.txt"
+    returncode = forked_dbt.run(args, settings["cwd"], settings["env"], output, timeout=900)
+    stdout = output.read_text()
     if own.exists() and not parsed.exists():
         shutil.copyfile(own, new := parsed.with_suffix(f".{os.getpid()}"))
         new.replace(parsed)
@@ -155,10 +159,8 @@ def dbt(
         for result in results
         if result["unique_id"].startswith("model.") and result["status"] == "success"
     ]
-    assert (done.returncode != 0) == expect_failure, (
-        f"dbt {' '.join(args)} ended with {done.returncode}:\n{done.stdout}"
-    )
-    return DbtResult(done.returncode, done.stdout, data_dir, status, manifest, compiled)
+    assert (returncode != 0) == expect_failure, f"dbt {' '.join(args)} ended with {returncode}:\n{stdout}"
+    return DbtResult(returncode, stdout, data_dir, status, manifest, compiled)
 
 
 def repeated(build: DbtResult, landing: Path, to: Path) -> Path:
@@ -214,10 +216,24 @@ def _json(path: Path) -> dict:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `pytest -n 2`, run each module in one process; those with a whole build run first, in the same one."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(WHOLE if item.path.stem in WHOLE_BUILD else item.path.stem))
+    """Run the modules with a whole build first, because they take longest."""
     items.sort(key=lambda item: item.path.stem not in WHOLE_BUILD)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """With `pytest -n 2`, run each module in one process, and all with a whole build in the same one.
+
+    Marks of `--dist loadgroup` have no effect with pytest 9.2 and xdist 3.8: both processes made each fixture.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = Path(nodeid.partition("::")[0]).stem
+            return WHOLE if module in WHOLE_BUILD else module
+
+    return ByModule(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -350,6 +366,29 @@ def project_copy(tmp_path_factory) -> Path:
         shutil.copytree(PROJECT / name, copy / name)
     shutil.copy(PROJECT / "dbt_project.yml", copy)
     return copy
+
+
+def follow_documentation(first: str, project: Path) -> str:
+    """Run commands of docs/extending.md in a copy of the project, up to their `make tournament`; return what they print.
+
+    Parameters
+    ----------
+    first : str
+        How the fenced commands begin.
+    project : Path
+        Folder of dbt_project.yml; examples/ is copied to it.
+    """
+    fenced = re.findall(r"```bash\n(.*?)```", (PROJECT / "docs/extending.md").read_text(), flags=re.S)
+    (commands,) = (text for text in fenced if text.startswith(first))
+    commands, make, _ = commands.rpartition("make tournament")
+    assert make
+    shutil.copytree(PROJECT / "examples", project / "examples")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    settings = {"PATH": path, "PYTHONPATH": str(PROJECT / "src"), "DBT_PROJECT_DIR": str(project)}
+    settings = os.environ | settings
+    done = subprocess.run(["bash", "-euc", commands], cwd=project, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def rows_from_returns(

@@ -72,7 +72,7 @@ def empty_snapshot(tmp_path) -> Path:
 
 
 def test_queries_of_the_page_run(empty_snapshot):
-    assert len(QUERIES) == 4
+    assert len(QUERIES) == 3
     with duckdb.connect(str(empty_snapshot / "serving.duckdb"), read_only=True) as con:
         for query in QUERIES:
             assert con.sql(query).fetchall() == []

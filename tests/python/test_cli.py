@@ -1,9 +1,15 @@
 """The `zl` command: reading writes nothing, a locked file is reported with its process, the plan has a time."""
 
+import ctypes
+import json
+import os
+import pty
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
+import termios
+import time
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import SimpleNamespace
 
@@ -11,7 +17,7 @@ import duckdb
 import pandas as pd
 import pytest
 import small_snapshot as pages
-from conftest import listing
+from conftest import PROJECT, listing
 from dbt_common.exceptions import DbtRuntimeError
 
 from zl_forecast import cli, replay
@@ -22,6 +28,16 @@ from zl_forecast.store import artifacts
 
 EVIL = "\x1b[31mred\x1b]0;title\x07\r\n\u202eback\x9b2J"
 PLANNED_AT = "2021-03-16 20:00"
+
+
+@pytest.fixture(autouse=True)
+def chicago(monkeypatch):
+    """The reader's time zone."""
+    with monkeypatch.context() as own:
+        own.setenv("TZ", "America/Chicago")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture(autouse=True)
@@ -73,10 +89,10 @@ def planned(capsys) -> str:
 def test_before_a_build_the_plan_announces_its_actions(data_dir, capsys):
     write_plan(data_dir, stored="cd")
     printed = planned(capsys)
-    assert "Plan as of 2021-03-16, made 2021-03-16 20:00 UTC: what `make build` would do" in printed
+    assert "Plan as of 2021-03-16, made 2021-03-16 15:00 CDT: what `make build` would do" in printed
     assert re.search(r"^bucket .* to train  reason", printed, flags=re.M)
     assert re.search(r"^crush +reselection +degraded +2  degraded at 1w since 2021-03-12$", printed, flags=re.M)
-    assert re.search(r"^fed +nothing +0  no row has changed$", printed, flags=re.M)
+    assert re.search(r"^fed +nothing +- +0  no row has changed$", printed, flags=re.M)
     assert "Next: `make build` (2 fits)." in printed
 
 
@@ -88,11 +104,11 @@ def test_a_refused_fit_still_counts_as_to_be_trained(data_dir, capsys):
 def test_after_a_build_the_plan_reports_what_was_done_and_announces_nothing(data_dir, capsys):
     write_plan(data_dir, finished_at="2021-03-16 20:05", stored="abcd")
     printed = planned(capsys)
-    assert "Done by the build that ended 2021-03-16 20:05 UTC, as of 2021-03-16" in printed
+    assert "Done by the build that ended 2021-03-16 15:05 CDT, as of 2021-03-16" in printed
     assert re.search(r"^bucket .* trained  reason", printed, flags=re.M)
     assert re.search(r"^crush +reselection +degraded +2  ", printed, flags=re.M)
-    assert "Next: on the same data a build trains nothing." in printed
-    assert "from April 2021 on reselects all buckets" in printed
+    assert "on the same data a build trains nothing." in printed
+    assert "Next reselection of all buckets: with the first session from April 2021 on." in printed
     assert "(2 fits)" not in printed
 
 
@@ -100,12 +116,12 @@ def test_after_a_build_a_fit_missing_from_the_store_is_announced(data_dir, capsy
     write_plan(data_dir, finished_at="2021-03-16 20:05", stored="acd")
     printed = planned(capsys)
     assert re.search(r"^crush +reselection +degraded +1  ", printed, flags=re.M)
-    assert "Next: on the same data a build trains the fits missing from the store: crush 1." in printed
+    assert "on the same data a build trains the fits missing from the store: crush 1." in printed
 
 
 def test_a_plan_newer_than_the_last_build_is_announced_as_pending(data_dir, capsys):
     write_plan(data_dir, finished_at="2021-03-16 20:05", planned_at="2021-03-17 21:00", stored="cd")
-    assert "made 2021-03-17 21:00 UTC: what `make build` would do" in planned(capsys)
+    assert "made 2021-03-17 16:00 CDT: what `make build` would do" in planned(capsys)
 
 
 def test_fits_trained_by_a_killed_build_are_reported_as_trained(data_dir, capsys):
@@ -143,27 +159,241 @@ def test_without_a_plan_of_this_version_the_fix_is_named(data_dir, capsys):
     assert "no plan yet. Run `make plan`." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [("summary",), ("plan",), ("leaderboard", "ensemble")])
-def test_read_only_commands_write_nothing(command, data_dir, tmp_path, capsys):
-    """Regression: without ZL_LANDING_DIR, the summary of a real market simulated one and reported it."""
+READING = [
+    ("summary",),
+    ("summary", "--json"),
+    ("health",),
+    ("plan",),
+    ("plan", "--json"),
+    ("leaderboard", "crush"),
+    ("leaderboard", "ensemble", "--json"),
+    ("check",),
+]
+
+
+@pytest.fixture
+def published(data_dir):
+    """A data folder after a build on real data, whose landing files are those of a simulated market."""
+    board = pages.board()
     pages.publish(
-        data_dir, forecast={**pages.FORECAST, "data_source": "market"}, ensemble_leaderboard=pages.ensemble_board()
+        data_dir,
+        forecast={**pages.FORECAST, "data_source": "market"},
+        ensemble_leaderboard=pages.ensemble_board(),
+        leaderboard=board,
+        forecast_explanations=pages.explanations(board),
     )
+    with duckdb.connect(str(data_dir / "serving" / "serving.duckdb")) as con:
+        con.register("health", HEALTH)
+        con.execute("create table monitoring.model_health as from health")
     write_plan(data_dir, stored="abcd")
-    before = listing(tmp_path)
-    assert cli.main(list(command)) == 0
-    assert listing(tmp_path) == before
+    (data_dir / "landing").mkdir()
+    (data_dir / "landing" / "bars_daily.csv").write_text("symbol\n")
+    return data_dir
+
+
+HEALTH = pd.DataFrame(
+    {
+        "subject": ["published", "crush"],
+        "horizon_days": 5,
+        "horizon_code": "1w",
+        "state": ["healthy", "watch"],
+        "state_since": pd.Timestamp("2024-03-08"),
+        "week_ending": pd.Timestamp("2024-03-15"),
+        "is_newest": True,
+        "reason": "a reason",
+        **dict.fromkeys(("pinball_skill", "expected_skill", "coverage_80", "statistic", "watch_at"), 0.1),
+        **dict.fromkeys(("degraded_at", "share_beyond"), 0.2),
+        "data_source": "market",
+    }
+)
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_reading_commands_write_nothing(command, published, tmp_path, capsys):
+    """Regression: without ZL_LANDING_DIR, the summary of a real market simulated one and reported it."""
+    before = {path: path.read_bytes() for path in published.rglob("*") if path.is_file()}
+    listed = listing(tmp_path)
+    assert cli.main([*command]) == (1 if command == ("check",) else 0)  # the file has no rows of ZL
+    assert listing(tmp_path) == listed
+    assert {path: path.read_bytes() for path in published.rglob("*") if path.is_file()} == before
     assert "sample/planted" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [("summary",), ("plan",), ("health",), ("leaderboard", "crush")])
-def test_read_only_commands_create_no_data_folder(command, data_dir, tmp_path):
-    assert cli.main(list(command)) == 1
+def give_up_writing() -> None:
+    """Let root, who may write everywhere, heed permissions; of another user nothing changes."""
+    drop_from_bounding_set, dac_override = 24, 1  # linux/prctl.h, linux/capability.h
+    ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" and os.geteuid() == 0, reason="root writes everywhere, also to read-only folders"
+)
+def test_reading_commands_read_a_read_only_folder(published):
+    folders = [published, *(path for path in published.rglob("*") if path.is_dir())]
+    for path in [*(path for path in published.rglob("*") if path.is_file()), *folders]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    code = (
+        "import sys\n"
+        "from zl_forecast import cli\n"
+        f"try:\n    open({str(published / 'new')!r}, 'w')\n"
+        "except PermissionError:\n    print('read-only', file=sys.stderr)\n"
+        f"for command in {READING!r}:\n"
+        "    print(*command, cli.main(list(command)), file=sys.stderr)\n"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            cwd=PROJECT,
+            preexec_fn=give_up_writing if sys.platform == "linux" else None,
+        )
+    finally:
+        for path in folders:
+            path.chmod(0o755)
+    codes = [f"{' '.join(command)} {1 if command == ('check',) else 0}" for command in READING]
+    assert done.stderr.splitlines() == ["read-only", *codes]
+
+
+@pytest.mark.parametrize("command", [command for command in READING if command != ("check",)], ids=" ".join)
+def test_reading_commands_create_no_data_folder(command, data_dir, tmp_path):
+    assert cli.main([*command]) == 1
     assert not data_dir.exists()
     write_plan(data_dir)
     before = listing(tmp_path)
-    cli.main(list(command))
+    cli.main([*command])
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", [("summary",), ("health",), ("leaderboard", "crush"), ("leaderboard", "ensemble")])
+def test_reading_the_snapshot_imports_no_pandas(command, published):
+    code = f"import sys; from zl_forecast import cli; cli.main({[*command]!r}); print('pandas' in sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, check=True)
+    assert done.stderr == "False\n"
+
+
+def test_bare_zl_prints_the_commands_in_groups(capsys):
+    assert cli.main([]) == 0
+    bare = capsys.readouterr().out
+    assert cli.main(["--help"]) == 0
+    assert capsys.readouterr().out.strip() == bare.strip()
+    groups = re.findall(r"─ (Read|Check|Operate) ─|^│ (\w+) ", bare, flags=re.M)
+    assert [group or command for group, command in groups] == [
+        *("Read", "summary", "health", "leaderboard", "plan"),
+        *("Check", "check"),
+        *("Operate", "ingest", "mapping", "build", "tournament", "replay", "sample", "export"),
+    ]
+
+
+def test_help_and_version_import_no_large_package():
+    loaded = (
+        "import sys; from zl_forecast import cli; cli.main(['--version']); cli.main(['--help']); cli.main(['health', '--help'])\n"
+        "print(*{'duckdb', 'numpy', 'pandas', 'torch', 'dbt'} & sys.modules.keys())"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", loaded], text=True).splitlines()
+    assert re.fullmatch(r"zl-forecast \d+\.\d+\.\d+", printed[0])
+    assert printed[-1] == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("sumary",), "No such command 'sumary'. Did you mean 'summary'?"),
+        (("summary", "--horizn", "1w"), "No such option: --horizn"),
+        (("summary", "--horizon", "2m"), "horizon '2m' does not exist. Known: 1w, 1m, 3m, 6m."),
+        (("leaderboard", "crash"), "bucket 'crash' does not exist. Did you mean crush? Known: crush, china, fx,"),
+        (
+            ("leaderboard", "crush", "--family", "catbost"),
+            "family 'catbost' does not exist. Did you mean catboost? Known: ",
+        ),
+        (("health", "publish"), "subject 'publish' does not exist. Did you mean published? Known: published, crush."),
+        (("tournament", "crash"), "bucket 'crash' does not exist. Did you mean crush?"),
+        (("tournament", "crush", "--preset", "fast"), "preset 'fast' does not exist. Known: quick, standard, full."),
+        (("export", "excel"), "target 'excel' does not exist. Known: postgres, parquet, csv."),
+        (("build", "--only-plan", "--reselect"), "--only-plan and --reselect exclude each other."),
+        (("build", "--", "--bogus"), "dbt build: No such option"),
+        (("leaderboard", "ensemble", "--tournament"), "runs one bucket and no ensemble"),
+    ],
+)
+def test_an_invalid_command_line_has_exit_code_2_and_names_what_is_known(command, says, published, capsys, monkeypatch):
+    monkeypatch.setattr("zl_forecast.interruption.end_on_interrupt", lambda: None)
+    assert cli.main([*command]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"zl: {says}" if says[0] != "r" else "zl: --tournament")
+    assert says in printed.err
+    assert "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize("words", ["1m", "1 month", "one month", "1months", "One-Month"])
+def test_horizons_are_codes_or_words(words, published, capsys):
+    assert cli.main(["summary", "--horizon", words, "--json"]) == 0
+    assert [row["horizon_days"] for row in json.loads(capsys.readouterr().out)["zl_forecast"]] == [20]
+
+
+def test_json_has_the_names_and_values_of_the_tables(published, capsys):
+    assert cli.main(["summary", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["zl_forecast"]
+    with duckdb.connect(str(published / "serving" / "serving.duckdb"), read_only=True) as con:
+        expected = con.sql("from forecasts.zl_forecast order by horizon_days").df()
+    assert list(rows[0]) == list(expected)
+    assert [row["p50"] for row in rows] == list(expected["p50"])
+    assert rows[0]["fallback_reason"] is None
+    assert rows[0]["made_at"] == "2024-03-15T23:10:00Z"
+
+
+def test_output_that_is_no_terminal_is_plain_and_whole(published, capsys, monkeypatch):
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.setenv(name, "40")
+    write_plan(published, reason="a long reason " * 30)
+    printed = planned(capsys)
+    assert "a long reason " * 30 in f"{printed} " or ("a long reason " * 30).strip() in printed
+    assert "\x1b" not in printed
+    assert all(line == line.rstrip() for line in printed.splitlines())
+
+
+@pytest.mark.parametrize(("columns", "is_beside"), [(120, True), (60, False)])
+def test_on_a_terminal_reasons_wrap_beside_the_table_or_below_their_row(columns, is_beside, data_dir):
+    write_plan(data_dir, reason="word " * 30)
+    shown = on_a_terminal(["plan"], columns)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()
+    assert max(map(len, lines)) <= columns
+    row = next(number for number, line in enumerate(lines) if line.startswith("crush"))
+    assert ("word" in lines[row]) == is_beside
+    assert "word" in lines[row + 1]
+    assert "\x1b[1m" in shown
+    assert "\x1b[" not in on_a_terminal(["plan"], columns, NO_COLOR="1").replace("\x1b[1m", "").replace(
+        "\x1b[0m", ""
+    ).replace("\x1b[2m", "")
+
+
+def on_a_terminal(command: list[str], columns: int, **environment: str) -> str:
+    """Run `zl` on a pseudo-terminal of this width; return what it shows."""
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, columns))
+    own = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zl_forecast.cli", *command],
+        stdout=end,
+        stderr=end,
+        env={**own, "TERM": "xterm-256color", **environment},
+        cwd=PROJECT,
+    )
+    os.close(end)
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    assert process.wait() == 0, shown.decode()
+    os.close(terminal)
+    return shown.decode()
+
+
+def test_a_reader_that_ends_early_is_no_error(published):
+    command = f"{sys.executable} -m zl_forecast.cli leaderboard ensemble | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
 
 
 @contextmanager
@@ -189,7 +419,7 @@ def test_during_a_build_every_command_names_its_process_and_start(data_dir, caps
     began = datetime.now()
     with locked(warehouse, "dbt", "build", "--quiet") as pid:
         said = f"{warehouse} is in use: a build has been running since {began:%H:%M}, process {pid}. Try again when it has ended."
-        for command in (["plan"], ["leaderboard", "crush"]):
+        for command in (["plan"], ["plan", "--json"]):
             assert cli.main(command) == 1
             assert capsys.readouterr().err == f"zl: {said}\n"
         for replayed in (
@@ -248,7 +478,7 @@ def test_control_characters_are_escaped():
 
 
 def test_text_from_tables_cannot_control_the_terminal(data_dir, capsys):
-    board = pages.ensemble_board({5: EVIL}).assign(reason=EVIL, ensemble_method=EVIL)
+    board = pages.ensemble_board().assign(reason=EVIL, ensemble_method=EVIL)
     pages.publish(
         data_dir,
         forecast={**pages.FORECAST, **dict.fromkeys(("regime", "data_source", "verdict", "ensemble_method", "buckets_offered"), EVIL)},
@@ -264,8 +494,3 @@ def test_text_from_tables_cannot_control_the_terminal(data_dir, capsys):
         assert r"\x1b[31m" in printed
         assert {character for character in printed if not character.isprintable()} == {"\n"}
         assert "\nback" not in printed
-
-
-def test_the_ensemble_has_no_leaderboard_of_a_tournament(capsys):
-    assert cli.main(["leaderboard", "ensemble", "--tournament"]) == 1
-    assert "runs one bucket and no ensemble" in capsys.readouterr().err

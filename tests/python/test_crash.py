@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from conftest import BUCKETS, DbtResult, dbt_command, heed_interrupts, query
 
+from zl_forecast.interruption import MESSAGE
 from zl_forecast.sample import simulate, write_landing
 
 NEW_MONTH = "2023-06-01"  # needs new models of every family, ensembles and a snapshot
@@ -96,7 +97,7 @@ def test_an_interrupted_dbt_ends_at_the_signal_without_waiting_for_its_models(la
         printed += line
     process.send_signal(signal.SIGINT)
     printed += process.communicate(timeout=10)[0]
-    assert printed.endswith("\nInterrupted. Run the same command to continue from the finished results.\n")
+    assert printed.endswith(MESSAGE.decode())
     assert process.returncode == -signal.SIGINT
 
 

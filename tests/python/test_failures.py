@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from autogluon.core.utils.exceptions import NotEnoughMemoryError
 from autogluon.tabular import TabularPredictor
-from outside.toy import ToyModel
+from own_family import OwnModel
 from small_tournament import HORIZONS, QUANTILES, in_this_process, targets_of
 
 from zl_forecast import workers
@@ -21,8 +21,8 @@ from zl_forecast.tournament.bucket import ATTRIBUTIONS, BucketContest
 from zl_forecast.tournament.contest import KEY
 from zl_forecast.tournament.splits import Fold
 
-OUTSIDE = ("toy", "refit", "picky", "silent")
-FAMILIES = load_families(pd.DataFrame([(name, f"outside.{name}") for name in OUTSIDE], columns=["family", "module"]))
+OUTSIDE = {"toy": "own_family"} | {name: f"outside.{name}" for name in ("refit", "picky", "silent")}
+FAMILIES = load_families(pd.DataFrame(OUTSIDE.items(), columns=["family", "module"]))
 
 
 @pytest.fixture(autouse=True)
@@ -81,11 +81,11 @@ def test_a_model_that_raises_in_autogluons_validation_does_not_affect_others():
     [
         (BucketContest, "inner_rows", MemoryError("no room")),
         (BucketContest, "seen", MemoryError("no room")),
-        (ToyModel, "_fit", RuntimeError("XGBoostError: std::bad_alloc")),
-        (ToyModel, "_fit", NotEnoughMemoryError("no room")),
-        (ToyModel, "save", OSError(28, "No space left on device")),
-        (ToyModel, "load", MemoryError("no room")),
-        (ToyModel, "_predict_proba", RuntimeError("DefaultCPUAllocator: can't allocate memory")),
+        (OwnModel, "_fit", RuntimeError("XGBoostError: std::bad_alloc")),
+        (OwnModel, "_fit", NotEnoughMemoryError("no room")),
+        (OwnModel, "save", OSError(28, "No space left on device")),
+        (OwnModel, "load", MemoryError("no room")),
+        (OwnModel, "_predict_proba", RuntimeError("DefaultCPUAllocator: can't allocate memory")),
         (TabularPredictor, "fit", OSError(28, "No space left on device")),
         (TabularPredictor, "refit_full", MemoryError("no room")),
         (TabularPredictor, "predict", OSError(12, "Cannot allocate memory")),

@@ -55,7 +55,7 @@ def test_a_band_that_covers_60_percent_is_found_as_often_as_stated(horizon, year
 def test_the_page_names_horizons_in_fallback_with_the_reason():
     assert "Fallback" not in render(forecast={**FORECAST, "fallback_reason": None})
     fallen = {**FORECAST, "ensemble_method": "reference_alone", "fallback_reason": REASON}
-    assert f"Fallback to the reference until calibration recovers. 1w: {REASON}; 1m: {REASON}" in render(
+    assert f"Fallback to the reference until calibration recovers. 1 week: {REASON}; 1 month: {REASON}" in render(
         forecast=fallen
     )
 
@@ -64,7 +64,7 @@ def test_horizons_without_fallback_are_not_named_and_an_older_snapshot_has_none(
     with duckdb.connect() as con:
         assert active_fallbacks(snapshot(con)) == ""
         con.execute("update forecasts.zl_forecast set fallback_reason = ? where horizon_code = '3m'", [REASON])
-        assert active_fallbacks(con) == f"Fallback to the reference until calibration recovers. 3m: {REASON}."
+        assert active_fallbacks(con) == f"Fallback to the reference until calibration recovers. 3 months: {REASON}."
         con.execute("alter table forecasts.zl_forecast drop column fallback_reason")
         assert active_fallbacks(con) == ""
 

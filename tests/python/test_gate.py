@@ -136,7 +136,7 @@ def test_a_good_mart_in_any_row_order_passes_all_expectations(suite, mart, sessi
     results = check_mart(mart(bucket).sample(frac=1, random_state=3), bucket, sessions, NO_QUARANTINES)
     assert failures(results) == set()
     assert is_quarantined(results) is None
-    assert f"gate {bucket}: {len(results)} expectations, 0 failed" in capsys.readouterr().out
+    assert "gate" not in capsys.readouterr().out
     assert results["as_of_date"].eq(sessions.loc[~sessions["is_future"], "session_date"].max()).all()
 
 

@@ -1,5 +1,6 @@
 """Model health: CUSUM worked by hand, stated rates and delays on simulated markets, and SQL against NumPy."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 from scipy.stats import norm
 
 from benchmarks import health as bench
-from zl_forecast.errors import ZlForecastError
-from zl_forecast.health import page_cusum, print_health
+from zl_forecast import cli
+from zl_forecast.health import page_cusum
 
 PROJECT = Path(__file__).parents[2]
 MODELS = (
@@ -299,76 +300,111 @@ def test_drift_agrees_with_pandas_and_constant_features_have_none(con):
 OK_BANDS = (("published", 5, "1w", 0.79, 348.0, "ok"),)
 
 
-def published(
-    con: duckdb.DuckDBPyConnection, change: str = "*", bands: tuple[tuple, ...] = OK_BANDS
-) -> duckdb.DuckDBPyConnection:
-    """Write a snapshot with the health table, with columns changed by `change`, and the tests of the bands."""
-    snapshot = duckdb.connect()
-    rows = con.sql(f"select {change} from model_health").df()
-    snapshot.register("rows", rows)
-    snapshot.execute("create schema monitoring")
-    snapshot.execute("create table monitoring.model_health as from rows")
-    snapshot.execute(
-        "create table monitoring.coverage_tests (subject text, horizon_days int, horizon_code text, coverage double, "
-        "n_independent double, calibration_state text)"
+@pytest.fixture
+def health(con, tmp_path, monkeypatch, capsys):
+    """Return a function that publishes the health table, changed by SQL, and prints `zl health` with these arguments."""
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+    (tmp_path / "serving").mkdir()
+
+    def run(*arguments: str, change: str = "*", bands: tuple[tuple, ...] = OK_BANDS) -> str:
+        file = tmp_path / "serving" / "serving.duckdb"
+        file.unlink(missing_ok=True)
+        rows = con.sql(f"select {change} from model_health").to_arrow_table()
+        with duckdb.connect(str(file)) as snapshot:
+            snapshot.register("rows", rows)
+            snapshot.execute("create schema monitoring")
+            snapshot.execute("create table monitoring.model_health as from rows")
+            snapshot.execute(
+                "create table monitoring.coverage_tests (subject text, horizon_days int, horizon_code text, coverage double, "
+                "n_independent double, calibration_state text)"
+            )
+            snapshot.executemany("insert into monitoring.coverage_tests values (?, ?, ?, ?, ?, ?)", bands)
+        assert cli.main(["health", *arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+# horizons of the simulated histories, as users write them
+CODES = "case horizon_days when 5 then '1w' else '1m' end as horizon_code"
+ALIKE = f"* replace ({CODES}, '{{}}' as state)"
+
+
+def test_zl_health_lists_the_worst_first_and_counts_the_rest(con, health):
+    states = (
+        "case when subject = 'crush' then 'degraded' when horizon_days = 5 then 'expired' else 'healthy' end as state"
     )
-    snapshot.executemany("insert into monitoring.coverage_tests values (?, ?, ?, ?, ?, ?)", bands)
-    return snapshot
-
-
-def test_zl_health_prints_every_subject_and_horizon_of_the_newest_week_and_the_next_step(con, capsys):
-    print_health(published(con))
-    printed = capsys.readouterr().out
+    printed = health(change=f"* replace ({CODES}, {states})")
     newest = con.sql("from model_health where is_newest").df()
     assert len(newest) == 4
-    for row in newest.itertuples():
-        line = next(
-            line
-            for line in printed.splitlines()
-            if line.startswith(row.subject) and row.horizon_code in line.split()[1]
-        )
-        for text in (row.state, row.reason, f"{row.state_since:%Y-%m-%d}"):
-            assert text in line
-    # there is no published forecast here
-    next_step = printed.rstrip().splitlines()[-1]
-    assert next_step.startswith("Next: run `make build`, because published 1w, published 1m expired.")
+    lines = [line for line in printed.splitlines() if line.startswith(("expired ", "degraded ", "healthy "))]
+    assert [line.split()[:3] for line in lines] == [
+        ["expired", "published", "1w"],
+        ["degraded", "crush", "1w"],
+        ["degraded", "crush", "1m"],
+    ]
+    for row in newest[newest["subject"] == "crush"].itertuples():
+        line = next(line for line in lines if line.split()[1:3] == ["crush", {5: "1w", 20: "1m"}[row.horizon_days]])
+        assert row.reason in line
+        assert f"{row.state_since:%Y-%m-%d}" in line
+    assert "1 of 4 subjects and horizons are healthy; the 80 % band covers as it should at 1w." in printed
+    assert printed.splitlines()[-1].startswith("Next: run `make build`, because published 1w expired.")
+
+
+def test_zl_health_of_one_subject_or_horizon_and_of_everything(health):
+    def listed(*arguments: str) -> list[list[str]]:
+        printed = health("--all", *arguments, change=ALIKE.format("healthy"))
+        return [line.split()[1:3] for line in printed.splitlines() if line.startswith("healthy ")]
+
+    assert listed() == [["published", "1w"], ["published", "1m"], ["crush", "1w"], ["crush", "1m"]]
+    assert listed("crush", "--horizon", "one month") == [["crush", "1m"]]
 
 
 @pytest.mark.parametrize(
     ("state", "step"),
     [
-        ("degraded", "look at crush 1w, crush 1m, published 1w, published 1m (`zl leaderboard crush`)"),
-        ("watch", "look again next week at crush 1w"),
+        ("degraded", "look at published 1w, published 1m, crush 1w, crush 1m (`zl leaderboard ensemble`)"),
+        ("watch", "look again next week at published 1w"),
         ("healthy", "nothing to do"),
     ],
 )
-def test_the_next_step_follows_the_worst_state(con, capsys, state, step):
-    print_health(published(con, f"* replace ('{state}' as state)"))
-    assert step in capsys.readouterr().out.splitlines()[-1]
+def test_the_next_step_follows_the_worst_state(health, state, step):
+    assert step in health(change=ALIKE.format(state)).splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    ("state", "printed", "step"),
+    ("state", "line", "step"),
     [
-        ("ok", "6m: ok, covered 63% of outcomes worth 14 independent ones", "nothing to do. The history"),
+        ("ok", None, "nothing to do. `zl health --all`"),
         (
             "cannot_tell",
-            "6m: cannot_tell, covered 63% of outcomes worth 14 independent ones, too few for a test",
-            "nothing to do. Whether the bands at 6m cover as they should is not known yet",
+            "cannot_tell  6m           63%                    14",
+            "Whether the bands at 6m cover as they should",
         ),
-        ("failed", "6m: failed, covered 63%", "do not rely on the bands at 6m"),
+        ("failed", "failed       6m           63%                    14", "do not rely on the bands at 6m"),
     ],
 )
-def test_zl_health_says_what_is_known_about_the_bands(con, capsys, state, printed, step):
-    print_health(
-        published(con, "* replace ('healthy' as state)", (*OK_BANDS, ("published", 120, "6m", 0.63, 13.7, state)))
-    )
-    lines = capsys.readouterr().out.splitlines()
-    assert "80% band of the published forecast, 1w: ok, covered 79% of outcomes worth 348 independent ones" in lines
-    assert any(line.startswith(f"80% band of the published forecast, {printed}") for line in lines)
+def test_zl_health_says_what_is_known_about_the_bands(health, state, line, step):
+    bands = (*OK_BANDS, ("published", 120, "6m", 0.63, 13.7, state))
+    lines = health(change=ALIKE.format("healthy"), bands=bands).splitlines()
+    assert [printed for printed in lines if printed.startswith(("cannot_tell ", "failed "))] == ([line] if line else [])
     assert step in lines[-1]
 
 
-def test_a_snapshot_without_the_table_is_reported_with_a_fix():
-    with pytest.raises(ZlForecastError, match="from an older version without these tables"):
-        print_health(duckdb.connect())
+def test_zl_health_as_json_has_the_tables_rows(con, health):
+    tables = json.loads(health("--json", change=ALIKE.format("healthy")))
+    newest = con.sql("from model_health where is_newest order by subject = 'crush', horizon_days").df()
+    assert [(row["subject"], row["horizon_days"]) for row in tables["model_health"]] == [
+        *zip(newest["subject"], newest["horizon_days"], strict=True)
+    ]
+    assert list(tables["model_health"][0]) == list(newest)
+    assert tables["model_health"][2]["state_since"] == f"{newest['state_since'][2]:%Y-%m-%d}"
+    assert [row["calibration_state"] for row in tables["coverage_tests"]] == ["ok"]
+
+
+def test_a_snapshot_without_the_table_is_reported_with_a_fix(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path))
+    (tmp_path / "serving").mkdir()
+    duckdb.connect(str(tmp_path / "serving" / "serving.duckdb")).close()
+    assert cli.main(["health"]) == 1
+    assert "from an older version without these tables" in capsys.readouterr().err

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from test_bad_landing import bars, both, csv, events, landed, parquet, series
 
+from zl_forecast import cli
 from zl_forecast.calendar import exchange_sessions
 from zl_forecast.errors import LandingError
 from zl_forecast.landing import TABLES, Landing, LandingFolder, find_landing, read
 from zl_forecast.landing.contract import sentences
-from zl_forecast.landing.report import print_check
 from zl_forecast.paths import seed
 
 INSTRUMENTS = pd.read_csv(seed("instruments"), index_col="symbol")
@@ -666,7 +666,7 @@ def test_zl_check_prints_every_file_and_the_consequence_for_a_build(checked, yea
     ):
         folder = checked(files).folder.path
         before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-        assert print_check(folder) == is_good
+        assert cli.main(["check", str(folder)]) == (0 if is_good else 1)
         said = capsys.readouterr().out
         assert says in said
         assert all(name in said for name in files)
@@ -748,7 +748,7 @@ def test_prices_of_the_sixties_are_read(checked, year):
 
 def test_a_folder_without_bars_is_refused_without_traceback(checked, capsys):
     for files in ({}, {"series.csv": csv(series())}):
-        assert print_check(checked(files).folder.path) is False
+        assert cli.main(["check", str(checked(files).folder.path)]) == 1
         assert "no rows of ZL" in capsys.readouterr().out
 
 

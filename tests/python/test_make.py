@@ -4,68 +4,64 @@ import json
 import os
 import subprocess
 import sys
-import time
 from datetime import datetime
 
 import pytest
 from conftest import PROJECT
 
-from zl_forecast import build_record
+from zl_forecast import build_record, cli
+from zl_forecast.cli import build as building
+
+SETTINGS = ("ZL_LANDING_DIR", "ZL_SAMPLE_WORLD", "ZL_POSTGRES", "DBT_TARGET", "PYTHONPATH")
 
 
 @pytest.fixture
-def make(tmp_path):
-    """Run `make build` with a stub of dbt that writes a build's files; return make's output and whether dbt ran.
+def make(tmp_path, monkeypatch, capsys):
+    """Run `zl build` with a substitute of dbt that writes a build's files; return the output and whether it ran.
 
-    FAIL=1 makes dbt fail; HOLD=1 makes it wait for a file `go`. Like dbt, it is refused while another build runs.
+    `make.fails` makes it fail; `make.meanwhile` is called while it runs. Keywords are environment variables.
     """
-    venv, data, calls = tmp_path / "venv", tmp_path / "our data", tmp_path / "calls"
-    (venv / "bin").mkdir(parents=True)
+    data, calls = tmp_path / "our data", []
     (data / "landing").mkdir(parents=True)
     for left in ("artifacts", "serving", "gx"):
         (data / left).mkdir()
-    _script(
-        venv / "bin/dbt",
-        f'''cd "{data}"
-        mkdir ../building || exit 1
-        while [ "$HOLD" ] && [ ! -e ../go ]; do sleep 0.01; done
-        [ "$FAIL" ] || {{ echo built > warehouse.duckdb; echo made > state.duckdb; mkdir -p sample; echo a market > sample/bars.csv; echo "$@" >> {calls}; }}
-        rmdir ../building
-        exit ${{FAIL:-0}}''',
-    )
-    _script(venv / "bin/zl", "echo summary")
-    _script(venv / "bin/python", f'PYTHONPATH={PROJECT}/src exec {sys.executable} "$@"')
-    (venv / ".installed").touch()
+    monkeypatch.chdir(PROJECT)
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ZL_DATA_DIR", str(data))
 
-    def start(*arguments: str, **environment: str) -> subprocess.Popen:
-        return subprocess.Popen(
-            ["make", "build", f"VENV={venv}", *arguments],
-            cwd=PROJECT,
-            env={"PATH": os.environ["PATH"], "ZL_DATA_DIR": str(data), **environment},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def build(arguments, folder) -> int:
+        run.meanwhile()
+        if run.fails:
+            return 1
+        if run.writes_databases:
+            (data / "warehouse.duckdb").write_text("built")
+            (data / "state.duckdb").write_text("made")
+        (data / "sample").mkdir(exist_ok=True)
+        (data / "sample/bars.csv").write_text("a market")
+        calls.append(arguments)
+        return 0
 
-    def run(*arguments: str, **environment: str) -> tuple[str, bool]:
-        before = calls.read_text() if calls.exists() else ""
-        said, _ = start(*arguments, **environment).communicate()
-        return said, (calls.read_text() if calls.exists() else "") != before
+    def run(*flags: str, **environment: str) -> tuple[str, bool]:
+        before = len(calls)
+        with monkeypatch.context() as own:
+            for name, value in environment.items():
+                own.setenv(name, value)
+            code = cli.main(["build", "--", *flags])
+        assert code == (1 if run.fails else 0)
+        return capsys.readouterr().out, len(calls) > before
 
-    run.data, run.start = data, start
+    monkeypatch.setattr(building, "run_with_progress", build)
+    run.data, run.calls, run.fails, run.writes_databases, run.meanwhile = data, calls, False, True, lambda: None
     return run
-
-
-def _script(file, text: str) -> None:
-    file.write_text(f"#!/bin/sh\n{text}\n")
-    file.chmod(0o755)
 
 
 def test_a_second_build_without_changes_is_skipped_with_a_message(make):
     assert make()[1]
     said, was_built = make()
     assert not was_built
-    assert "summary" in said
     assert "nothing was built" in said
+    assert said.splitlines()[-1].startswith("Next: ")
 
 
 @pytest.mark.parametrize(
@@ -204,9 +200,10 @@ def test_other_settings_or_flags_trigger_a_build(make):
     make()
     assert make(ZL_SAMPLE_WORLD="white")[1]
     assert make(ZL_SAMPLE_WORLD="white", DBT_TARGET="cloud")[1]
-    flags = """DBT_FLAGS=--vars '{preset: full}' --profile "zl_forecast\""""
-    assert make(flags, ZL_SAMPLE_WORLD="white")[1]
-    assert make(flags, ZL_SAMPLE_WORLD="white")[1]  # explicit flags always build
+    flags = ("--vars", "{preset: full}", "--profile", "zl_forecast")
+    assert make(*flags, ZL_SAMPLE_WORLD="white")[1]
+    assert make(*flags, ZL_SAMPLE_WORLD="white")[1]  # explicit flags always build
+    assert make.calls[-1][-4:] == [*flags]
     assert make(ZL_SAMPLE_WORLD="white")[1]
     assert not make(ZL_SAMPLE_WORLD="white")[1]
     assert make(ZL_SAMPLE_WORLD="white", PYTHONPATH="src")[1]  # the user's own families may be on it
@@ -233,17 +230,19 @@ def test_another_day_or_a_damaged_record_triggers_a_build(make):
 def test_another_package_version_is_a_change(monkeypatch, tmp_path):
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     (tmp_path / "duckdb-1.5.5.dist-info").mkdir()
-    before = build_record._read_inputs()
-    assert build_record._find_change(before, build_record._read_inputs()) is None
+    before = build_record.read_inputs()
+    assert build_record._find_change(before, build_record.read_inputs()) is None
     (tmp_path / "duckdb-1.5.5.dist-info").rename(tmp_path / "duckdb-1.5.6.dist-info")
-    assert "environment" in build_record._find_change(before, build_record._read_inputs())
+    assert "environment" in build_record._find_change(before, build_record.read_inputs())
 
 
 def test_a_failed_build_does_not_change_the_record(make):
     make()
     (make.data / "landing/bars_daily.csv").write_text("damaged")
     before = (make.data / build_record.RECORD).read_text()
-    assert not make(FAIL="1")[1]
+    make.fails = True
+    assert not make()[1]
+    make.fails = False
     assert (make.data / build_record.RECORD).read_text() == before
     assert make()[1]
     assert not make()[1]
@@ -251,16 +250,16 @@ def test_a_failed_build_does_not_change_the_record(make):
 
 @pytest.mark.parametrize("is_refused", [False, True], ids=["alone", "beside a second build that is refused"])
 def test_a_file_that_arrives_during_a_build_triggers_the_next_one(make, is_refused):
-    building, go = make.data.parent / "building", make.data.parent / "go"
-    first = make.start(HOLD="1")
-    while not building.exists():
-        assert first.poll() is None
-        time.sleep(0.01)
-    (make.data / "landing/series.csv").write_text("late")
-    if is_refused:
-        assert not make()[1]
-    go.touch()
-    assert "Build time" in first.communicate()[0]
+    def arrive() -> None:
+        make.meanwhile = lambda: None
+        (make.data / "landing/series.csv").write_text("late")
+        if is_refused:
+            make.fails = True
+            assert not make()[1]
+            make.fails = False
+
+    make.meanwhile = arrive
+    assert make()[1]
     assert make()[1]
     assert not make()[1]
 
@@ -270,8 +269,6 @@ def test_no_record_is_written_while_another_process_locks_the_warehouse(make):
     make()
     (make.data / build_record.RECORD).unlink()
     (make.data / "warehouse.duckdb").unlink()
-    keep = [sys.executable, "-m", "zl_forecast.build_record", "--keep"]
-    environment = {**os.environ, "ZL_DATA_DIR": str(make.data)}
     opened = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
     other = subprocess.Popen(
         [sys.executable, "-c", opened, str(make.data / "warehouse.duckdb")],
@@ -279,16 +276,15 @@ def test_no_record_is_written_while_another_process_locks_the_warehouse(make):
         stdout=subprocess.PIPE,
     )
     other.stdout.readline()
-    subprocess.run(keep, input="{}", text=True, env=environment, check=True)
+    build_record.keep_record({})
     assert not (make.data / build_record.RECORD).exists()
     other.communicate(b"\n")
-    subprocess.run(keep, input="{}", text=True, env=environment, check=True)
+    build_record.keep_record({})
     assert (make.data / build_record.RECORD).exists()
 
 
 def test_a_build_into_another_warehouse_writes_no_record_and_does_not_fail(make):
-    dbt = make.data.parent / "venv/bin/dbt"
-    dbt.write_text(dbt.read_text().replace("echo built > warehouse.duckdb; echo made > state.duckdb;", ""))
+    make.writes_databases = False
     assert "Build time" in make()[0]
     assert make()[1]
 
@@ -330,3 +326,25 @@ def test_a_deleted_landing_folder_is_a_change(make):
 def test_the_check_imports_no_large_package():
     loaded = "import sys, zl_forecast.build_record; print(*{'duckdb', 'numpy', 'pandas', 'dbt'} & sys.modules.keys())"
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True).split() == []
+
+
+def test_make_passes_flags_and_presets_on_to_zl(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".installed").touch()
+    program = tmp_path / "bin/zl"
+    program.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
+    program.chmod(0o755)
+
+    def called(*words: str) -> list[str]:
+        command = ["make", "--no-print-directory", *words, f"VENV={tmp_path}"]  # `make test` may be what runs this test
+        return subprocess.check_output(command, cwd=PROJECT, text=True).splitlines()
+
+    flags = "DBT_FLAGS=--vars 'preset: full' --threads 1"
+    assert called("build", flags) == ["build", "--", "--vars", "preset: full", "--threads", "1"]
+    assert called("plan") == ["build", "--only-plan", "--"]
+    assert called("reselection", flags)[:4] == ["build", "--reselect", "--", "--vars"]
+    assert called("tournament", "BUCKET=crush", "PRESET=quick") == ["tournament", "crush", "--preset", "quick", "--"]
+    assert called("replay", "FROM=2021-01-01", "TO=2021-02-01") == [
+        *("replay", "--from", "2021-01-01", "--to", "2021-02-01", "--step", "week"),
+    ]
+    assert called("health") == ["health"]

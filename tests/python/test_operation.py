@@ -121,7 +121,7 @@ def test_the_plan_reports_the_last_build_or_announces_the_next(built, reselected
         return capsys.readouterr().out
 
     assert "\nDone by the build that ended " in printed(built.data_dir)
-    assert "Next: on the same data a build trains nothing." in printed(built.data_dir)
+    assert "on the same data a build trains nothing." in printed(built.data_dir)
     # a build of one bucket without publication: its fits exist and are not announced again
     assert ": what `make build` would do\n" in printed(reselected)
     if _plan(reselected)["n_to_train"]:

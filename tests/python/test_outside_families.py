@@ -15,8 +15,9 @@ from zl_forecast.tournament import run_specialist
 from zl_forecast.tournament.contest import KEY
 
 FORECAST = ["competitor", "fold_type", *KEY, *QUANTILES, "status"]
-FROM_OUTSIDE = ("toy", "killed", "raising", "sleeping")
-MODULES = own_modules(["reference", "xgboost", "stacking"]) | {name: f"outside.{name}" for name in FROM_OUTSIDE}
+FAILING = ("killed", "raising", "sleeping")
+MODULES = own_modules(["reference", "xgboost", "stacking"]) | {"toy": "own_family"}
+MODULES |= {name: f"outside.{name}" for name in FAILING}
 REASONS = {
     "killed": ("failed", "process died"),
     "raising": ("failed", "ValueError: the moon is in the wrong house"),

@@ -225,7 +225,7 @@ def test_missing_buckets_and_active_fallbacks_have_banners(html):
     )
     assert "Only 2 of 8 buckets took part: crush, fx." in text
     assert (
-        "Fallback is active. Fallback to the reference until calibration recovers. 1w: covers 60 %; 1m: covers 60 %"
+        "Fallback is active. Fallback to the reference until calibration recovers. 1 week: covers 60 %; 1 month: covers 60 %"
         in text
     )
 
@@ -281,8 +281,8 @@ def test_skill_is_usable_and_its_number_is_that_of_the_record():
             "As good as “no change” over 339 independent weeks: use the range, not the direction. The",
         ),
         ({"pinball_skill": None}, "nothing has matured yet, so no skill has been shown: use the range, not the direction."),
-        ({"calibration_state": "failed"}, "nominal 80 %: failed, so treat it with caution."),
-        ({"calibration_state": "cannot_tell", "n_independent": 12.4}, "nominal 80 %: cannot tell whether it is right, with 12 independent outcomes."),
+        ({"calibration_state": "failed"}, "weeks: the direction is usable. The range held 80 % of outcomes, nominal 80 %: failed, so treat it with caution."),
+        ({"calibration_state": "cannot_tell", "n_independent": 12.4}, "weeks: the direction is usable. The range held 80 % of outcomes, nominal 80 %: cannot tell whether it is right, with 12 independent outcomes."),
     ],
 )  # fmt: skip
 def test_a_forecast_without_proof_says_what_to_use_it_for(changes, said):

@@ -8,7 +8,8 @@ import pytest
 import small_snapshot as small
 from small_snapshot import CODES, render
 
-from zl_forecast.page import formats, position
+from zl_forecast import formats
+from zl_forecast.page import position
 
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with the extra `test`")
 CHROMIUM = next(
@@ -129,8 +130,17 @@ def test_all_text_has_contrast(opened, scheme):
         (0, "newest session", None),
         (2.9, "newest session", None),  # Monday evening, before the cut-off
         (3, "1 session", None),
-        (4, "2 sessions", "Stale. The newest session is Fri 15 Mar 2024. 2 sessions have closed since"),
-        (17, "10 sessions", "Stale. The newest session is Fri 15 Mar 2024. 10 sessions"),  # Good Friday had none
+        (4, "2 sessions", "Stale. The newest session is Fri 15 Mar 2024. Since then, 2 sessions have closed"),
+        (
+            17,
+            "10 sessions",
+            "Stale. The newest session is Fri 15 Mar 2024. Since then, 10 sessions",
+        ),  # Good Friday had none
+        (
+            400,
+            "at least 119 sessions",
+            "Stale. The newest session is Fri 15 Mar 2024. Since then, at least 119 sessions",
+        ),
         (-2, "in the future", "Dated ahead. The newest session, Fri 15 Mar 2024, is later than the clock"),
     ],
 )

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 from small_snapshot import BUCKETS, CODES, FAMILIES, LABELS, board, section, snapshot, text_of, winners
 
-from zl_forecast.page import formats
+from zl_forecast import formats
 from zl_forecast.page.tournament import read_champions, read_maps
 
 CODE_OF = {label: CODES[days] for days, label in LABELS.items()}

@@ -314,6 +314,21 @@ def test_a_connection_that_dies_half_way_changes_nothing(tmp_path, dsn, monkeypa
         assert numbers(con) == {1}
 
 
+def test_a_connection_that_dies_in_the_commit_leaves_either_snapshot(tmp_path, dsn, monkeypatch):
+    commit = psycopg.Connection.commit
+
+    def dying_commit(con) -> None:
+        if con.info.get_parameters().get("application_name") == "zl-forecast":
+            query(dsn, f"select pg_terminate_backend({con.info.backend_pid})")
+        commit(con)
+
+    monkeypatch.setattr(psycopg.Connection, "commit", dying_commit)
+    with pytest.raises(
+        ZlForecastError, match=r"was lost during the commit.*holds the old snapshot or the new one, whole\."
+    ):
+        publish_to_postgres(snapshot(tmp_path / "1"), dsn)
+
+
 def test_a_table_that_another_session_holds_is_named(tmp_path, dsn, monkeypatch):
     monkeypatch.setattr(postgres, "LOCK_SECONDS", 1)
     publish_to_postgres(snapshot(tmp_path / "1"), dsn)

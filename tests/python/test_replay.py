@@ -13,12 +13,12 @@ import pytest
 from conftest import PROJECT, dbt_command, read
 
 from zl_forecast import cli
+from zl_forecast.dbt_run import BuildFailed
 from zl_forecast.errors import ZlForecastError
 from zl_forecast.landing import TABLES, LandingFolder, read_table
 from zl_forecast.replay import (
     HISTORY_SESSIONS,
     KNOWN_FROM,
-    BuildFailed,
     Replay,
     draw,
     replay,

@@ -69,7 +69,7 @@ def test_the_summary_reports_a_step_back_other_markets_and_the_files_read(publis
 def test_the_summary_of_a_fresh_market_has_dashes_for_missing_values(published, capsys):
     published(forecast={**FORECAST, "backtest_pinball_skill": None, "backtest_coverage_80": None})
     assert cli.main(["summary"]) == 0
-    assert re.search(r"^1w .* skill +- +- +average$", capsys.readouterr().out, flags=re.M)
+    assert re.search(r"^1w .* skill +ok +- +- +average$", capsys.readouterr().out, flags=re.M)
 
 
 def test_the_summary_reports_reselected_buckets_with_reasons(published, capsys):
@@ -96,18 +96,21 @@ def test_the_ensemble_leaderboard_is_printed_with_the_record_of_the_published_fo
     assert "as of 2024-03-15" in printed
     assert "simulated data" in printed
     for days, code in CODES.items():
-        lines = printed.split(f"ensemble, {code}: ")[1].split("\n\n")[0].splitlines()[2:]
+        lines = printed.split(f"ensemble, {code}\n")[1].split("\n\n")[0].splitlines()[1:]
         own = board[board["horizon_days"] == days]
         for row, line in zip(own.itertuples(), lines, strict=False):
-            rank, method, skill, covers, width, fit, seconds, dm, benchmark, weight, reason = line.split(maxsplit=10)
+            rank, method, skill, benchmark, weight, cover_80, width, dm, cover_50, cover_90, fit, seconds, reason = (
+                line.split(maxsplit=12)
+            )
             assert (int(rank), method, reason) == (row.rank, row.ensemble_method, row.reason)
             assert weight == f"{row.shrinkage_weight:.0%}"
             if pd.isna(row.pinball_skill):
-                assert {skill, width, fit, seconds, dm, benchmark} == {"-"}
-                assert covers == "-/-/-"
+                assert {skill, width, fit, seconds, dm, benchmark, cover_50, cover_80, cover_90} == {"-"}
                 continue
             assert skill == f"{row.pinball_skill:+z.2%}"
-            assert covers == f"{row.coverage_50:.0%}/{row.coverage_80:.0%}/{row.coverage_90:.0%}"
+            assert (cover_50, cover_80, cover_90) == tuple(
+                f"{value:.0%}" for value in (row.coverage_50, row.coverage_80, row.coverage_90)
+            )
             assert [float(value) for value in (width, fit, seconds, benchmark)] == pytest.approx(
                 [row.relative_width_80, row.fit_seconds, row.score_seconds, row.benchmark_p_value_holm], abs=0.00501
             )

@@ -20,6 +20,7 @@ from conftest import heed_interrupts
 
 from zl_forecast import workers
 from zl_forecast.errors import LandingError, TournamentError
+from zl_forecast.interruption import MESSAGE
 
 MEGABYTES = b"x" * 5_000_000  # like tasks of the tournament, larger than a pipe's buffer
 
@@ -281,9 +282,7 @@ def test_an_interrupted_build_ends_at_once_with_all_its_processes(tmp_path, how)
         with suppress(ProcessLookupError):
             os.killpg(build.pid, signal.SIGKILL)
     assert build.returncode == -number
-    assert said.decode().endswith(
-        "\nInterrupted. Run the same command to continue from the finished results.\n"
-    )  # a fit that starts may complain before
+    assert said.decode().endswith(MESSAGE.decode())  # a fit that starts may complain before
 
 
 def _group(leader: int) -> list[str]:

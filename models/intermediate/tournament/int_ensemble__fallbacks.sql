@@ -1,7 +1,7 @@
 -- Calibration test of the published forecast: if its 80 % band covers too few of the newest
--- outcomes and the reference's band clearly more, today's forecast falls back to the reference. The
--- test continues on the selected methods during a fallback, so the forecast recovers by itself. One
--- row per horizon, as of the newest session.
+-- outcomes and the reference's is nearer to 80 % by a margin, today's forecast falls back to the
+-- reference. The test continues on the selected methods during a fallback, so the forecast recovers
+-- by itself. One row per horizon, as of the newest session.
 with
 forecasts as (
     select * from {{ ref('int_ensemble__forecasts') }}

@@ -30,6 +30,10 @@ active_methods as (
     where fold_type = 'live'
 ),
 
+sources as (
+    select any_value(data_source) as data_source from {{ ref('int_tournament__forecasts') }}
+),
+
 horizons as (
     select * from {{ ref('horizons') }}
 ),
@@ -71,9 +75,11 @@ final as (
         stored_models.data_fingerprint,
         stored_models.code_fingerprint,
         stored_models.library_versions,
-        stored_models.written_at
+        stored_models.written_at,
+        case when used_artifacts.artifact_id is not null then sources.data_source end as data_source
     from stored_models
     cross join horizons
+    cross join sources
     left join used_artifacts
         on used_artifacts.artifact_id = stored_models.artifact_id
     left join choices

@@ -168,9 +168,7 @@ class Landing:
             return self._checked[name]
         table, checked = TABLES[name], _Checked()
         con = duckdb.connect()
-        con.execute(f"set threads = 2; set memory_limit = '{MEMORY_LIMIT}'; set timezone = 'UTC'")
-        columns = ", ".join(f"null::{kind} as {column}" for column, kind in table.columns.items())
-        con.execute(f"create table landing as select {columns}, null::varchar as _file where false")
+        _create_landing(con, table)
         for file in self.folder.files(name):
             entry = {"file_name": printable(file.name), "table_name": name, "status": "read"}
             try:
@@ -294,6 +292,39 @@ def read_table(name: str, folder: LandingFolder) -> pa.Table:
         As from `Landing.table`, which says what raises `LandingError`.
     """
     return Landing(folder).table(name)
+
+
+def check_file(name: str, file: Path) -> None:
+    """Check the rows of one landing file, before it is put into its folder.
+
+    Parameters
+    ----------
+    name : {"bars_daily", "series", "policy_events", "curve_daily"}
+        Table of the contract, a key of `TABLES`.
+    file : Path
+        A CSV or Parquet file with a name of that table.
+
+    Raises
+    ------
+    LandingError
+        As from `Landing.table`, without the checks of several files together and of all bars of a symbol together.
+    """
+    table = TABLES[name]
+    with duckdb.connect() as con:
+        _create_landing(con, table)
+        try:
+            _append(con, name, file, table)
+            _check_rows(con, file, table)
+            _check_key(con, table, name)
+        except duckdb.Error as error:
+            raise _unreadable(file, error) from error
+
+
+def _create_landing(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Create the empty table `landing`, with the file that each row comes from."""
+    con.execute(f"set threads = 2; set memory_limit = '{MEMORY_LIMIT}'; set timezone = 'UTC'")
+    columns = ", ".join(f"null::{kind} as {column}" for column, kind in table.columns.items())
+    con.execute(f"create table landing as select {columns}, null::varchar as _file where false")
 
 
 def _append(con: duckdb.DuckDBPyConnection, name: str, file: Path, table: Table) -> list[Finding]:

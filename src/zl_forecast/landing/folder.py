@@ -11,6 +11,7 @@ from zl_forecast.paths import data_dir
 STEMS = ("bars_daily", "series", "policy_events", "curve_daily")
 SUFFIXES = (".parquet", ".csv")
 SIMULATED_MARKER = "SIMULATED.json"  # written by zl_forecast.sample beside its files
+TEMPORARY_PREFIX = ".zl_ingest_"  # folders in which ingest writes a file before it renames it
 NOT_DATA = {SIMULATED_MARKER, ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db", "desktop.ini"}
 REMEDIES = {
     ".gz": "unpack it (gunzip)",
@@ -91,7 +92,11 @@ class LandingFolder:
         if not self.path.is_dir():
             return []
         try:
-            return sorted(path for path in self.path.iterdir() if path.name not in NOT_DATA and path.lstat())
+            return sorted(
+                path
+                for path in self.path.iterdir()
+                if path.name not in NOT_DATA and not path.name.startswith(TEMPORARY_PREFIX) and path.lstat()
+            )
         except OSError as error:
             raise LandingError(
                 file=str(self.path),

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from zl_forecast.page.queries import Row, read_rows
+from zl_forecast.queries import Row, read_rows
 
 SLICES = (
     ("all", "all", "Whole history"),

@@ -5,7 +5,7 @@ from collections import defaultdict
 import duckdb
 
 from zl_forecast.page.drivers import SMALLEST_BAR
-from zl_forecast.page.queries import Row, has_table, read_rows
+from zl_forecast.queries import Row, has_table, read_rows
 
 CHANGES = "forecasts.zl_forecast_changes"
 DRIVER_CHANGES = "forecasts.zl_forecast_driver_changes"

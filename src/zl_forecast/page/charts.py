@@ -16,8 +16,8 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
-from zl_forecast.page import formats
-from zl_forecast.page.queries import Row
+from zl_forecast import formats
+from zl_forecast.queries import Row
 
 BANDS = (("p05", "p95", "90"), ("p10", "p90", "80"), ("p25", "p75", "50"))
 LINE_HEIGHT = 14.0  # px between labels at the end of the fan

@@ -11,17 +11,17 @@ import duckdb
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from zl_forecast import notices
-from zl_forecast.page import charts, formats, position
+from zl_forecast import formats, notices
+from zl_forecast.page import charts, position
 from zl_forecast.page.calibration import read_calibration
 from zl_forecast.page.changes import read_changes
 from zl_forecast.page.checks import read_checks
 from zl_forecast.page.drivers import largest, read_drivers, read_meanings, waterfall_steps
 from zl_forecast.page.ensemble import read_ensemble
 from zl_forecast.page.forecast import read_closed_days, read_closes, read_fan, read_forecast, summarise_price
-from zl_forecast.page.queries import Row
 from zl_forecast.page.risk import read_risk
 from zl_forecast.page.tournament import read_champions, read_maps
+from zl_forecast.queries import Row
 
 FULL_FAMILY_SKILL, FULL_METHOD_SKILL = 0.05, 0.02  # skills at which a map's cell has its full colour
 SHADES = 9  # of each colour in style.css; text on the strongest keeps its contrast

@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import duckdb
 
-from zl_forecast.page.queries import Row, has_table, read_rows
 from zl_forecast.paths import seed
+from zl_forecast.queries import Row, has_table, read_rows
 
 DRIVERS = "forecasts.zl_forecast_drivers"
 FEATURES = "forecasts.zl_forecast_driver_features"

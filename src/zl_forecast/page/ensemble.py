@@ -3,7 +3,7 @@
 import duckdb
 
 from zl_forecast.page.drivers import DRIVERS
-from zl_forecast.page.queries import Row, has_table, read_rows
+from zl_forecast.queries import Row, has_table, read_rows
 
 MARKS = {"candidate": "on evidence", "no_forecast": "no forecast", "too_slow": "too slow"}
 

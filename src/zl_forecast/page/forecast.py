@@ -2,7 +2,7 @@
 
 import duckdb
 
-from zl_forecast.page.queries import Row, has_table, read_rows
+from zl_forecast.queries import Row, has_table, read_rows
 
 QUANTILES = {f"p{quantile:02}": ("forecast", quantile) for quantile in (5, 10, 25, 50, 75, 90, 95)}
 QUANTILES |= {f"reference_p{quantile}": ("reference", quantile) for quantile in (10, 90)}

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from zl_forecast.page.queries import Row, has_table, read_rows
+from zl_forecast.queries import Row, has_table, read_rows
 
 USD_PER_CENT_AND_CONTRACT = 600.0  # a contract is 60,000 lb
 POUNDS_PER_CONTRACT = 60_000

@@ -3,7 +3,7 @@
 import duckdb
 
 from zl_forecast.page.position import read_levels, read_losses
-from zl_forecast.page.queries import Row, read_rows
+from zl_forecast.queries import Row, read_rows
 
 
 def read_risk(con: duckdb.DuckDBPyConnection) -> Row | None:

@@ -4,6 +4,7 @@
   const numbers = JSON.parse(document.getElementById("numbers").textContent);
   const find = (id) => document.getElementById(id);
   const MINUS = "\u2212", NBSP = "\u00a0", MISSING = "–", CUT_OFF_HOUR = 23, DAY = 86400000;
+  const CALENDAR_END = Date.parse(numbers.forecast.at(-1).target_date);
 
   // ---------- formats, as in formats.py
   const fixed = (value, decimals) => {
@@ -18,11 +19,11 @@
   };
   const day = (iso) => new Date(`${iso}T00:00:00Z`).toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC" }).replace(",", "");
 
-  // ---------- fresh or stale: sessions that have closed since the newest one in the data
+  // ---------- fresh or stale: sessions that have closed since the newest one in the data, up to the end of the page's calendar
   const closedSince = (asOf, now) => {
     const closed = new Set(numbers.closed_days);
     // a session counts from 23:00 UTC on, the cut-off in Chicago at the latest
-    const last = Math.floor((now - CUT_OFF_HOUR * 3600000) / DAY) * DAY;
+    const last = Math.min(Math.floor((now - CUT_OFF_HOUR * 3600000) / DAY) * DAY, CALENDAR_END);
     let count = 0;
     for (let time = Date.parse(asOf) + DAY; time <= last; time += DAY) {
       const date = new Date(time);
@@ -32,13 +33,14 @@
   };
   const showAge = () => {
     const asOf = numbers.as_of_date, now = Date.now(), missed = closedSince(asOf, now), isAhead = now < Date.parse(asOf);
-    find("age").textContent = isAhead ? "in the future" : missed === 0 ? "newest session" : missed === 1 ? "1 session" : `${fixed(missed, 0)} sessions`;
+    const sessions = `${now - CALENDAR_END > 2 * DAY ? "at least " : ""}${fixed(missed, 0)} sessions`;
+    find("age").textContent = isAhead ? "in the future" : missed === 0 ? "newest session" : missed === 1 ? "1 session" : sessions;
     if (!isAhead && missed < 2) return;
     const [head, body] = find("stale").children;
     head.textContent = isAhead ? "Dated ahead." : "Stale.";
     body.textContent = isAhead
       ? `The newest session, ${day(asOf)}, is later than the clock of this device.`
-      : `The newest session is ${day(asOf)}. ${fixed(missed, 0)} sessions have closed since, so the price and all ranges below are out of date.`;
+      : `The newest session is ${day(asOf)}. Since then, ${sessions} have closed, so the price and all ranges below are out of date.`;
     find("stale").hidden = false;
   };
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import duckdb
 
-from zl_forecast.page.queries import Row, read_rows
+from zl_forecast.queries import Row, read_rows
 
 NAMED = 3  # features named per champion
 MARKS = {"failed": "F", "timed_out": "T"}  # of families that failed in some folds only

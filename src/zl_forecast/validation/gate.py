@@ -267,10 +267,11 @@ def _sentence(row) -> str:
 
 
 def _print_result(bucket: str, results: pd.DataFrame, stopped: str | None) -> None:
-    """Print one line per checked table in the build's output."""
+    """Print one line per checked table in which an expectation failed."""
     warned = results.loc[_is_failed(results, "warning"), "column_name"]
-    good = f"{len(warned)} warned: {', '.join(warned)}" if len(warned) else "0 failed"
-    print(f"gate {bucket}: {len(results)} expectations, {stopped or good}", flush=True)
+    if stopped or len(warned):
+        found = stopped or f"{len(warned)} warned: {', '.join(warned)}"
+        print(f"gate {bucket}: {len(results)} expectations, {found}", flush=True)
     if stopped:
         print(f"gate {bucket}: see {index_page()}", flush=True)
 

@@ -1,11 +1,11 @@
 """A family that can be fitted but cannot forecast."""
 
-from outside.toy import ToyModel
+from own_family import OwnModel
 
 from zl_forecast.families import Family
 
 
-class PickyModel(ToyModel):
+class PickyModel(OwnModel):
     ag_key, ag_name = "PICKY", "Picky"
 
     def _predict_proba(self, X, **kwargs):

@@ -1,11 +1,11 @@
 """A family that raises in the refit on all training rows."""
 
-from outside.toy import ToyModel
+from own_family import OwnModel
 
 from zl_forecast.families import Family
 
 
-class RefitModel(ToyModel):
+class RefitModel(OwnModel):
     ag_key, ag_name = "REFIT", "Refit"
 
     def _fit(self, X, y, X_val=None, **kwargs):

@@ -1,11 +1,11 @@
 """A family that forecasts but cannot explain its forecasts."""
 
-from outside.toy import ToyModel
+from own_family import OwnModel
 
 from zl_forecast.families import Family
 
 
-class SilentModel(ToyModel):
+class SilentModel(OwnModel):
     ag_key, ag_name = "SILENT", "Silent"
 
 

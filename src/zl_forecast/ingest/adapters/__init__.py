@@ -1,0 +1,1 @@
+"""One module per source. Each has a function `pull(request)` that yields what the publisher sent, see `base`."""

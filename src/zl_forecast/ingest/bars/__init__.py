@@ -1,0 +1,1 @@
+"""Futures: symbols and contracts, trade dates, rolls, the curve, and reading the files of vendors."""

@@ -1,0 +1,219 @@
+"""What an adapter of futures hands over: bars, the curve, and what a reader must know about them."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+import pandas as pd
+
+from zl_forecast.ingest.adapters.base import Request, Rows
+from zl_forecast.ingest.bars.rolls import BARS, CURVE, Rolled
+from zl_forecast.ingest.sources import SourceError
+
+LISTED = 8  # days in a message
+MAX_MISSING = 0.02  # of the bars on file that may be missing when files are read again
+
+
+@dataclass
+class Futures:
+    """Rows of one source.
+
+    Attributes
+    ----------
+    bars : DataFrame
+        Columns of bars_daily; one row per symbol and session.
+    curve : DataFrame
+        Columns of curve_daily; empty if the source has no single contracts.
+    notes : list of str
+        What was left out, repaired or is uncertain: one sentence each, with symbol, number and days.
+    """
+
+    bars: pd.DataFrame
+    curve: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+
+
+def empty_bars() -> pd.DataFrame:
+    """Return bars without rows.
+
+    Returns
+    -------
+    DataFrame
+        With the columns and types of bars_daily.
+    """
+    kinds = dict.fromkeys(BARS, float) | {"symbol": object, "contract_id": object}
+    return pd.DataFrame(columns=BARS).astype(kinds | {"as_of_date": "datetime64[us]", "volume": "Int64"})
+
+
+def empty_curve() -> pd.DataFrame:
+    """Return a curve without rows.
+
+    Returns
+    -------
+    DataFrame
+        With the columns and types of curve_daily.
+    """
+    days = "datetime64[us]"
+    kinds = {"symbol": object, "as_of_date": days, "contract_month": days, "settle": float, "open_interest": "Int64"}
+    return pd.DataFrame(columns=CURVE).astype(kinds)
+
+
+def join_bars(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Join the bars of several symbols, in the order and types of the landing file.
+
+    Parameters
+    ----------
+    parts : list of DataFrame
+        Columns of bars_daily.
+
+    Returns
+    -------
+    DataFrame
+        Ascending by symbol and date.
+    """
+    rows = pd.concat([empty_bars(), *(part for part in parts if len(part))], ignore_index=True)[BARS]
+    rows = rows.astype({"as_of_date": "datetime64[us]", "volume": "Int64"} | dict.fromkeys(BARS[2:6], float))
+    return rows.sort_values(["symbol", "as_of_date"], ignore_index=True)
+
+
+def join_curves(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Join the curves of several symbols, in the order and types of the landing file.
+
+    Parameters
+    ----------
+    parts : list of DataFrame
+        Columns of curve_daily.
+
+    Returns
+    -------
+    DataFrame
+        Ascending by symbol, date and delivery month.
+    """
+    rows = pd.concat([empty_curve(), *(part for part in parts if len(part))], ignore_index=True)[CURVE]
+    rows = rows.astype(empty_curve().dtypes.to_dict())
+    return rows.sort_values(["symbol", "as_of_date", "contract_month"], ignore_index=True)
+
+
+def list_days(days: Collection[date]) -> str:
+    """List days for a message.
+
+    Parameters
+    ----------
+    days : collection of date
+        In any order.
+
+    Returns
+    -------
+    str
+        At most LISTED of them.
+
+    Examples
+    --------
+    >>> list_days([date(2024, 1, 3), date(2024, 1, 2)])
+    '2024-01-02, 2024-01-03'
+    """
+    ordered = sorted(days)
+    more = f" and {len(ordered) - LISTED} more" if len(ordered) > LISTED else ""
+    return ", ".join(day.isoformat() for day in ordered[:LISTED]) + more
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Parameters
+    ----------
+    number : int
+        Of things.
+    noun : str
+        Singular; the plural has an s.
+
+    Returns
+    -------
+    str
+        Such as `1 session` or `2 sessions`.
+
+    Examples
+    --------
+    >>> count(1, "session"), count(1200, "session")
+    ('1 session', '1,200 sessions')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def roll_notes(symbol: str, rolled: Rolled, *, is_continuous: bool) -> list[str]:
+    """Describe the sessions that a roll left without a bar, or that were repaired.
+
+    Parameters
+    ----------
+    symbol : str
+        As in bars_daily.
+    rolled : Rolled
+        From `zl_forecast.ingest.bars.rolls`.
+    is_continuous : bool
+        Whether the source had a continuous series only.
+
+    Returns
+    -------
+    list of str
+        Empty if there is nothing to say.
+    """
+    fault = "the continuous series rolls back or jumps to a thin contract"
+    notes = []
+    if rolled.replaced:
+        notes.append(
+            f"{symbol}: {count(len(rolled.replaced), 'session')} repaired with the bar of the front contract, because {fault}: "
+            f"{list_days(rolled.replaced)}"
+        )
+    if rolled.left_out and is_continuous:
+        notes.append(
+            f"{symbol}: {count(len(rolled.left_out), 'session')} left out, because {fault}: {list_days(rolled.left_out)}"
+        )
+    elif rolled.left_out:
+        notes.append(
+            f"{symbol}: {count(len(rolled.left_out), 'session')} without a bar, because the front is not known yet or did not trade: "
+            f"{list_days(rolled.left_out)}"
+        )
+    return notes
+
+
+def replace_rows(request: Request, read: Futures) -> Iterator[Rows]:
+    """Yield the rows of a source that has read all its files, in place of those that it landed before.
+
+    Parameters
+    ----------
+    request : Request
+        What is on file; receives the notes, and a failure per symbol whose bars are fewer than on file.
+    read : Futures
+        From the files.
+
+    Yields
+    ------
+    Rows
+        Bars, and the curve, of the symbols that are complete.
+    """
+    for note in read.notes:
+        request.progress(note)
+    request.notes += read.notes
+    refused = set()
+    held = request.held.get("bars_daily", pd.DataFrame())
+    for symbol, on_file in held.groupby("symbol")["as_of_date"] if len(held) else []:
+        with request.isolated(str(symbol)):
+            try:
+                _refuse_shorter(str(symbol), on_file, read.bars.loc[read.bars["symbol"] == symbol, "as_of_date"])
+            except SourceError:
+                refused.add(symbol)
+                raise
+    for table, rows in (("bars_daily", read.bars), ("curve_daily", read.curve)):
+        rows = rows[~rows["symbol"].isin(refused)]
+        if len(rows):
+            yield Rows(table, rows, replaces=True)
+
+
+def _refuse_shorter(symbol: str, on_file: pd.Series, read: pd.Series) -> None:
+    missing = on_file[~on_file.isin(read)]
+    if read.empty or read.max() < on_file.max() or len(missing) > MAX_MISSING * len(on_file):
+        raise SourceError(
+            f"{symbol}: the files have {'no bars' if read.empty else f'bars to {read.max():%Y-%m-%d}'}, but {len(on_file):,} to "
+            f"{on_file.max():%Y-%m-%d} are landed, of which {count(len(missing), 'session')} would be lost, first {missing.min():%Y-%m-%d}",
+            f"Put the missing files back; if fewer bars are right, accept them with --reload {symbol}.",
+        )
