@@ -28,12 +28,11 @@ from zl_forecast.errors import LandingError
 from zl_forecast.ingest.adapters.base import Request, Rows, SourceSkipped
 from zl_forecast.ingest.bars.databento_files import check_whole, covered_until, read_folder
 from zl_forecast.ingest.bars.futures import MONTH_CODES, futures
-from zl_forecast.ingest.bars.landed import count, replace_rows
+from zl_forecast.ingest.bars.landed import count, input_folder, replace_rows
 from zl_forecast.ingest.bars.trade_dates import newest_complete, session_end
 from zl_forecast.ingest.client import PublisherUnreachable
 from zl_forecast.ingest.keys import read_key, redact
 from zl_forecast.ingest.sources import SourceError
-from zl_forecast.paths import data_dir
 
 DATASET, SCHEMA = "GLBX.MDP3", "ohlcv-1h"
 HOST = "https://hist.databento.com"
@@ -67,7 +66,7 @@ def pull(request: Request) -> Iterator[Rows]:
     SourceSkipped
         There are neither files nor a key.
     """
-    folder = files_folder()
+    folder = input_folder("ZL_DATABENTO_DIR", "databento")
     if request.key:
         with request.isolated("download"):
             download(folder / "api", request, covered_until(folder))
@@ -82,25 +81,6 @@ def pull(request: Request) -> Iterator[Rows]:
     except LandingError as error:
         raise SourceError(error.what, error.remedy) from error
     yield from replace_rows(request, read)
-
-
-def files_folder() -> Path:
-    """Return the folder of Databento's files.
-
-    Returns
-    -------
-    Path
-        ZL_DATABENTO_DIR, else databento/ in the data folder; the second may not exist.
-
-    Raises
-    ------
-    SourceError
-        The first is no folder.
-    """
-    named = os.environ.get("ZL_DATABENTO_DIR")
-    if named and not Path(named).is_dir():
-        raise SourceError(f"ZL_DATABENTO_DIR names {named}, which is no folder", "Correct it, or unset it.")
-    return Path(named) if named else data_dir() / "databento"
 
 
 def download(folder: Path, request: Request, covered: pd.Timestamp | None) -> None:

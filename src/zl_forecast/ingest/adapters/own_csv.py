@@ -5,18 +5,15 @@ read each time, so a file that is replaced replaces what it landed. Files that a
 contract need no mapping: put them into the landing folder.
 """
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 
 from zl_forecast.errors import LandingError
 from zl_forecast.ingest.adapters.base import Request, Rows, SourceSkipped
-from zl_forecast.ingest.bars.landed import replace_rows
+from zl_forecast.ingest.bars.landed import input_folder, replace_rows
 from zl_forecast.ingest.bars.mapped_csv import read_mappings
 from zl_forecast.ingest.sources import SourceError
-from zl_forecast.paths import data_dir
 
 
 def pull(request: Request) -> Iterator[Rows]:
@@ -39,7 +36,7 @@ def pull(request: Request) -> Iterator[Rows]:
     SourceSkipped
         There is no mapping.
     """
-    folder = mappings_folder()
+    folder = input_folder("ZL_CSV_DIR", "csv")
     mappings = sorted(folder.glob("*.toml"))
     if not mappings:
         raise SourceSkipped(f"no mapping (*.toml) in {folder}")
@@ -48,22 +45,3 @@ def pull(request: Request) -> Iterator[Rows]:
     except LandingError as error:
         raise SourceError(error.what, error.remedy) from error
     yield from replace_rows(request, read)
-
-
-def mappings_folder() -> Path:
-    """Return the folder of mappings.
-
-    Returns
-    -------
-    Path
-        ZL_CSV_DIR, else csv/ in the data folder; the second may not exist.
-
-    Raises
-    ------
-    SourceError
-        The first is no folder.
-    """
-    named = os.environ.get("ZL_CSV_DIR")
-    if named and not Path(named).is_dir():
-        raise SourceError(f"ZL_CSV_DIR names {named}, which is no folder", "Correct it, or unset it.")
-    return Path(named) if named else data_dir() / "csv"

@@ -1,14 +1,17 @@
 """What an adapter of futures hands over: bars, the curve, and what a reader must know about them."""
 
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 import pandas as pd
 
 from zl_forecast.ingest.adapters.base import Request, Rows
 from zl_forecast.ingest.bars.rolls import BARS, CURVE, Rolled
 from zl_forecast.ingest.sources import SourceError
+from zl_forecast.paths import data_dir
 
 LISTED = 8  # days in a message
 MAX_MISSING = 0.02  # of the bars on file that may be missing when files are read again
@@ -217,3 +220,29 @@ def _refuse_shorter(symbol: str, on_file: pd.Series, read: pd.Series) -> None:
             f"{on_file.max():%Y-%m-%d} are landed, of which {count(len(missing), 'session')} would be lost, first {missing.min():%Y-%m-%d}",
             f"Put the missing files back; if fewer bars are right, accept them with --reload {symbol}.",
         )
+
+
+def input_folder(variable: str, name: str) -> Path:
+    """Return the folder of the files that a source reads.
+
+    Parameters
+    ----------
+    variable : str
+        Environment variable with its path.
+    name : str
+        Folder below the data folder that is used without the variable.
+
+    Returns
+    -------
+    Path
+        The second may not exist.
+
+    Raises
+    ------
+    SourceError
+        The first is no folder.
+    """
+    named = os.environ.get(variable)
+    if named and not Path(named).is_dir():
+        raise SourceError(f"{variable} names {named}, which is no folder", "Correct it, or unset it.")
+    return Path(named) if named else data_dir() / name

@@ -12,6 +12,13 @@ import pandas as pd
 CHICAGO = "America/Chicago"
 HOURS_TO_MIDNIGHT = 7  # from 17:00, the cut-off of a trade date
 PRICES = ["open", "high", "low", "close"]
+BAR = {  # of parts in the order of their time
+    "open": ("open", "first"),
+    "high": ("high", "max"),
+    "low": ("low", "min"),
+    "close": ("close", "last"),
+    "volume": ("volume", "sum"),
+}
 
 
 def trade_dates(instants: pd.Series) -> pd.Series:
@@ -136,11 +143,7 @@ def to_daily(hours: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """
     rows = hours.assign(as_of_date=trade_dates(hours["ts_event"])).sort_values("ts_event", kind="stable")
     return rows.groupby([*by, "as_of_date"], as_index=False, sort=True).agg(
-        open=("open", "first"),
-        high=("high", "max"),
-        low=("low", "min"),
-        close=("close", "last"),
-        volume=("volume", "sum"),
+        **BAR,
         first_event=("ts_event", "first"),
         last_event=("ts_event", "last"),
     )
@@ -165,11 +168,7 @@ def join_parts(parts: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         return parts.sort_values([*by, "as_of_date"], ignore_index=True)
     rows = parts.sort_values("first_event", kind="stable")
     return rows.groupby([*by, "as_of_date"], as_index=False, sort=True).agg(
-        open=("open", "first"),
-        high=("high", "max"),
-        low=("low", "min"),
-        close=("close", "last"),
-        volume=("volume", "sum"),
+        **BAR,
         first_event=("first_event", "min"),
         last_event=("last_event", "max"),
     )
