@@ -88,7 +88,7 @@ def test_a_lasting_failure_ends_after_five_attempts(client, publishers, bad, wor
 
 
 def test_a_publisher_that_cannot_be_reached_is_named(store, monkeypatch):
-    monkeypatch.setenv("ZL_MIRROR_URL", "http://127.0.0.1:9")  # the port of the service `discard`: nobody listens
+    monkeypatch.setenv("ZL_MIRROR_URL", "http://127.0.0.1:9")  # the port of the service `discard`: no server listens
     with (
         Client(load_sources()["fred"], store, keys=[KEY], first_wait_seconds=0.001) as client,
         pytest.raises(PublisherUnreachable, match=r"publisher.example: .*refused"),
