@@ -12,7 +12,7 @@ export ZL_DATA_DIR ?= $(CURDIR)/data
 # one fit per core, one thread per fit: more threads make fits slower
 export OMP_NUM_THREADS := 1
 
-.PHONY: help ingest build plan reselection tournament health superset test test-full test-superset replay docs exposures lint lines lock clean
+.PHONY: help ingest status build plan reselection tournament health notify superset test test-full test-superset replay docs exposures lint lines lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -20,6 +20,9 @@ help:  ## this list
 
 ingest: $(VENV)/.installed  ## live data from their publishers into the landing folder: make ingest [SOURCES="fred ecb cftc"]
 	@$(BIN)/zl ingest $(SOURCES)
+
+status: $(VENV)/.installed  ## how old the data of each source are, what is missing, and what to do
+	@$(BIN)/zl status
 
 build: $(VENV)/.installed  ## forecasts, from landing files or the simulated market; skipped if nothing has changed since the last build
 	@$(BIN)/zl build -- $(DBT_FLAGS)
@@ -42,6 +45,9 @@ replay: $(VENV)/.installed  ## rebuild past sessions with data available then: m
 
 health: $(VENV)/.installed  ## weekly health of every bucket and of the forecast, as of the last build
 	@$(BIN)/zl health
+
+notify: $(VENV)/.installed  ## messages about failures, old data, degraded models and large moves to ZL_NOTIFY_URLS, each once
+	@$(BIN)/zl notify
 
 # Superset has an environment of its own, since its versions of many packages are older.
 superset: $(SUPERSET)/.installed  ## Apache Superset with a dashboard of the snapshot, on this machine: make superset [PORT=8089] [DATABASE=postgresql+psycopg2://...]

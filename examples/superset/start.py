@@ -31,6 +31,8 @@ def main() -> None:
     uri = os.environ.get("DATABASE") or DUCKDB
     if uri == DUCKDB and not SNAPSHOT.exists():
         sys.exit(f"There is no snapshot yet: {SNAPSHOT} is missing. Run `make build` first.")
+    if not PORT.isdecimal() or not 0 < int(PORT) < 65536:
+        sys.exit(f"PORT={PORT} is no port. Choose a number from 1 to 65535: make superset PORT=8089")
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", int(PORT))) == 0:
             sys.exit(f"Port {PORT} is in use, perhaps by another Superset. Choose one: make superset PORT=8089")

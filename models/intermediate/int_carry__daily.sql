@@ -8,7 +8,7 @@ targets as (
 
 -- the price moves by the returns that a holder earned and by these steps
 prices as (
-    select as_of_date, {{ safe_ln('close') }} - log_index as log_steps
+    select as_of_date, contract_id, {{ safe_ln('close') }} - log_index as log_steps
     from {{ ref('int_prices__daily') }}
     where symbol = 'zl'
 ),
@@ -16,9 +16,14 @@ prices as (
 roll_yields as (
     select
         as_of_date,
-        -- rounded: the exact sum of the steps is zero without a roll
-        round((log_steps - lag(log_steps, 252) over (order by as_of_date)) / 252, 12) as roll_yield
+        -- unknown, not zero, where most sessions have no contract: their rolls cannot be seen
+        case
+            when count(contract_id) over last_year > 126 then
+                -- rounded: the exact sum of the steps is zero without a roll
+                round((log_steps - lag(log_steps, 252) over (order by as_of_date)) / 252, 12)
+        end as roll_yield
     from prices
+    window last_year as (order by as_of_date rows between 252 preceding and current row)
 ),
 
 curve as (

@@ -13,6 +13,10 @@ import os
 import stat
 import sys
 import sysconfig
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -30,6 +34,8 @@ PROJECT = (
     "tests/dbt",
 )
 RECORD = ".last_build.json"
+UNFINISHED = ".unfinished_build.json"  # exists while a build runs, and after it failed
+NOT_OF_BUILDS = ("ZL_DATA_DIR", "ZL_NOTIFY_URLS")  # the record is in that folder; builds send nothing
 
 # by path or name, a value that differs if the content differs; None if a path cannot be read
 State = dict[str, object]
@@ -80,6 +86,94 @@ def keep_record(inputs: State) -> None:
         fresh.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class UnfinishedBuild:
+    """The last build, if it has not succeeded.
+
+    Attributes
+    ----------
+    started_at : str
+        Local time.
+    failures : list of (str, str)
+        Name of the node and message; empty while it runs, and if it was killed.
+    is_running : bool
+        Whether its process exists.
+    """
+
+    started_at: str
+    failures: list[tuple[str, str]]
+    is_running: bool
+
+
+def record_outcome(build: Callable[[], Sequence[tuple[str, str]]]) -> Sequence[tuple[str, str]]:
+    """Run a build, and leave a record for `zl notify` while it has not succeeded.
+
+    Parameters
+    ----------
+    build : callable
+        Returns what failed: names of nodes and messages.
+
+    Returns
+    -------
+    sequence of (str, str)
+        As from `build`. What `build` raises is recorded and raised.
+    """
+    facts = {"started_at": f"{datetime.now():%Y-%m-%d %H:%M}", "pid": os.getpid(), "time": time.time()}
+    _write_unfinished(facts)
+    try:
+        failures = build()
+    except BaseException as error:
+        said = "it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        _write_unfinished(facts | {"failures": [("", said)]})
+        raise
+    if failures:
+        _write_unfinished(facts | {"failures": failures})
+    else:
+        forget_failure()
+    return failures
+
+
+def forget_failure() -> None:
+    """Remove the record of a failed build, since the forecasts are up to date."""
+    (data_dir() / UNFINISHED).unlink(missing_ok=True)
+
+
+def unfinished_build() -> UnfinishedBuild | None:
+    """Read the record that `record_outcome` left.
+
+    Returns
+    -------
+    UnfinishedBuild or None
+        None if the last build succeeded, or there was none.
+    """
+    try:
+        facts = json.loads((data_dir() / UNFINISHED).read_text())
+        failures = [(str(name), str(message)) for name, message in facts.get("failures", [])]
+        return UnfinishedBuild(facts["started_at"], failures, not failures and _is_running(facts["pid"], facts["time"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged
+        return UnfinishedBuild("an unknown time", [], False)
+
+
+def _write_unfinished(facts: State) -> None:
+    with suppress(OSError):  # the build itself says what it cannot write
+        data_dir().mkdir(parents=True, exist_ok=True)
+        fresh = data_dir() / f"{UNFINISHED}-{os.getpid()}"
+        fresh.write_text(json.dumps(facts))
+        fresh.replace(data_dir() / UNFINISHED)
+
+
+def _is_running(pid: int, recorded_at: float) -> bool:
+    """Return whether the process still exists; its number may have been given to another one since."""
+    import psutil  # not needed before a build
+
+    try:
+        return psutil.Process(pid).create_time() <= recorded_at
+    except psutil.Error:
+        return False
+
+
 def read_inputs() -> State:
     """Read the state of the date, the settings, the installed packages, the project's files and the landing files.
 
@@ -88,8 +182,8 @@ def read_inputs() -> State:
     dict
         By path or name, a value that differs if the content differs; None if a path cannot be read.
     """
-    # ZL_DATA_DIR is left out, as the record is in that folder; hashed, since a value may be a password
-    settings = sorted((k, v) for k, v in os.environ.items() if k.startswith(("ZL_", "DBT_")) and k != "ZL_DATA_DIR")
+    # hashed, since a value may be a password
+    settings = sorted((k, v) for k, v in os.environ.items() if k.startswith(("ZL_", "DBT_")) and k not in NOT_OF_BUILDS)
     packages = sorted(name for name in os.listdir(sysconfig.get_path("purelib")) if name.endswith(".dist-info"))
     state: State = {
         "the day": datetime.now().date().isoformat(),

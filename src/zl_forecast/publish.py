@@ -39,7 +39,10 @@ from zl_forecast.store.inventory import difference, inventory, is_digest, kind_o
 
 SNAPSHOTS_KEPT = 3  # readers open Parquet files one by one, so the folder must outlive the switch
 HASHED_DECIMALS = 6  # with 9, one value in a build came to lie on a boundary, see `_facts`
-BUILD_TABLES = {"monitoring.run_plan"}  # describe the build; a change in them alone does not make a new snapshot
+BUILD_TABLES = {
+    "monitoring.run_plan",
+    "monitoring.ingest_runs",
+}  # describe the build or ingest; a change in them alone does not make a new snapshot
 LINKS = ("serving.duckdb", "parquet", "report.html")  # links beside `current` that keep paths in BI tools short
 MANIFEST = "manifest.json"
 DSN = "ZL_POSTGRES_DSN"  # connection string; without it there is no PostgreSQL

@@ -5,6 +5,10 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pandas as pd
+import small_files
+import small_policy
+import small_rates
+import small_usda
 from publishers import Answer, csv_text, zipped
 
 TODAY = date.today()
@@ -171,5 +175,7 @@ def cot_files() -> dict[str, object]:
 
 
 def everything() -> dict[str, object]:
-    """Return the answers of all three publishers, without a key."""
-    return {GRAPH: graph(), ECB_API: ecb_api, ECB_HISTORY: ecb_history(), COT_API: cot_api(), **cot_files()}
+    """Return the answers of all publishers, without a key of FRED."""
+    own = {GRAPH: graph(), ECB_API: ecb_api, ECB_HISTORY: ecb_history(), COT_API: cot_api(), **cot_files()}
+    own |= small_files.answers() | small_policy.everything()
+    return own | small_rates.answers() | small_usda.everything()

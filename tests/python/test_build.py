@@ -173,7 +173,8 @@ def test_every_model_and_every_column_is_described(built):
             if node["resource_type"] not in ("model", "seed", "source"):
                 continue
             relation = f'"{node["database"]}"."{node["schema"]}"."{node.get("alias") or node["identifier"]}"'
-            columns = [row[0] for row in con.sql(f"describe {relation}").fetchall()]
+            has_rows = node.get("source_name") != "publishers"  # these exist for `dbt source freshness` alone
+            columns = [row[0] for row in con.sql(f"describe {relation}").fetchall()] if has_rows else []
             documented = {name.lower() for name, column in node["columns"].items() if column["description"]}
             undescribed += [f"{node['name']}.{column}" for column in columns if column.lower() not in documented]
             undescribed += [] if node["description"] else [node["name"]]

@@ -23,6 +23,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from zl_forecast import cli, replay
 from zl_forecast.databases import open_database
 from zl_forecast.errors import DatabaseInUse, ZlForecastError, printable
+from zl_forecast.ingest.store import Store
 from zl_forecast.state_plugin import Plugin
 from zl_forecast.store import artifacts
 
@@ -167,8 +168,11 @@ READING = [
     ("plan", "--json"),
     ("leaderboard", "crush"),
     ("leaderboard", "ensemble", "--json"),
+    ("status",),
+    ("status", "--json"),
     ("check",),
 ]
+OF_ANY_FOLDER = ("status", "check")  # commands that need no build
 
 
 @pytest.fixture
@@ -187,7 +191,10 @@ def published(data_dir):
         con.execute("create table monitoring.model_health as from health")
     write_plan(data_dir, stored="abcd")
     (data_dir / "landing").mkdir()
-    (data_dir / "landing" / "bars_daily.csv").write_text("symbol\n")
+    columns = "symbol,as_of_date,open,high,low,close,volume,contract_id"
+    (data_dir / "landing" / "bars_daily.csv").write_text(f"{columns}\nZS,2024-03-15,1,1,1,1,1,\n")
+    with Store().locked() as store:
+        store.begin_run("1", "fred")
     return data_dir
 
 
@@ -255,7 +262,7 @@ def test_reading_commands_read_a_read_only_folder(published):
     assert done.stderr.splitlines() == ["read-only", *codes]
 
 
-@pytest.mark.parametrize("command", [command for command in READING if command != ("check",)], ids=" ".join)
+@pytest.mark.parametrize("command", [command for command in READING if command[0] not in OF_ANY_FOLDER], ids=" ".join)
 def test_reading_commands_create_no_data_folder(command, data_dir, tmp_path):
     assert cli.main([*command]) == 1
     assert not data_dir.exists()
@@ -280,8 +287,8 @@ def test_bare_zl_prints_the_commands_in_groups(capsys):
     groups = re.findall(r"─ (Read|Check|Operate) ─|^│ (\w+) ", bare, flags=re.M)
     assert [group or command for group, command in groups] == [
         *("Read", "summary", "health", "leaderboard", "plan"),
-        *("Check", "check"),
-        *("Operate", "ingest", "mapping", "build", "tournament", "replay", "sample", "export"),
+        *("Check", "status", "check"),
+        *("Operate", "ingest", "mapping", "build", "notify", "tournament", "replay", "sample", "export"),
     ]
 
 

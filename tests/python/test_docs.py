@@ -3,9 +3,12 @@
 tests/python/test_examples.py runs the commands that read a snapshot; tests/python/test_new_bucket.py those that add a bucket.
 """
 
+import configparser
 import contextlib
 import io
 import re
+import shutil
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import PROJECT
+from dotenv import dotenv_values
 
 from zl_forecast import cli
 from zl_forecast.landing.tables import TABLES
@@ -222,7 +226,63 @@ def test_the_examples_of_schedules_call_targets_that_exist(example):
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), flags=re.M))
     text = (PROJECT / "examples" / example).read_text()
     called = set(re.findall(r"\bmake ([a-z]+)", text)) | set(re.findall(r"'(build|health|reselection)'", text))
-    assert {"ingest", "build", "health", "reselection"} <= called <= targets
+    assert {"ingest", "build", "notify", "health", "reselection"} <= called <= targets
+
+
+def test_the_schedule_of_systemd_runs_all_steps_and_says_what_failed():
+    units = {}
+    for path in sorted((PROJECT / "examples/systemd").iterdir()):
+        units[path.name] = configparser.RawConfigParser(strict=False)
+        units[path.name].optionxform = str
+        units[path.name].read_string(path.read_text())
+    assert set(units) == {"zl-forecast.service", "zl-forecast.timer", "zl-forecast-failed.service"}
+    started = re.findall(
+        r"^ExecStart=(-?).*make (\w+)$", (PROJECT / "examples/systemd/zl-forecast.service").read_text(), re.M
+    )
+    assert started == [("-", "ingest"), ("", "build"), ("-", "notify")]  # only a failed build fails the job
+    assert units["zl-forecast.service"]["Unit"]["OnFailure"] == "zl-forecast-failed.service"
+    assert units["zl-forecast-failed.service"]["Service"]["ExecStart"].endswith("make notify")
+    assert units["zl-forecast.timer"]["Timer"]["OnCalendar"] == "Tue..Sat 07:00 America/Chicago"
+    same = [
+        {key: units[name]["Service"][key] for key in ("User", "WorkingDirectory", "EnvironmentFile")}
+        for name in units
+        if name.endswith("service")
+    ]
+    assert same[0] == same[1]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
+def test_systemd_accepts_the_units():
+    units = sorted(map(str, (PROJECT / "examples/systemd").iterdir()))
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_workflow_keeps_the_state_and_sends_messages_also_after_a_failure():
+    text = (PROJECT / "examples/github-actions.yml").read_text()
+    workflow = yaml.safe_load(text)
+    job = workflow["jobs"]["forecast"]
+    named = [step.get("run") or step["uses"].split("@")[0] for step in job["steps"]]
+    assert named == [
+        *("actions/checkout", "actions/setup-python", "actions/cache/restore", "make ingest", 'make "$TARGET"'),
+        *("make notify", "actions/cache/save", "actions/upload-artifact"),
+    ]
+    steps = dict(zip(named, job["steps"], strict=True))
+    assert steps["make ingest"]["continue-on-error"]
+    assert steps["make notify"]["if"] == steps["actions/cache/save"]["if"] == "always()"
+    restore, save = steps["actions/cache/restore"]["with"], steps["actions/cache/save"]["with"]
+    assert restore["path"] == save["path"] == "data"
+    assert save["key"].startswith(restore["restore-keys"])
+    assert restore["key"] != save["key"]  # a key that exists is not saved again
+    assert job["env"].keys() >= set(dotenv_values(PROJECT / "examples/env.example"))
+
+
+def test_the_example_of_keys_has_settings_without_values():
+    settings = dotenv_values(PROJECT / "examples/env.example")
+    keys = set(pd.read_csv(PROJECT / "seeds/sources.csv")["key_variable"].dropna())
+    assert set(settings) == keys | {"ZL_NOTIFY_URLS"}
+    assert set(settings) <= {row[0] for row in table("operation", "| Variable | Default |")}
+    assert not any(settings.values())
 
 
 def test_only_the_agreed_folders_are_at_the_top():

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import MARTS, TARGETS, read
+from conftest import MARTS, PROJECT, TARGETS, read
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 DECAY = 0.97  # var ewma_decay
@@ -131,6 +131,13 @@ def test_decayed_returns_after_policy_events(mart, returns, sample_landing):
         assert_same(mart("tariff", f"policy_tariff_memory_{half_life}"), pd.Series(ours, returns.index, dtype=float))
 
 
+def test_days_to_the_next_fed_decision(mart, returns):
+    meetings = pd.read_csv(PROJECT / "seeds/fomc_meetings.csv", parse_dates=["meeting_date"])["meeting_date"]
+    following = meetings.to_numpy()[meetings.searchsorted(returns.index, side="right")]
+    days = pd.Series((following - returns.index.to_numpy()).astype("timedelta64[D]").astype(float), returns.index)
+    assert_same(mart("fed", "fomc_days_to"), days.clip(upper=90))
+
+
 def test_newest_fund_positions_point_in_time(mart, returns, sample_landing):
     series = pd.read_parquet(sample_landing / "series.parquet")
     known = {}
@@ -146,6 +153,27 @@ def test_newest_fund_positions_point_in_time(mart, returns, sample_landing):
     share = (known["NONCOMM_NET"] / known["OI"].replace(0, np.nan)).astype(float)
     assert_same(mart("crush", "cftc_zl_net_share"), share)
     assert_same(mart("crush", "cftc_zl_net_share_change_20"), share.diff(20))
+
+
+def test_change_of_palm_to_soybean_oil_is_missing_across_a_change_of_definition(mart, returns, sample_landing):
+    series = pd.read_parquet(sample_landing / "series.parquet").assign(
+        obs_date=lambda rows: pd.to_datetime(rows["obs_date"]),
+        available_on=lambda rows: pd.to_datetime(rows["available_on"]),
+    )
+    breaks = pd.read_csv(PROJECT / "seeds/series_breaks.csv", parse_dates=["obs_date"])
+    logs, definitions = {}, {}
+    for series_id in ("WB_PALM_OIL", "WB_SOYBEAN_OIL"):
+        own = series[series["series_id"] == series_id].sort_values(["available_on", "obs_date"])
+        known = [own[own["available_on"] <= day].tail(1) for day in returns.index]
+        logs[series_id] = pd.Series(
+            [np.log(row["value"]).sum() if len(row) else np.nan for row in known], returns.index
+        )
+        starts = breaks.loc[breaks["series_id"] == series_id, "obs_date"]
+        definitions[series_id] = pd.Series([sum(starts <= row["obs_date"].max()) for row in known], returns.index)
+    change = (logs["WB_PALM_OIL"] - logs["WB_SOYBEAN_OIL"]).diff(63)
+    is_same = (pd.DataFrame(definitions).diff(63) == 0).all(axis=1)
+    assert (change.notna() & ~is_same).sum() == 63  # January 2021
+    assert_same(mart("biofuel", "worldbank_palm_soy_change_63"), change.where(is_same))
 
 
 @pytest.mark.parametrize("horizon", [5, 20, 60, 120])

@@ -78,7 +78,7 @@ def test_the_command_shows_a_table_and_the_next_step(publishers, landing, capsys
     assert lines[1].split() == ["source", "state", "rows", "new", "revised", "newest", "seconds"]
     assert lines[2].split()[:4] == ["ecb", "landed", f"{7 * len(BUSINESS_DAYS):,}", f"{7 * len(BUSINESS_DAYS):,}"]
     assert "No bars of ZL yet" in shown.out
-    assert "ecb        ECB_EURUSD: to " in shown.err
+    assert "ecb              ECB_EURUSD: to " in shown.err
     (landing / "bars_daily_mine.csv").write_text("symbol\n")
     assert cli.main(["ingest", "ecb"]) == 0
     assert "Next: make build" in capsys.readouterr().out
@@ -488,13 +488,21 @@ def test_a_source_that_needs_a_key_is_skipped_without_one(sources, monkeypatch):
     assert outcome.reason == "no access key: set PAID_KEY in the environment or in .env"
 
 
-def test_what_a_source_sent_before_it_failed_is_landed(sources, landing):
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (SourceError("the account has no credit", "Add some."), "the account has no credit. Add some"),
+        (TypeError("'NoneType' object is not iterable"), "TypeError: 'NoneType' object is not iterable"),
+    ],
+)
+def test_what_a_source_sent_before_it_failed_is_landed(sources, landing, error, says):
     def pull(request):
         yield Rows("bars_daily", bars("ZL", "2024-05-06"))
-        raise SourceError("the account has no credit", "Add some.")
+        raise error
 
     sources(mine=(1, pull))
     outcome = run()["mine"]
     assert (outcome.state, outcome.n_rows) == ("partial", 1)
-    assert "the account has no credit. Add some" in outcome.reason
+    assert says in outcome.reason
+    assert ("This is a defect" in outcome.reason) == isinstance(error, TypeError)
     assert symbols(landing / "bars_daily_mine.parquet") == {"ZL": 45.5}

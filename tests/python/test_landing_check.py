@@ -403,7 +403,7 @@ def test_the_registry_names_the_buckets_whose_events_each_mart_reads(sample_feat
     buckets = pd.read_csv(seed("buckets"), index_col="bucket")["events"].fillna("").str.split()
     compiled = {name: sql for name, _, sql in sample_features.compiled}
     for bucket, remembered in buckets.items():
-        read = re.findall(r"events\.bucket = '(\w+)'", compiled[f"mart_{bucket}__daily"])
+        read = re.findall(r"where bucket = '(\w+)'", compiled[f"mart_{bucket}__daily"])
         assert set(read) == set(remembered), bucket
 
 

@@ -77,6 +77,12 @@ def perturbed(landing: Path, cut: date, to: Path) -> Path:
             "($cut - 3, $cut + 1, 'biofuel', 'waiver', 'later', 9)",
             {"cut": cut},
         )
+        # all meetings of the next months are withdrawn the day after the cut, and there is one on the day after that
+        con.execute(
+            "insert into policy_events select $cut + 1 + i::int, $cut + 1, 'fomc', 'meeting', 'later', (i = 1)::int "
+            "from range(100) as days(i)",
+            {"cut": cut},
+        )
         con.execute(
             "update curve_daily set settle = settle * (0.97 + 0.06 * random()) where as_of_date > $cut", {"cut": cut}
         )

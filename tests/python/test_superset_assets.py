@@ -152,6 +152,15 @@ def test_without_a_snapshot_it_says_what_to_do(tmp_path):
     assert not (tmp_path / "superset").exists()
 
 
+@pytest.mark.parametrize("port", ["abc", "0", "70000", "-1"])
+def test_what_is_no_port_is_named_with_the_remedy(tmp_path, port):
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / "serving.duckdb").touch()
+    done = _start(tmp_path, PORT=port)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"PORT={port} is no port. Choose a number")
+
+
 def test_a_port_in_use_is_named_with_the_remedy(tmp_path):
     (tmp_path / "serving").mkdir()
     (tmp_path / "serving" / "serving.duckdb").touch()

@@ -13,6 +13,10 @@ reports as (
     ]) }}
 ),
 
+definitions as (
+    {{ series_definitions(['WB_PALM_OIL', 'WB_SOYBEAN_OIL']) }}
+),
+
 events as (
     {{ event_memory('biofuel', [42]) }}
 ),
@@ -21,6 +25,7 @@ levels as (
     select
         prices.*,
         reports.* exclude (as_of_date),
+        definitions.n_definitions,
         events.* exclude (as_of_date),
         -- 7.5 lb of oil to a gallon: cents/lb * 0.075 is USD/gal
         zl_close * 0.075 - ho_close as boho,
@@ -41,6 +46,8 @@ levels as (
     from prices
     left join reports
         on reports.as_of_date = prices.as_of_date
+    left join definitions
+        on definitions.as_of_date = prices.as_of_date
     left join events
         on events.as_of_date = prices.as_of_date
 ),
@@ -69,7 +76,10 @@ features as (
         biofuel_share as usda_sbo_biofuel_share,
         biofuel_share - {{ ago('biofuel_share', 60) }} as usda_sbo_biofuel_share_change_60,
         log_palm_soy as worldbank_palm_soy_log_ratio,
-        log_palm_soy - {{ ago('log_palm_soy', 63) }} as worldbank_palm_soy_change_63,
+        -- a step between two definitions of a price is no change of it
+        case when n_definitions = {{ ago('n_definitions', 63) }}
+            then log_palm_soy - {{ ago('log_palm_soy', 63) }}
+        end as worldbank_palm_soy_change_63,
         log_rape_soy as worldbank_rape_soy_log_ratio,
         days_to_rvo as rfs_days_to_rvo_deadline,
         memory_42 as policy_biofuel_memory_42,

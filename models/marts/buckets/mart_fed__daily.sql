@@ -9,29 +9,46 @@ reports as (
     {{ series_wide(['DFF', 'DFEDTARU', 'DGS3MO', 'DGS2', 'DGS10', 'T10YIE', 'NFCI', 'STLFSI4']) }}
 ),
 
--- meeting days are announced a year ahead, so the next meeting is known
+-- meetings of the seed count from the beginning, those of live data from the day they were seen;
+-- severity 0 is a meeting that is no longer scheduled
+announcements as (
+    select meeting_date, date '1900-01-01' as available_on, true as is_scheduled
+    from {{ ref('fomc_meetings') }}
+    union all
+    select event_date as meeting_date, available_on, bool_or(severity > 0) as is_scheduled
+    from {{ ref('stg_landing__policy_events') }}
+    where bucket = 'fomc'
+    group by all
+),
+
+known_meetings as (
+    select
+        prices.as_of_date,
+        announcements.meeting_date,
+        arg_max(announcements.is_scheduled, announcements.available_on) as is_scheduled,
+        max(announcements.available_on) as available_on
+    from prices inner join announcements
+        on announcements.available_on <= prices.as_of_date
+    group by all
+),
+
 meetings as (
     select
-        before.as_of_date,
-        before.meeting_date as last_meeting_on,
-        after.meeting_date as next_meeting_on
-    from (
-        select prices.as_of_date, fomc.meeting_date
-        from prices asof left join {{ ref('fomc_meetings') }} as fomc
-            on prices.as_of_date >= fomc.meeting_date
-    ) as before
-    inner join (
-        select prices.as_of_date, fomc.meeting_date
-        from prices asof left join {{ ref('fomc_meetings') }} as fomc
-            on prices.as_of_date < fomc.meeting_date
-    ) as after
-        on after.as_of_date = before.as_of_date
+        as_of_date,
+        max(meeting_date)
+            filter (where is_scheduled and meeting_date <= as_of_date) as last_meeting_on,
+        min(meeting_date)
+            filter (where is_scheduled and meeting_date > as_of_date) as next_meeting_on,
+        max(available_on) as latest_meeting_on
+    from known_meetings
+    group by as_of_date
 ),
 
 levels as (
     select
         prices.*,
         reports.* exclude (as_of_date),
+        meetings.latest_meeting_on,
         100 - zq_close as implied_rate,
         dgs10 - dgs2 as curve_10y_2y,
         dgs10 - dgs3mo as curve_10y_3m,
@@ -78,7 +95,7 @@ features as (
         {{ momentum('zt', 21) }} as cbot_zt_momentum_21,
         days_since_fomc as fomc_days_since,
         days_to_fomc as fomc_days_to,
-        greatest(latest_bar_on, latest_series_on) as latest_input_on
+        greatest(latest_bar_on, latest_series_on, latest_meeting_on) as latest_input_on
     from levels
 ),
 

@@ -1,6 +1,6 @@
 """The `zl` command line. Each command is a module of this package; this one parses and imports only what it needs.
 
-Reading commands (summary, health, leaderboard, plan, check) write nothing. They never call `find_landing`, which may
+Reading commands (summary, health, leaderboard, plan, status, check) write nothing. They never call `find_landing`, which may
 simulate a market. With `--json` they print the rows that they show, with the names of the tables' columns.
 
 Exit codes: 0 success; 1 an error, a failed build or a refused landing folder; 2 an invalid command line or an unknown
@@ -186,6 +186,27 @@ def plan(json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=CHECK)
+def status(
+    all_: Annotated[bool, typer.Option("--all", metavar="", help="List every series and symbol as well.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", metavar="", help="Exit code 1 if something is stale or missing, for schedulers.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Show how old the data of each source are against its schedule, what is missing, and the last error."""
+    from zl_forecast.cli.output import print_json
+    from zl_forecast.cli.status import print_status
+    from zl_forecast.freshness import read_freshness
+
+    read = read_freshness()
+    if json:
+        print_json(read.rows())
+    else:
+        print_status(read, shows_all=all_)
+    return int(check and bool(read.overdue()))
+
+
+@app.command(rich_help_panel=CHECK)
 def check(
     folder: Annotated[
         Path | None, typer.Argument(help="Folder of landing files; default: the folder that a build would read.")
@@ -265,6 +286,19 @@ def build(
     if only_plan:
         return building.make_plan(flags or [])
     return building.make_forecasts((["--vars", "tournament: always"] if reselect else []) + (flags or []))
+
+
+@app.command(rich_help_panel=OPERATE)
+def notify(
+    test: Annotated[
+        bool, typer.Option("--test", metavar="", help="Send a test message to every channel, and nothing else.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Send what is new (failures, old data, degraded models, large moves) and what has recovered to ZL_NOTIFY_URLS."""
+    from zl_forecast.cli import notify as notifying
+
+    return notifying.send_a_test() if test else notifying.send_changes(json)
 
 
 @app.command(rich_help_panel=OPERATE, context_settings=PASS_ON)

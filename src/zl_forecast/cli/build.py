@@ -8,6 +8,7 @@ from pathlib import Path
 from zl_forecast import build_record
 from zl_forecast.cli.output import open_console, say
 from zl_forecast.databases import open_snapshot, open_warehouse, snapshot_file
+from zl_forecast.errors import LandingError, ZlForecastError
 from zl_forecast.paths import data_dir, tournament_warehouse
 
 COMMAND = ("build", "--exclude-resource-type", "unit_test")
@@ -34,9 +35,11 @@ def make_forecasts(flags: Sequence[str]) -> int:
         ended_at, change = build_record.compare_with_record(inputs)
         if not change:
             say(f"Nothing has changed since the last build, at {ended_at[11:16]}: nothing was built.")
+            build_record.forget_failure()
             return _print_summary()
         say(f"Building: {change}")
-    if run_with_progress([*COMMAND, *flags], data_dir()):
+    _warn_of_old_data()
+    if build_record.record_outcome(lambda: run_with_progress([*COMMAND, *flags], data_dir())):
         return 1
     if inputs is not None:
         build_record.keep_record(inputs)
@@ -101,7 +104,21 @@ def make_tournament(bucket: str, preset: str, flags: Sequence[str]) -> int:
     return 0
 
 
-def run_with_progress(arguments: Sequence[str], folder: Path) -> int:
+def _warn_of_old_data() -> None:
+    """Say which sources are stale or missing; the build goes on with what there is."""
+    from zl_forecast.freshness import describe_overdue, read_freshness
+
+    try:
+        old = describe_overdue(read_freshness())
+    except LandingError:  # the build refuses the file, with the reason
+        return
+    except ZlForecastError as error:
+        old = f"The age of the data is not known: {error}"
+    if old:
+        say(old, "yellow")
+
+
+def run_with_progress(arguments: Sequence[str], folder: Path) -> list[tuple[str, str]]:
     """Run a dbt command with its progress, and print what failed.
 
     Parameters
@@ -113,8 +130,8 @@ def run_with_progress(arguments: Sequence[str], folder: Path) -> int:
 
     Returns
     -------
-    int
-        Number of failures.
+    list of (str, str)
+        What failed: name of the node, empty for dbt itself, and message.
     """
     from zl_forecast import dbt_run
     from zl_forecast.cli.progress import DURATIONS, BuildProgress, Durations
@@ -137,7 +154,7 @@ def run_with_progress(arguments: Sequence[str], folder: Path) -> int:
             f"{len(failures)} failed. Finished fits are kept in the store, and the last published snapshot is unchanged."
         )
         say("Next: correct what failed and run the same command again; logs/dbt.log has every step.", "bold")
-    return len(failures)
+    return failures
 
 
 def _print_summary() -> int:

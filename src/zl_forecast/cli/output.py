@@ -23,9 +23,12 @@ PLAIN_WIDTH = 1_000_000
 MIN_NOTE_WIDTH = 40  # characters; a narrower note is printed below its row
 GAP = "  "
 STYLES = {
-    **dict.fromkeys(("skill", "ok", "healthy", "read", "done"), "green"),
-    **dict.fromkeys(("watch", "cannot_tell", "warning", "warned", "not read"), "yellow"),
-    **dict.fromkeys(("degraded", "expired", "failed", "refused", "quarantined", "REFUSED", "timed_out"), "bold red"),
+    **dict.fromkeys(("skill", "ok", "healthy", "read", "done", "fresh"), "green"),
+    **dict.fromkeys(("watch", "cannot_tell", "warning", "warned", "not read", "due"), "yellow"),
+    **dict.fromkeys(
+        ("degraded", "expired", "failed", "refused", "quarantined", "REFUSED", "timed_out", "stale", "missing"),
+        "bold red",
+    ),
 }
 
 

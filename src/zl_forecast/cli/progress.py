@@ -33,7 +33,7 @@ STAGES = (
 # by path below the folder of models or seeds; the first match counts, and everything else is evaluation
 STAGE_OF_PATH = (
     (r"published_snapshot|finished_build", "publication"),
-    (r"\.csv$|^staging/|int_landing__|/landing_\w+\.sql$|int_calendar__exchange", "landing files"),
+    (r"\.csv$|^staging/|int_landing__|/(landing|ingest)_\w+\.sql$|int_calendar__exchange", "landing files"),
     (r"/validation/|gx_results", "gates"),
     (r"/plan/|run_plan", "plan"),
     (r"/specialists/|int_tournament__|int_novelty__|int_features__", "bucket tournaments"),

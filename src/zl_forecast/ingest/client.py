@@ -10,7 +10,7 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -141,7 +141,7 @@ class Client:
     def get(
         self,
         url: str,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Sequence[str]] | None = None,
         *,
         content: str,
         name: str,
@@ -152,9 +152,9 @@ class Client:
         ----------
         url : str
             Without the query.
-        params : mapping from str to str, optional
-            The query; it may hold a key.
-        content : {"csv", "json", "zip", "xls"}
+        params : mapping from str to str or sequence of str, optional
+            The query, with a sequence for a name that is repeated; it may hold a key.
+        content : {"csv", "json", "zip", "xls", "html"}
             What the document must be.
         name : str
             What is asked for, for messages and the record of raw responses.
@@ -207,7 +207,7 @@ class Client:
             fetched_at=datetime.now(UTC),
         )
 
-    def _get_once(self, url: str, params: dict[str, str], content: str, name: str) -> Response:
+    def _get_once(self, url: str, params: dict[str, str | Sequence[str]], content: str, name: str) -> Response:
         time.sleep(max(0.0, self._next_at - time.monotonic()))
         self._next_at = time.monotonic() + self._pause
         host = urlsplit(url).hostname or ""
@@ -350,7 +350,7 @@ def _check_content(body: bytes, content: str, name: str, host: str) -> None:
     head = body[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not head:
         raise SourceError(f"{name}: {host} sent an empty document", "Try again later.")
-    if head.startswith(b"<") and content != "xml":
+    if head.startswith(b"<") and content not in ("html", "xml"):
         raise SourceError(
             f"{name}: {host} sent a web page instead of {content.upper()} data",
             "The document may not exist yet, or the publisher refuses automatic requests: see its page.",

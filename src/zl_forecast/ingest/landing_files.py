@@ -1,7 +1,9 @@
 """Landing files of the sources: `TABLE_SOURCE.parquet`, one per table and source, replaced as a whole or not at all.
 
 If two files supply the same symbol or series, one of them does: a file that ingest did not write comes first, then the
-source with the lower rank in seeds/sources.csv. The other source's file leaves that symbol or series out.
+source with the lower rank in seeds/sources.csv. The other source's file leaves that symbol or series out. A series whose
+newest value counts as missing (max_age_days of seeds/series.csv) is free for the other sources, so that the second
+source of a series is a fallback; it takes over the rows on file.
 """
 
 import os
@@ -10,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +25,7 @@ from zl_forecast.ingest.sources import Source, SourceError
 from zl_forecast.landing.contract import check_file
 from zl_forecast.landing.folder import SIMULATED_MARKER, TEMPORARY_PREFIX, LandingFolder
 from zl_forecast.landing.tables import TABLES
+from zl_forecast.paths import seed
 
 EXTRA_COLUMNS = {"series": ("available_by",)}  # of the files that ingest writes
 ARROW_TYPES = {"VARCHAR": pa.string(), "DATE": pa.date32(), "DOUBLE": pa.float64(), "BIGINT": pa.int64()}
@@ -161,6 +165,30 @@ class LandingFiles:
             part.replace(file)
         return Landed(file, True, left_out)
 
+    def rows_elsewhere(self, source: str, series_id: str) -> pd.DataFrame:
+        """Read the rows of a series in the files of other sources, which this source is about to supply in their place.
+
+        Parameters
+        ----------
+        source, series_id : str
+            Source that will supply the series, and series.
+
+        Returns
+        -------
+        DataFrame
+            As from `rows`; without columns if no other source has landed the series.
+
+        Raises
+        ------
+        SourceError
+            A file cannot be read, or ingest did not write it.
+        """
+        for other in self.sources:
+            if other != source and series_id in _subjects("series", self.file("series", other)):
+                rows = self.rows("series", other)
+                return rows[rows["series_id"] == series_id]
+        return pd.DataFrame()
+
     def remove_leftovers(self) -> None:
         """Remove the temporary folders of killed processes; only the one running ingest may call it."""
         for folder in self.folder.glob(f"{TEMPORARY_PREFIX}*"):
@@ -182,23 +210,26 @@ class LandingFiles:
         found: dict[str, str] = {}
         for path in LandingFolder(self.folder, "market").files(table):
             owner = self._source_of(table, path)
-            if owner != source and (owner is None or self._precedes(owner, source)):
+            if owner is None:
                 found |= dict.fromkeys(_subjects(table, path), path.name)
+            elif owner != source and self._precedes(owner, source):
+                outdated = _outdated_series(path) if table == "series" else set()
+                found |= dict.fromkeys(_subjects(table, path) - outdated, path.name)
         return found
 
     def _remove_subjects(self, table: str, source: str, subjects: set[str]) -> None:
-        """Remove symbols or series from the files of sources of lower precedence."""
+        """Remove symbols or series from the files of the other sources."""
         for other in self.sources:
             file = self.file(table, other)
-            if other == source or not file.exists() or self._precedes(other, source):
+            if other == source or not subjects & _subjects(table, file):
                 continue
             rows = self.rows(table, other)
             left = rows[~rows[TABLES[table].subject].isin(subjects)]
             if left.empty:
                 file.unlink()
-            elif len(left) < len(rows):
-                with self._checked_part(table, file, _to_arrow(table, left)) as part:
-                    part.replace(file)
+                continue
+            with self._checked_part(table, file, _to_arrow(table, left)) as part:
+                part.replace(file)
 
     def _precedes(self, one: str, other: str) -> bool:
         return (self.sources[one].rank, one) < (self.sources[other].rank, other)
@@ -252,8 +283,19 @@ def _equal(file: Path, content: pa.Table) -> bool:
         return False
 
 
+def _outdated_series(path: Path) -> set[str]:
+    """Return the series of a source's landing file whose newest value counts as missing today."""
+    try:
+        rows = pq.read_table(path, columns=["series_id", "available_on"], partitioning=None).to_pandas()
+    except (pa.ArrowException, OSError):
+        return set()
+    newest = pd.to_datetime(rows.groupby("series_id")["available_on"].max())
+    max_age = pd.read_csv(seed("series"), index_col="series_id")["max_age_days"].reindex(newest.index)
+    return set(newest.index[newest + pd.to_timedelta(max_age, unit="D") < pd.Timestamp(date.today())])
+
+
 def _subjects(table: str, path: Path) -> set[str]:
-    """Return the symbols or series of a landing file; none if it cannot be read, which `zl check` reports."""
+    """Return the symbols or series of a landing file; none if there is none or it cannot be read, which `zl check` reports."""
     subject = TABLES[table].subject
     try:
         if path.suffix.lower() == ".parquet":
@@ -263,5 +305,6 @@ def _subjects(table: str, path: Path) -> set[str]:
             values = pacsv.read_csv(path, convert_options=options)[subject]
     except (pa.ArrowException, OSError):
         return set()
-    normalise = str.upper if TABLES[table].normal.get(subject, "").startswith("upper") else str
+    spelling = TABLES[table].normal.get(subject, "").partition("(")[0]
+    normalise = {"upper": str.upper, "lower": str.lower}.get(spelling, str)
     return {normalise(str(value).strip()) for value in values.unique().to_pylist() if value is not None}

@@ -71,6 +71,7 @@ class _Landing:
     request: Request
     held: dict[str, pd.DataFrame]  # also what is loaded again
     delays: dict[date, date]
+    reload: Collection[str]
     rows: dict[str, pd.DataFrame] = field(default_factory=dict)
     pulled_at: dict[str, datetime] = field(default_factory=dict)
     n_new: int = 0
@@ -87,6 +88,9 @@ class _Landing:
         series_id, source = part.series_id, self.request.source.source
         held = self._held("series")
         own = held[held["series_id"] == series_id] if len(held) else vintages.empty()
+        if own.empty and series_id not in self.reload:  # another source supplied the series until now
+            elsewhere = self.files.rows_elsewhere(source, series_id)
+            own = elsewhere if len(elsewhere) else own
         rule = self.request.series.loc[series_id]
         if isinstance(part, Vintages):
             merged = vintages.merge_vintages(series_id, own, part.rows, rule)
@@ -196,9 +200,11 @@ def ingest(
     if unknown:
         raise ZlForecastError(f"there is no source {', '.join(unknown)}. The sources are {', '.join(sources)}.")
     known = set(pd.read_csv(seed("source_series"))["series_id"]) | set(pd.read_csv(seed("instruments"))["symbol"])
+    known |= set(" ".join(pd.read_csv(seed("buckets"))["events"].dropna()).split())
     if strange := sorted(set(reload) - known):
         raise ZlForecastError(
-            f"there is no series or symbol {', '.join(strange)}; see seeds/source_series.csv and seeds/instruments.csv."
+            f"there is no series or symbol {', '.join(strange)}, nor a bucket of events; see seeds/source_series.csv, "
+            "seeds/instruments.csv and column events of seeds/buckets.csv."
         )
     files = LandingFiles(landing_path(), sources)
     run_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -245,7 +251,7 @@ def _ingest_source(
     keys = [key] if key else []
 
     def progress(text: str) -> None:
-        print(f"{source.source:10} {printable(redact(text, keys))}", file=sys.stderr, flush=True)
+        print(f"{source.source:16} {printable(redact(text, keys))}", file=sys.stderr, flush=True)
 
     progress(f"reading {source.publisher}")
     request: Request | None = None
@@ -271,7 +277,7 @@ def _ingest_source(
                 is_full=is_full,
                 progress=progress,
             )
-            landing = _Landing(files, store, request, held, load_delays(source.source))
+            landing = _Landing(files, store, request, held, load_delays(source.source), reload)
             _note_left_out(request, others)
             adapter = import_module(f"zl_forecast.ingest.adapters.{source.source}")
             stopped: SourceError | None = None
@@ -280,6 +286,10 @@ def _ingest_source(
                     landing.add(part)
             except SourceError as error:  # what was sent before is landed all the same
                 stopped = error
+            except (SourceSkipped, sqlite3.Error, OSError):
+                raise
+            except Exception as error:
+                stopped = _defect(error)
             is_written = landing.land()
         outcome.n_rows, outcome.newest_on = landing.summary()
         outcome.n_new, outcome.n_revised = landing.n_new, landing.n_revised
@@ -298,15 +308,19 @@ def _ingest_source(
         raise  # nothing can be recorded any more
     except OSError as error:
         outcome.reason = f"{error.filename or 'a file'}: {error.strerror}. Check permissions and free disk space."
-    except Exception as error:  # a defect of one adapter must not stop the others
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        outcome.reason = (
-            f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno}). This is a defect: "
-            "please report it."
-        )
+    except Exception as error:  # a defect must not stop the other sources
+        outcome.reason = str(_defect(error))
     outcome.reason = printable(redact(outcome.reason, keys))
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def _defect(error: Exception) -> SourceError:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return SourceError(
+        f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})",
+        "This is a defect: please report it.",
+    )
 
 
 def _grouped(failures: Mapping[str, str]) -> list[str]:
@@ -354,11 +368,11 @@ def print_outcomes(outcomes: Sequence[Outcome], show: Callable[[str], None] = pr
     show : callable
         Receives each line.
     """
-    show(f"\n{'source':10}  {'state':10}  {'rows':>9}  {'new':>7}  {'revised':>7}  {'newest':10}  {'seconds':>7}")
+    show(f"\n{'source':16}  {'state':10}  {'rows':>9}  {'new':>7}  {'revised':>7}  {'newest':10}  {'seconds':>7}")
     for outcome in outcomes:
         newest = outcome.newest_on.isoformat() if outcome.newest_on else "-"
         show(
-            f"{outcome.source:10}  {outcome.state:10}  {outcome.n_rows:9,}  {outcome.n_new:7,}  {outcome.n_revised:7,}  "
+            f"{outcome.source:16}  {outcome.state:10}  {outcome.n_rows:9,}  {outcome.n_new:7,}  {outcome.n_revised:7,}  "
             f"{newest:10}  {outcome.seconds:7.1f}"
         )
     for outcome in outcomes:

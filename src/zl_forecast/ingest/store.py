@@ -11,9 +11,10 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -168,12 +169,26 @@ class Store:
         -------
         pyarrow.Table
             One row per run and source, with the columns of `RUNS`; empty if nothing was ever ingested.
+
+        Raises
+        ------
+        ZlForecastError
+            The database is damaged, or this user cannot read it.
         """
         if not self._file.exists():
             return RUNS.empty_table()
-        with self._connect() as con:
-            con.executescript(TABLES)  # a process that was killed at its start leaves an empty file
-            rows = con.execute(f"select {', '.join(RUNS.names)} from runs order by started_at, rowid").fetchall()
+        # while an ingest runs its log is read as well; otherwise nothing is written, not even SQLite's files beside it
+        mode = "mode=ro" if self._file.with_name(f"{self._file.name}-wal").exists() else "mode=ro&immutable=1"
+        try:
+            with closing(sqlite3.connect(f"file:{quote(str(self._file))}?{mode}", uri=True, timeout=30)) as con:
+                if not con.execute("select 1 from sqlite_master where name = 'runs'").fetchone():
+                    return RUNS.empty_table()  # a process that was killed at its start leaves an empty file
+                rows = con.execute(f"select {', '.join(RUNS.names)} from runs order by started_at, rowid").fetchall()
+        except sqlite3.DatabaseError as error:
+            raise ZlForecastError(
+                f"{self._file} cannot be read: {error}. If it is damaged, delete it: the next zl ingest makes a new one, and "
+                "dates new values by their capture."
+            ) from error
         records = [dict(zip(RUNS.names, row, strict=True)) for row in rows]
         for record in records:
             record["started_at"], record["ended_at"] = map(_instant, (record["started_at"], record["ended_at"]))

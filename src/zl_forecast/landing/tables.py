@@ -117,7 +117,7 @@ TABLES = {
         subject="series_id",
         date="available_on",
         not_null=("series_id", "obs_date", "available_on"),
-        days_ahead={"obs_date": 400, "available_on": 31},  # a marketing year is named before it begins
+        days_ahead={"obs_date": 400, "available_on": 62},  # a marketing year is named before it begins
         value="value",
         checks=(
             (

@@ -9,7 +9,7 @@ yields into the source's landing files. It raises `SourceError` if the whole sou
 nothing to do, and wraps the work on one series or symbol in `request.isolated(name)`, so that the others go on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -153,6 +153,32 @@ class Request:
         if self.is_full or not len(days) or overlap is None:
             return self.history_from
         return max(self.history_from, (days.max() - pd.Timedelta(days=overlap)).date())
+
+    def untaken(self, table: str, subjects: Collection[str]) -> list[str]:
+        """Return the subjects that this source supplies here, and note the files that supply the others.
+
+        Parameters
+        ----------
+        table : str
+            Table of the contract.
+        subjects : collection of str
+            All symbols or buckets that the source could supply.
+
+        Returns
+        -------
+        list of str
+            Those that no other file supplies.
+
+        Raises
+        ------
+        SourceSkipped
+            Other files supply all of them.
+        """
+        others = {name: file for name, file in self.taken.get(table, {}).items() if name in subjects}
+        if len(others) == len(subjects):
+            raise SourceSkipped(f"other files supply its {table}: {', '.join(sorted(set(others.values())))}")
+        self.notes += [f"{file} supplies {name}" for name, file in others.items()]
+        return [name for name in subjects if name not in others]
 
     @contextmanager
     def isolated(self, name: str) -> Iterator[None]:
