@@ -78,7 +78,7 @@ def test_the_command_shows_a_table_and_the_next_step(publishers, landing, capsys
     assert lines[1].split() == ["source", "state", "rows", "new", "revised", "newest", "seconds"]
     assert lines[2].split()[:4] == ["ecb", "landed", f"{7 * len(BUSINESS_DAYS):,}", f"{7 * len(BUSINESS_DAYS):,}"]
     assert "No bars of ZL yet" in shown.out
-    assert "ecb              ECB_EURUSD: to " in shown.err
+    assert "ecb               ECB_EURUSD: to " in shown.err
     (landing / "bars_daily_mine.csv").write_text("symbol\n")
     assert cli.main(["ingest", "ecb"]) == 0
     assert "Next: make build" in capsys.readouterr().out

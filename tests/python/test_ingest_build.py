@@ -94,8 +94,12 @@ def test_features_of_landed_bars_equal_those_of_the_market_without_contracts(
 
 
 def test_a_revised_value_changes_no_feature_before_it_was_seen(
-    market, publishers, landed, live_features, folders, features, tmp_path, tmp_path_factory
+    market, publishers, landed, live_features, folders, run_dbt, tmp_path, tmp_path_factory
 ):
+    def build_fed(name: str):
+        build = ("build", "--select", "+mart_fed__daily", "--exclude-resource-type", "test")
+        return run_dbt(build, landing=file.parent, data_dir=tmp_path_factory.mktemp(name))
+
     on_file = contents(landed)
     revised = market.series.assign(value=lambda rows: rows["value"] + 5 * (rows["series_id"] == "STLFSI4"))
     original = publishers.answers[GRAPH]
@@ -115,14 +119,14 @@ def test_a_revised_value_changes_no_feature_before_it_was_seen(
     assert set(rows.loc[captured, "series_id"]) == {"STLFSI4"}
 
     before = mart(live_features, "fed")
-    after = mart(features(landing=file.parent, data_dir=tmp_path_factory.mktemp("revised")), "fed")
+    after = mart(build_fed("revised"), "fed")
     pd.testing.assert_frame_equal(before, after)  # the newest session ended before the revised values were seen
 
     seen_on = before.index[-10]  # as if they had been seen ten sessions ago
     rows.loc[captured, "available_on"] = seen_on
     rows = rows[~captured | (pd.to_datetime(rows["obs_date"]) <= pd.Timestamp(seen_on))]
     rows.to_parquet(file, index=False)
-    after = mart(features(landing=file.parent, data_dir=tmp_path_factory.mktemp("seen_earlier")), "fed")
+    after = mart(build_fed("seen_earlier"), "fed")
     pd.testing.assert_frame_equal(before[: before.index[-11]], after[: before.index[-11]])
     assert after.loc[seen_on, "fred_stlfsi4"] - before.loc[seen_on, "fred_stlfsi4"] > 4  # 5, and one more week
 

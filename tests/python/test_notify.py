@@ -234,6 +234,7 @@ def test_mail_is_encrypted_before_the_password_is_sent(tmp_path, monkeypatch):
 
 
 def test_a_refused_password_is_an_error_without_it(monkeypatch, capsys):
+    monkeypatch.setattr(notify, "RETRIES", 0)
     with mailbox() as (port, received):
         monkeypatch.setenv(
             notify.CHANNELS, f"mailto://desk:wr0ng-passw0rd@127.0.0.1:{port}?from=a@example.com&to=b@example.com"

@@ -450,7 +450,7 @@ def test_complete_until_gives_dbt_the_states_of_zl_status(data_dir):
     land_series(data_dir, "cftc", dict.fromkeys(cot_series(), pd.date_range("2024-01-02", "2024-03-26", freq="W-TUE")))
     land_bars(data_dir)
     seen = set()
-    for hours in range(0, 24 * 14, 5):
+    for hours in range(0, 24 * 14, 11):
         now = at("2024-03-27 12:07") + timedelta(hours=hours)
         freshness = read_freshness(now)
         for own in freshness.sources:

@@ -51,10 +51,10 @@ def ingest_sources(sources: Sequence[str], is_full: bool, reload: Sequence[str],
 
 def list_sources() -> None:
     """Print the sources, and which of them need an access key."""
-    print(f"{'source':16}  {'tables':24}  {'access key':40}  publisher")
+    print(f"{'source':17}  {'tables':24}  {'access key':40}  publisher")
     for source in load_sources().values():
         access = "none needed"
         if source.key != "none":
             access = f"{source.key}, {source.key_variable}: {'set' if read_key(source.key_variable) else 'not set'}"
-        print(f"{source.source:16}  {' '.join(source.tables):24}  {access:40}  {source.publisher}")
-        print(f"{'':16}  {source.schedule}")
+        print(f"{source.source:17}  {' '.join(source.tables):24}  {access:40}  {source.publisher}")
+        print(f"{'':17}  {source.schedule}")

@@ -251,7 +251,7 @@ def _ingest_source(
     keys = [key] if key else []
 
     def progress(text: str) -> None:
-        print(f"{source.source:16} {printable(redact(text, keys))}", file=sys.stderr, flush=True)
+        print(f"{source.source:17} {printable(redact(text, keys))}", file=sys.stderr, flush=True)
 
     progress(f"reading {source.publisher}")
     request: Request | None = None
@@ -368,11 +368,11 @@ def print_outcomes(outcomes: Sequence[Outcome], show: Callable[[str], None] = pr
     show : callable
         Receives each line.
     """
-    show(f"\n{'source':16}  {'state':10}  {'rows':>9}  {'new':>7}  {'revised':>7}  {'newest':10}  {'seconds':>7}")
+    show(f"\n{'source':17}  {'state':10}  {'rows':>9}  {'new':>7}  {'revised':>7}  {'newest':10}  {'seconds':>7}")
     for outcome in outcomes:
         newest = outcome.newest_on.isoformat() if outcome.newest_on else "-"
         show(
-            f"{outcome.source:16}  {outcome.state:10}  {outcome.n_rows:9,}  {outcome.n_new:7,}  {outcome.n_revised:7,}  "
+            f"{outcome.source:17}  {outcome.state:10}  {outcome.n_rows:9,}  {outcome.n_new:7,}  {outcome.n_revised:7,}  "
             f"{newest:10}  {outcome.seconds:7.1f}"
         )
     for outcome in outcomes:
