@@ -11,7 +11,15 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+import pandas as pd
+import pytest
+
+from zl_forecast.ingest import ingest
+from zl_forecast.ingest.run import Outcome
+from zl_forecast.ingest.sources import load_sources
 
 
 @dataclass
@@ -105,6 +113,26 @@ class Publishers:
         handler.wfile.write(body[: len(body) - answer.missing_bytes])
         if answer.missing_bytes:
             handler.close_connection = True
+
+
+def isolate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return an empty data folder that ingest uses, without keys or folders of the user's."""
+    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path / "data"))
+    for variable in (
+        "ZL_LANDING_DIR",
+        "ZL_EPA_DIR",
+        *{source.key_variable for source in load_sources().values() if source.key_variable},
+    ):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("zl_forecast.ingest.keys.dotenv_values", lambda file: {})
+    return tmp_path / "data"
+
+
+def ingest_one(data_dir: Path, source: str, table: str = "series", **more: object) -> tuple[Outcome, pd.DataFrame]:
+    """Ingest one source; return its outcome and the rows that it has landed in one table."""
+    (outcome,) = ingest([source], first_wait_seconds=0.001, **more)
+    file = data_dir / "landing" / f"{table}_{source}.parquet"
+    return outcome, pd.read_parquet(file) if file.exists() else pd.DataFrame()
 
 
 def zipped(name: str, text: str) -> bytes:

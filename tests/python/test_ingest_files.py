@@ -5,6 +5,7 @@ import os
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,9 @@ import openpyxl
 import pandas as pd
 import pytest
 import small_files as small
-from publishers import Answer, Publishers
+from publishers import Answer, Publishers, ingest_one, isolate
 from small_files import DAYS, GPR, MONTHS, PAGE, TPU, UPDATED, WEEKS, WORKBOOK
 
-from zl_forecast.ingest import ingest
 from zl_forecast.ingest.adapters import epa, gpr, policyuncertainty, worldbank
 from zl_forecast.ingest.publication import available_by_rule, trade_date
 from zl_forecast.ingest.sources import SourceError, load_series, load_sources
@@ -27,12 +27,8 @@ SOURCES = (*FILE_OF, "epa")
 
 @pytest.fixture(autouse=True)
 def data_dir(tmp_path, monkeypatch) -> Path:
-    """An empty data folder, and no folder of the user's."""
-    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path / "data"))
-    for name in ("ZL_LANDING_DIR", "ZL_EPA_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("zl_forecast.ingest.keys.dotenv_values", lambda file: {})
-    return tmp_path / "data"
+    """An empty data folder, and no keys or folders of the user's."""
+    return isolate(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -44,13 +40,7 @@ def publishers():
 @pytest.fixture
 def run(data_dir):
     """Return a function that ingests one source, and returns its outcome and the landed rows."""
-
-    def run(source, **more):
-        (outcome,) = ingest([source], first_wait_seconds=0.001, **more)
-        file = data_dir / "landing" / f"series_{source}.parquet"
-        return outcome, pd.read_parquet(file) if file.exists() else pd.DataFrame()
-
-    return run
+    return partial(ingest_one, data_dir)
 
 
 @pytest.fixture

@@ -3,16 +3,16 @@
 import json
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import small_policy as small
 import small_publishers
-from publishers import Answer, Publishers
+from publishers import Answer, Publishers, ingest_one, isolate
 from small_policy import EPA, FOMC, INSPECTION, NEXT_PAGE, PRESIDENT, REGISTER, TODAY, USTR, YEAR, days_ago
 
-from zl_forecast.ingest import ingest
 from zl_forecast.ingest.adapters import federal_register, fomc
 from zl_forecast.ingest.publication import trade_date
 from zl_forecast.ingest.sources import SourceError
@@ -20,11 +20,9 @@ from zl_forecast.landing import Landing, LandingFolder, read_table
 
 
 @pytest.fixture(autouse=True)
-def data_dir(tmp_path, monkeypatch):
-    """An empty data folder."""
-    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.delenv("ZL_LANDING_DIR", raising=False)
-    return tmp_path / "data"
+def data_dir(tmp_path, monkeypatch) -> Path:
+    """An empty data folder, and no keys or folders of the user's."""
+    return isolate(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -45,13 +43,7 @@ def publishers():
 @pytest.fixture
 def run(data_dir):
     """Return a function that ingests one source, and returns its outcome and the landed events."""
-
-    def run(source, **more):
-        (outcome,) = ingest([source], first_wait_seconds=0.001, **more)
-        file = data_dir / "landing" / f"policy_events_{source}.parquet"
-        return outcome, pd.read_parquet(file) if file.exists() else pd.DataFrame()
-
-    return run
+    return partial(ingest_one, data_dir, table="policy_events")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import small_publishers as small
 import small_rates as rates
-from publishers import Answer, Publishers
+from publishers import Answer, Publishers, isolate
 from small_publishers import BUSINESS_DAYS, GRAPH, TODAY
 from test_ingest import KEY, run, start
 
@@ -27,13 +27,8 @@ WTI_API = f"{rates.EIA_API}/{rates.ROUTES['RWTC']}/data/"
 
 @pytest.fixture(autouse=True)
 def data_dir(tmp_path, monkeypatch) -> Path:
-    """An empty data folder, and no keys of the user's."""
-    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path / "data"))
-    for variable in ("FRED_API_KEY", "EIA_API_KEY"):
-        monkeypatch.setenv(variable, "")
-    monkeypatch.delenv("ZL_LANDING_DIR", raising=False)
-    monkeypatch.setattr("zl_forecast.ingest.keys.dotenv_values", lambda file: {})
-    return tmp_path / "data"
+    """An empty data folder, and no keys or folders of the user's."""
+    return isolate(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import sqlite3
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +13,18 @@ import pandas as pd
 import pytest
 import small_publishers as small
 from conftest import PROJECT
-from publishers import Answer, Publishers, zipped
+from publishers import Answer, Publishers, ingest_one, isolate, zipped
 from small_publishers import BUSINESS_DAYS, CONTRACTS, COT_API, ECB_API, GRAPH, TODAY, TUESDAYS
 
-from zl_forecast.ingest import ingest
 from zl_forecast.ingest.adapters import cftc, ecb, fred
 from zl_forecast.ingest.publication import available_by_rule, trade_date
 from zl_forecast.ingest.sources import SourceError, load_series
 
 
 @pytest.fixture(autouse=True)
-def data_dir(tmp_path, monkeypatch):
-    """An empty data folder, and no keys of the user's."""
-    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("FRED_API_KEY", "")
-    monkeypatch.delenv("ZL_LANDING_DIR", raising=False)
-    monkeypatch.setattr("zl_forecast.ingest.keys.dotenv_values", lambda file: {})
-    return tmp_path / "data"
+def data_dir(tmp_path, monkeypatch) -> Path:
+    """An empty data folder, and no keys or folders of the user's."""
+    return isolate(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -40,13 +36,7 @@ def publishers():
 @pytest.fixture
 def run(data_dir):
     """Return a function that ingests one source, and returns its outcome and the landed rows."""
-
-    def run(source, **more):
-        (outcome,) = ingest([source], first_wait_seconds=0.001, **more)
-        file = data_dir / "landing" / f"series_{source}.parquet"
-        return outcome, pd.read_parquet(file) if file.exists() else pd.DataFrame()
-
-    return run
+    return partial(ingest_one, data_dir)
 
 
 def newest(rows: pd.DataFrame, series_id: str) -> dict[str, float]:

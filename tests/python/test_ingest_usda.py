@@ -4,14 +4,15 @@ import csv
 import json
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import small_usda as small
-from publishers import Answer, Publishers
+from publishers import Answer, Publishers, ingest_one, isolate
 from small_usda import CATALOGUE, CHINA, ESR, OIL, RELEASES, ROWS, SOYBEANS, THURSDAYS
 
-from zl_forecast.ingest import ingest
 from zl_forecast.ingest.adapters import fas, wasde
 from zl_forecast.ingest.publication import available_by_rule, trade_date
 from zl_forecast.ingest.sources import SourceError, load_delays, load_series
@@ -27,14 +28,12 @@ ENDING, BIOFUEL, IMPORTS = (
 
 
 @pytest.fixture(autouse=True)
-def data_dir(tmp_path, monkeypatch):
-    """An empty data folder, no keys of the user's, and a history that begins with the first small report."""
-    monkeypatch.setenv("ZL_DATA_DIR", str(tmp_path / "data"))
+def data_dir(tmp_path, monkeypatch) -> Path:
+    """An empty data folder, a key of FAS, and a history that begins with the first small report."""
+    folder = isolate(monkeypatch, tmp_path)
     monkeypatch.setenv("FAS_API_KEY", KEY)
-    monkeypatch.delenv("ZL_LANDING_DIR", raising=False)
-    monkeypatch.setattr("zl_forecast.ingest.keys.dotenv_values", lambda file: {})
     monkeypatch.setattr(wasde, "FIRST_REPORT", RELEASES[0])
-    return tmp_path / "data"
+    return folder
 
 
 @pytest.fixture
@@ -52,13 +51,7 @@ def publishers():
 @pytest.fixture
 def run(data_dir):
     """Return a function that ingests one source, and returns its outcome and the landed rows."""
-
-    def run(source, **more):
-        (outcome,) = ingest([source], first_wait_seconds=0.001, **more)
-        file = data_dir / "landing" / f"series_{source}.parquet"
-        return outcome, pd.read_parquet(file) if file.exists() else pd.DataFrame()
-
-    return run
+    return partial(ingest_one, data_dir)
 
 
 @pytest.fixture(scope="module")
