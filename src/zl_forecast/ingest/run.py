@@ -95,10 +95,11 @@ class _Landing:
         if isinstance(part, Vintages):
             merged = vintages.merge_vintages(series_id, own, part.rows, rule)
         else:
+            start = pd.Timestamp(self.request.window_start(series_id))
             merged = vintages.merge_observations(
                 series_id,
                 own,
-                part.values,
+                part.values[part.values.index >= start],
                 rule,
                 now=part.fetched_at,
                 pulled_before=self.store.pulled_before(source, series_id),

@@ -35,7 +35,7 @@ class Observations:
     series_id : str
         As in seeds/source_series.csv.
     values : Series of float
-        By obs_date (datetime64); NaN is no value.
+        By obs_date (datetime64); NaN is no value. Ingest leaves out what is older than `Request.window_start`.
     fetched_at : datetime
         When the publisher sent it.
     published_at : datetime or None

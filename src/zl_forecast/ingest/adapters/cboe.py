@@ -34,8 +34,7 @@ def pull(request: Request) -> Iterator[Observations]:
         with request.isolated(str(series_id)):
             response = request.client.get(HISTORY.format(code=code), content="csv", name=f"{code}_History.csv")
             closes = parse_history(response.text())
-            start = pd.Timestamp(request.window_start(str(series_id)))
-            yield Observations(str(series_id), closes[closes.index >= start], response.fetched_at)
+            yield Observations(str(series_id), closes, response.fetched_at)
 
 
 def parse_history(text: str) -> pd.Series:

@@ -45,7 +45,6 @@ def pull(request: Request) -> Iterator[Observations]:
         response = request.client.get(HISTORY, content="zip", name="eurofxref-hist.zip")
         rates = parse_history(response.body)
         request.notes.append(f"the whole history was read, since the data API failed ({error.problem})")
-    rates = rates[rates.index >= pd.Timestamp(start)]
     for series_id, currency in currencies.items():
         with request.isolated(str(series_id)):
             if currency not in rates:

@@ -57,7 +57,6 @@ def _read_workbook(request: Request, series_id: str, route: str, code: str, freq
     values, released_on = parse_workbook(response.body, code)
     if frequency == "monthly":  # dated in the middle of the month
         values.index = pd.DatetimeIndex(values.index).to_period("M").to_timestamp()
-    values = values[values.index >= pd.Timestamp(request.window_start(series_id))]
     released_at = datetime.combine(released_on, time(CUT_OFF_HOUR), CHICAGO) if released_on else response.published_at
     if released_at and response.published_at and timedelta(0) < response.published_at - released_at < timedelta(days=1):
         released_at = response.published_at  # uploaded in the evening, after the cut-off

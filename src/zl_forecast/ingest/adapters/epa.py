@@ -68,7 +68,6 @@ def pull(request: Request) -> Iterator[Observations]:
     for series_id, d_code in request.series["publisher_code"].items():
         with request.isolated(str(series_id)):
             values = prices.loc[prices["d_code"] == d_code, "price"]
-            values = values[values.index >= pd.Timestamp(request.window_start(str(series_id)))]
             if values.empty:
                 raise SourceError(
                     f"{series_id}: no unverified price of {d_code} of the current year in {len(files)} files of {folder}",

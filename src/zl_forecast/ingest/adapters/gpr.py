@@ -34,7 +34,6 @@ def pull(request: Request) -> Iterator[Observations]:
     for series_id, column in request.series["publisher_code"].items():
         with request.isolated(str(series_id)):
             values = parse_days(response.body, column)
-            values = values[values.index >= pd.Timestamp(request.window_start(str(series_id)))]
             yield Observations(str(series_id), values, response.fetched_at, response.published_at)
 
 

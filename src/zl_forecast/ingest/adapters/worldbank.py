@@ -78,9 +78,7 @@ def pull(request: Request) -> Iterator[Observations]:
                     f"{series_id} has measured another price since {newest:%Y-%m}, says the workbook: add that to "
                     "seeds/series_breaks.csv"
                 )
-            values = prices[column]
-            values = values[values.index >= pd.Timestamp(request.window_start(str(series_id)))]
-            yield Observations(str(series_id), values, fetched_at, published_at)
+            yield Observations(str(series_id), prices[column], fetched_at, published_at)
 
 
 def find_links(page: str) -> list[str]:
