@@ -1,5 +1,6 @@
 """The screened ridge and the regression combination find planted signals and equal the reference on noise."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from zl_forecast import settings
 from zl_forecast.ensembles import Rows
 from zl_forecast.ensembles.granger_ramanathan import GrangerRamanathan
-from zl_forecast.families.ridge import purged_folds, screened_ridge, shrunk_slope
+from zl_forecast.families.ridge import RidgeModel, purged_folds, screened_ridge, shrunk_slope
 
 HORIZONS = (5, 20, 60, 120)
 
@@ -95,3 +96,17 @@ def test_regression_combination_of_noise_has_the_median_of_the_reference(two_hal
     median = settings.QUANTILE_LEVELS.index(0.5)
     week = test.horizon_days == 5
     assert np.abs(GrangerRamanathan().fit(noise).predict(test)[week][:, median]).mean() < 0.1
+
+
+def test_a_feature_without_a_value_in_the_training_rows_has_no_weight_and_warns_of_nothing():
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((600, 2))
+    y = 0.4 * x[:, 0] + rng.standard_normal(600)
+    model = RidgeModel.__new__(RidgeModel)
+    model.quantile_levels = [0.1, 0.5, 0.9]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = model._fit_horizon(np.column_stack([x, np.full(600, np.nan)]), y, 5, 0.0, 0.02)
+    assert fit["coefficients"][2] == 0
+    assert fit["coefficients"][0] == pytest.approx(0.4, abs=0.1)
+    assert np.isfinite(fit["residuals"]).all()

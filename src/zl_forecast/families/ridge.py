@@ -9,6 +9,7 @@ Statistical Association 101, 119-137; cross-fitted slope as stacked regression w
 Machine Learning 24, 49-64.
 """
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -137,7 +138,9 @@ class RidgeModel(QuantileModel):
             )
 
     def _fit_horizon(self, x: np.ndarray, y: np.ndarray, horizon: int, screen: float, prior_r2: float) -> dict:
-        mean, scale = np.nanmean(x, axis=0), np.nanstd(x, axis=0) + 1e-9
+        with warnings.catch_warnings():  # a new series may have no value in the rows of a long horizon; its score is 0
+            warnings.simplefilter("ignore", RuntimeWarning)
+            mean, scale = np.nanmean(x, axis=0), np.nanstd(x, axis=0) + 1e-9
         x = standard_scores(x, mean, scale)
         y = y - np.median(y)
         cross_fitted = np.zeros(len(y))
