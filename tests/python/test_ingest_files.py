@@ -178,7 +178,7 @@ def test_rows_out_of_order_and_equal_rows_are_read_and_contradictory_ones_refuse
     publishers.answers[FILE_OF[source]] = build(**{name: days}, more=(days[3], 7.5))
     outcome, rows = run(source)
     assert outcome.state == "failed"
-    assert f"1 dates have two different values, first {days[3]:%Y-%m-%d}" in outcome.reason
+    assert f"two different values for 1 of its dates, first {days[3]:%Y-%m-%d}" in outcome.reason
     pd.testing.assert_frame_equal(rows, right)
 
 

@@ -354,7 +354,7 @@ def test_rows_of_cboe_in_any_order_and_twice_are_read_and_contradictions_refused
     publishers.answers[rates.VIX] = "".join([header, *lines[::-1], lines[5]])
     assert run("cboe")["cboe"].n_rows == len(BUSINESS_DAYS)
     publishers.answers[rates.VIX] = "".join([header, *lines, lines[-5].replace(",1.", ",2.")])
-    assert "dates have two different values" in run("cboe")["cboe"].reason
+    assert "two different values for " in run("cboe")["cboe"].reason
 
 
 def test_a_file_of_cboe_with_a_header_only_is_refused(publishers):

@@ -309,7 +309,7 @@ def test_a_pull_that_looks_faulty_is_refused(values, words):
 def test_two_values_of_one_day_are_refused():
     values = series(HISTORY)
     twice = pd.concat([values, values.iloc[:1] + 1])
-    with pytest.raises(SourceError, match="1 dates have two different values, first 2024-05-06"):
+    with pytest.raises(SourceError, match="two different values for 1 of its dates, first 2024-05-06"):
         merge_observations("DGS10", LOADED, twice, DGS10, now=utc("2024-05-13T15:00:00"), pulled_before=None)
 
 

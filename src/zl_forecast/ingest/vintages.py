@@ -238,7 +238,7 @@ def _checked(series_id: str, pulled: pd.Series, rule: Mapping) -> pd.Series:
         if (contradictory > 1).any():
             day = contradictory.index[contradictory > 1][0]
             raise SourceError(
-                f"{series_id}: {int((contradictory > 1).sum())} dates have two different values, first {day:%Y-%m-%d}",
+                f"{series_id}: two different values for {int((contradictory > 1).sum())} of its dates, first {day:%Y-%m-%d}",
                 "The response is faulty: try again later.",
             )
         pulled = pulled[~pulled.index.duplicated()]

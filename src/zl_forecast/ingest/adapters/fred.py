@@ -93,7 +93,7 @@ def parse_graph(text: str, code: str) -> pd.Series:
     header = [name.strip() for name in rows[0]]
     if header[0].lower() not in DATE_COLUMNS or code not in header:
         raise SourceError(
-            f"the header of fredgraph.csv is {','.join(header)[:100]!r}, without {code}",
+            f"the header of fredgraph.csv is {','.join(header)[:100]!r}, not observation_date (or DATE) and {code}",
             "The format may have changed: see https://fred.stlouisfed.org/graph/fredgraph.csv.",
         )
     if not text.endswith("\n") or any(len(row) != len(header) for row in rows[1:] if row):
