@@ -43,9 +43,8 @@ def folders(tmp_path_factory) -> dict[str, str]:
 
 def zl(*arguments: str, folders: dict[str, str]) -> subprocess.CompletedProcess:
     """Run a command as its own process."""
-    environment = (
-        os.environ | folders | {"PYTHONPATH": str(PROJECT / "src"), "DBT_PROFILES_DIR": str(PROJECT / "profiles")}
-    )
+    environment = os.environ | folders | {"DBT_PROFILES_DIR": str(PROJECT / "profiles")}
+    environment.pop("PYTHONPATH", None)  # with it every `zl build` builds: modules of the user's may be there
     command = [sys.executable, "-m", "zl_forecast.cli", *arguments]
     return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
 
