@@ -24,7 +24,7 @@ from zl_forecast.build_record import unfinished_build
 from zl_forecast.databases import open_snapshot, snapshot_file
 from zl_forecast.errors import ZlForecastError, printable
 from zl_forecast.freshness import FAILED, OVERDUE, listed, read_freshness
-from zl_forecast.ingest.keys import read_key, redact
+from zl_forecast.ingest.keys import read_key, redact, silence_request_logs
 from zl_forecast.ingest.store import Store
 from zl_forecast.paths import data_dir
 from zl_forecast.queries import read_rows
@@ -291,6 +291,7 @@ def _send(number: int, url: str, title: str, text: str, level: str) -> tuple[str
     """Send a message to one channel; return its name and the error. An empty text sends nothing."""
     import apprise  # half a second
 
+    silence_request_logs()
     logger = logging.getLogger("apprise")
     logger.propagate = False  # what it says of a delivery is in the result as well
     asset = apprise.AppriseAsset(

@@ -192,7 +192,6 @@ def test_text_that_is_not_utf_8_is_refused(client, publishers):
 
 
 def test_a_key_is_in_no_error_no_log_and_no_kept_response(client, publishers, store, caplog, capfd):
-    logging.getLogger().setLevel(logging.DEBUG)
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore"):
         caplog.set_level(logging.DEBUG, logger=name)  # a program that wants to see every request

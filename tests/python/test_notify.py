@@ -1,6 +1,7 @@
 """`zl notify`: what is reported, once per channel; mail and web hooks arrive on loopback; secrets are shown nowhere."""
 
 import json
+import logging
 import os
 import shutil
 import ssl
@@ -256,6 +257,8 @@ def test_a_refused_password_is_an_error_without_it(monkeypatch, capsys):
 )
 def test_no_part_of_a_channel_is_shown_or_kept(url, says, data_dir, monkeypatch, capfd, caplog):
     monkeypatch.setenv(notify.CHANNELS, url)
+    for name in ("", "urllib3", "apprise"):
+        caplog.set_level(logging.DEBUG, logger=name)  # a program that wants to see every request
     assert cli.main(["notify", "--test"]) == 1
     sent(OLD)
     printed = capfd.readouterr()

@@ -60,8 +60,8 @@ def redact(text: str, keys: Iterable[str]) -> str:
 
 
 def silence_request_logs() -> None:
-    """Keep the HTTP libraries from logging URLs, in which some publishers want the key, whatever logging is set to."""
-    for name in ("httpx", "httpcore"):
+    """Keep the libraries that send requests from logging URLs, which may hold a key, whatever logging is set to."""
+    for name in ("httpx", "httpcore", "urllib3", "apprise"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.WARNING)
         if not any(isinstance(own, _NoRequests) for own in logger.filters):
