@@ -1,6 +1,6 @@
 """Benchmark: thresholds of the health test, its false alarms and its delays after a break, on simulated markets.
 
-python -m benchmarks.health [histories]      histories per world, default 2,000 (about ten minutes on one core)
+python -m benchmarks.health [histories]      histories per world, default 2,000 (about five minutes on one core)
 
 Prints seeds/health_thresholds.csv and the two tables behind DECISIONS.md. tests/python/test_health.py repeats them with
 fewer histories.
@@ -205,43 +205,40 @@ def weekly(forecasts: Forecasts, renewed: int = MONTH) -> Weeks:
     renewed : int
         Sessions after which champion and expected skill are renewed: a month in operation, a year in the backtest.
     """
-    reference_loss = forecasts.reference_loss
-    n = len(reference_loss)
+    first_week = (FIRST_TRAIN + forecasts.horizon) // WEEK  # of the target dates
     width = 2 * norm.ppf(0.9) * forecasts.scale
-    origin = np.arange(N_ROWS)
-    week = (origin + forecasts.horizon) // WEEK  # of the target date
+    losses = (forecasts.loss, forecasts.reference_loss)
+    sums, reference_sums = (_by_week(loss).sum(axis=-1).cumsum(axis=-1) for loss in losses)
+    means, reference_means = (_by_week(loss / width).mean(axis=-1) for loss in losses)
+    n, n_weeks = reference_means.shape
     x = np.full((n, (N_ROWS + max(HORIZONS)) // WEEK), np.nan)
     fold = np.full(x.shape[1], -1)
     expected, champion = np.full((n, N_FOLDS), np.nan), np.zeros((n, N_FOLDS), int)
-    for number, start in [
-        (n, start) for n, first in enumerate(fold_starts()) for start in range(first, first + YEAR, renewed)
-    ]:
-        own = (origin >= start) & (origin < start + renewed)
-        past = (origin >= FIRST_TRAIN) & (origin + forecasts.horizon < start - settings.EMBARGO_SESSIONS)
-        fold[np.unique(week[own])] = number
-        if not past.any():
+    for week in range(0, n_weeks, renewed // WEEK):
+        number, sessions_in_fold = divmod(week * WEEK, YEAR)
+        own = slice(week, week + renewed // WEEK)
+        fold[first_week + own.start : first_week + own.stop] = number
+        n_past = week - (settings.EMBARGO_SESSIONS + forecasts.horizon) // WEEK
+        if n_past <= 0:
             continue
-        skills = 1 - forecasts.loss[:, :, past].sum(axis=2) / reference_loss[:, past].sum(axis=1)
+        skills = 1 - sums[:, :, n_past - 1] / reference_sums[:, n_past - 1]
         best, skill = skills.argmax(axis=0), skills.max(axis=0).clip(min=0)
-        active = np.where(skill > 0, best, -1)
-        if start == fold_starts()[number]:
-            champion[:, number], expected[:, number] = active, skill
-        if len(np.unique(week[past])) < threshold("min_expected_skill_weeks"):
+        if sessions_in_fold == 0:
+            champion[:, number], expected[:, number] = np.where(skill > 0, best, -1), skill
+        if n_past < threshold("min_expected_skill_weeks"):
             continue
-        loss = forecasts.loss[best, np.arange(n)]
-        loss = np.where(active[:, None] >= 0, loss, reference_loss)
-        excess = (loss - (1 - skill[:, None]) * reference_loss) / width
-        spread = _weekly_mean(excess[:, past], week[past]).std(axis=1, ddof=1, keepdims=True)
-        x[:, np.unique(week[own])] = _weekly_mean(excess[:, own], week[own]) / np.maximum(
+        mean = np.where(skill[:, None] > 0, means[best, np.arange(n)], reference_means)
+        excess = mean - (1 - skill[:, None]) * reference_means
+        spread = excess[:, :n_past].std(axis=1, ddof=1, keepdims=True)
+        x[:, first_week + own.start : first_week + own.stop] = excess[:, own] / np.maximum(
             spread, SPREAD_FLOOR[forecasts.horizon]
         )
     return Weeks(x, fold, expected, champion)
 
 
-def _weekly_mean(values: np.ndarray, week: np.ndarray) -> np.ndarray:
-    """Average the columns of each week; shape (n, n_weeks)."""
-    first = np.flatnonzero(np.diff(week, prepend=week[0] - 1))
-    return np.add.reduceat(values, first, axis=1) / np.diff(first, append=values.shape[1])
+def _by_week(values: np.ndarray) -> np.ndarray:
+    """Divide the sessions of the folds into weeks, which are whole at every horizon; shape (..., n_weeks, WEEK)."""
+    return values[..., FIRST_TRAIN:].reshape(*values.shape[:-1], -1, WEEK)
 
 
 def health(world: str, n: int, seed: int, break_at: int | None = None) -> dict[int, Weeks]:

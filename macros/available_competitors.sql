@@ -9,11 +9,13 @@
 available_competitors as (
     select {{ fold }}, {{ competitor }}, true as has_forecasts
     from forecasts
-    window fold as (partition by {{ fold }})
-    qualify status = 'ok'
-        and as_of_date = case fold_type
-            when 'live' then max(as_of_date) over fold
-            else min(as_of_date) over fold
-        end
+    where status = 'ok'
+        and ({{ fold }}, as_of_date) in (
+            select
+                {{ fold }},
+                if(any_value(fold_type) = 'live', max(as_of_date), min(as_of_date))
+            from forecasts
+            group by {{ fold }}
+        )
 )
 {%- endmacro %}

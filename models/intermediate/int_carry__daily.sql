@@ -8,7 +8,7 @@ targets as (
 
 -- the price moves by the returns that a holder earned and by these steps
 prices as (
-    select as_of_date, contract_id, {{ safe_ln('close') }} - log_index as log_steps
+    select as_of_date, contract_id, close, {{ safe_ln('close') }} - log_index as log_steps
     from {{ ref('int_prices__daily') }}
     where symbol = 'zl'
 ),
@@ -31,8 +31,28 @@ curve as (
     where symbol = 'zl'
 ),
 
+-- how far the settlements of each delivery month are from the closes of each contract_id so far
+candidates as (
+    select
+        prices.as_of_date,
+        curve.contract_month,
+        curve.settle,
+        -- rounded: the last digits of a mean depend on the order in which the engine adds
+        round(avg(abs({{ safe_ln('curve.settle / prices.close') }})) over (
+            partition by prices.contract_id, curve.contract_month
+            order by prices.as_of_date
+        ), 12) as distance
+    from prices
+    inner join curve
+        using (as_of_date)
+    where prices.contract_id is not null
+),
+
+-- the delivery month that the bars follow
 fronts as (
-    select * from {{ ref('int_fronts__daily') }}
+    select as_of_date, contract_month, settle from candidates
+    where distance <= {{ threshold('max_front_distance') }}
+    qualify row_number() over (partition by as_of_date order by distance, contract_month) = 1
 ),
 
 -- In front on target_date will be the contract that was in front a year before, one year later. So

@@ -1,7 +1,9 @@
 """Exchange calendars, from pandas_market_calendars."""
 
 from collections.abc import Iterable
+from functools import cache
 
+import numpy as np
 import pandas as pd
 
 from zl_forecast.imports import ONE_IMPORT_AT_A_TIME
@@ -32,21 +34,31 @@ def exchange_sessions(calendars: Iterable[str], start: str = FIRST, end: str = L
     >>> exchange_sessions(["CMEGlobex_Grains"], "2024-07-03", "2024-07-05")["session_date"].dt.day.tolist()
     [3, 5]
     """
+    days = np.arange(np.datetime64(start, "D"), np.datetime64(end, "D") + 1)
+    sessions = {name: days[np.is_busday(days, busdaycal=_open_days(name))] for name in calendars}
+    return pd.concat(
+        [pd.DataFrame({"calendar": name, "session_date": own.astype("M8[us]")}) for name, own in sessions.items()],
+        ignore_index=True,
+    )
+
+
+@cache
+def _open_days(calendar: str) -> np.busdaycalendar:
+    """Return weekdays and holidays of an exchange calendar; the library computes them until 2200, in 50 ms."""
     with ONE_IMPORT_AT_A_TIME:  # imported here because it takes 0.8 s
         from pandas_market_calendars import get_calendar
         from pandas_market_calendars.holidays.us import USJuneteenthAfter2022
-    days = {name: get_calendar(name).valid_days(start, end).tz_localize(None).as_unit("us") for name in calendars}
-    juneteenth = USJuneteenthAfter2022.dates(start, end)
-    days |= {name: days[name][~days[name].isin(juneteenth)] for name in CLOSED_ON_JUNETEENTH & days.keys()}
-    return pd.concat(
-        [pd.DataFrame({"calendar": name, "session_date": dates}) for name, dates in days.items()], ignore_index=True
-    )
+    known = get_calendar(calendar).holidays().calendar
+    if calendar not in CLOSED_ON_JUNETEENTH:
+        return known
+    juneteenth = USJuneteenthAfter2022.dates("2022-01-01", "2200-12-31").to_numpy().astype("M8[D]")
+    return np.busdaycalendar(known.weekmask, np.concatenate([known.holidays, juneteenth]))
 
 
 def kept_calendars() -> pd.DataFrame:
     """Return the sessions of all calendars of seeds/instruments.csv, cached per version of the library.
 
-    The first call takes 3 s.
+    The first call takes half a second.
 
     Returns
     -------

@@ -1,5 +1,7 @@
 """Errors of this package. Each message says what is wrong, the number, and what to do."""
 
+from collections.abc import Sequence
+
 
 def printable(text: object) -> str:
     r"""Return text from data as one line that a terminal shows without interpreting it.
@@ -23,6 +25,28 @@ def printable(text: object) -> str:
     'ZL\\x1b[31m\\n'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Return the first names, and the number of the others.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What to list.
+    most : int
+        How many are named.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> listed(["ZL", "ZM", "ZS"], most=2)
+    'ZL, ZM and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class ZlForecastError(Exception):
@@ -55,11 +79,11 @@ class LandingError(ZlForecastError):
 
     Examples
     --------
-    >>> print(LandingError(file="a.csv", column="close", rows=2, problem="no value", remedy="Fill it in."))
+    >>> print(LandingError("a.csv", "no value", "Fill it in.", column="close", rows=2))
     a.csv, column close: no value (2 rows). Fill it in.
     """
 
-    def __init__(self, *, file: str, problem: str, remedy: str, column: str | None = None, rows: int | None = None):
+    def __init__(self, file: str, problem: str, remedy: str, *, column: str | None = None, rows: int | None = None):
         self.file, self.column, self.rows, self.problem, self.remedy = file, column, rows, problem, remedy
         where = f"{file}, column {column}" if column else file
         count = f" ({rows} {'row' if rows == 1 else 'rows'})" if rows is not None else ""

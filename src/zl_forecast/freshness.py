@@ -12,16 +12,18 @@ Everything here depends on the clock, and nothing of it is read by a feature. No
 """
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any
 
 import duckdb
 import pandas as pd
 
 from zl_forecast.calendar import exchange_sessions
-from zl_forecast.errors import LandingError
+from zl_forecast.errors import LandingError, listed
+from zl_forecast.ingest.bars.sessions import instruments
 from zl_forecast.ingest.publication import CHICAGO, CUT_OFF_HOUR, available_by_rule, business_day_after, business_days
 from zl_forecast.ingest.sources import Source, load_delays, load_series, load_sources
 from zl_forecast.ingest.store import Store
@@ -260,7 +262,6 @@ def _subjects_on_file(
     files = {f"{table}_{source}.parquet": source for source, own in sources.items() for table in own.tables}
     rules = pd.concat({source: load_series(source) for source in sources})
     found: list[Subject] = []
-    sessions = _Sessions(now)
     with duckdb.connect() as con:
         for table in TABLES:
             for path in folder.files(table):
@@ -276,7 +277,7 @@ def _subjects_on_file(
                     elif table == "policy_events":
                         due_at, expected = _schedule_of_events(source, runs), None
                     else:
-                        due_at, expected = sessions.schedule(str(subject), rows)
+                        due_at, expected = _schedule_of_bars(str(subject), rows, now)
                     found.append(_subject(source, table, str(subject), path.name, rows, due_at, expected, now))
     return found
 
@@ -372,30 +373,21 @@ def _schedule_of_events(source: str, runs: pd.DataFrame) -> datetime | None:
     return read["ended_at"].max().to_pydatetime() + timedelta(days=1) if len(read) else None
 
 
-class _Sessions:
-    """Sessions of the symbols' exchanges from a year ago to a month ahead, computed when a symbol needs them."""
+def _schedule_of_bars(
+    symbol: str, rows: pd.DataFrame, now: datetime
+) -> tuple[datetime | None, pd.DatetimeIndex | None]:
+    """Return when the next bar is complete, and the sessions of the last year up to the newest bar."""
+    if symbol not in instruments().index:  # no feature reads it
+        return None, None
+    days = pd.DatetimeIndex(rows["day"])
+    first = min(days.max().date(), (now - timedelta(days=GAP_DAYS)).date())
+    sessions = _sessions(instruments().at[symbol, "calendar"], first, (now + timedelta(days=30)).date())
+    return _cut_off(sessions[sessions > days.max()][0]), sessions[(sessions >= days.min()) & (sessions <= days.max())]
 
-    def __init__(self, now: datetime):
-        self._first, self._last = (pd.Timestamp((now + timedelta(days=days)).date()) for days in (-GAP_DAYS, 30))
-        self._known: dict[tuple[str, pd.Timestamp], pd.DatetimeIndex] = {}
-        self._calendars = pd.read_csv(seed("instruments"), index_col="symbol")["calendar"]
 
-    def schedule(self, symbol: str, rows: pd.DataFrame) -> tuple[datetime | None, pd.DatetimeIndex | None]:
-        """Return when the next bar is complete, and the sessions of the last year up to the newest bar."""
-        if symbol not in self._calendars.index:  # no feature reads it
-            return None, None
-        days = pd.DatetimeIndex(rows["day"])
-        sessions = self._of(self._calendars[symbol], min(days.max(), self._first))
-        return _cut_off(sessions[sessions > days.max()][0]), sessions[
-            (sessions >= days.min()) & (sessions <= days.max())
-        ]
-
-    def _of(self, calendar: str, first: pd.Timestamp) -> pd.DatetimeIndex:
-        key = (calendar, first)
-        if key not in self._known:
-            sessions = exchange_sessions([calendar], f"{first:%Y-%m-%d}", f"{self._last:%Y-%m-%d}")
-            self._known[key] = pd.DatetimeIndex(sessions["session_date"])
-        return self._known[key]
+@cache
+def _sessions(calendar: str, first: date, last: date) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(exchange_sessions([calendar], f"{first}", f"{last}")["session_date"])
 
 
 def _cut_off(day: pd.Timestamp) -> datetime:
@@ -473,20 +465,3 @@ def _source_status(source: str, own: list[Subject], runs: pd.DataFrame) -> Sourc
         last["reason"].iloc[0] if len(last) and last["state"].iloc[0] in FAILED else "",
         reason,
     )
-
-
-def listed(names: Sequence[str], most: int = 4) -> str:
-    """Return the first names, and the number of the others.
-
-    Parameters
-    ----------
-    names : sequence of str
-        What to list.
-    most : int
-        How many are named.
-
-    Returns
-    -------
-    str
-    """
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -46,16 +46,8 @@ def _end(signum: int, frame: FrameType | None) -> None:
         time.sleep(1)  # until the new process halts this one
 
 
-def end_build(pid: int, signum: int) -> None:
-    """Halt a build and all its child processes, kill those, print a message, and end the build by the signal.
-
-    Parameters
-    ----------
-    pid : int
-        Process of the build, which started this process.
-    signum : int
-        Signal that the build no longer handles.
-    """
+def _end_build(pid: int, signum: int) -> None:
+    """Halt a build and all its child processes, kill those, print a message, and end the build by the signal."""
     import psutil  # takes 0.1 s, and only this process needs it
 
     build, halted = psutil.Process(pid), {os.getpid()}
@@ -84,4 +76,4 @@ def _terminal() -> int:
 
 
 if __name__ == "__main__":
-    end_build(*map(int, sys.argv[1:]))
+    _end_build(*map(int, sys.argv[1:]))

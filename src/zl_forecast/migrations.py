@@ -51,17 +51,12 @@ STATE_TABLES = {
 }
 
 
-def mark_hindsight(con: duckdb.DuckDBPyConnection) -> None:
+def _mark_hindsight(con: duckdb.DuckDBPyConnection) -> None:
     """Mark in both ledgers the rows that were made when a later session was already known.
 
     This applies the rule of the models zl_forecast_ledger and bucket_forecast_ledger to builds of the past. A
     build wrote a row for the newest session that it knew, so the session known at `made_at` is the newest
     as_of_date of all rows made by then.
-
-    Parameters
-    ----------
-    con : DuckDBPyConnection
-        Of the warehouse, within a transaction.
     """
     ledgers = [name for name in ("zl_forecast_ledger", "bucket_forecast_ledger") if _exists(con, "forecasts", name)]
     for name in ledgers:
@@ -140,17 +135,12 @@ def drop_renamed(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"drop table if exists {table}")
 
 
-def move_state(con: duckdb.DuckDBPyConnection) -> None:
+def _move_state(con: duckdb.DuckDBPyConnection) -> None:
     """Move the append-only tables of the warehouse to the attached database `state`, with the newest health.
 
     DuckDB writes to one database per transaction. The rows are written and committed on a separate cursor,
     then the tables are dropped. If a build is killed in between, the next one repeats both steps and leaves
     out rows whose key the state already has.
-
-    Parameters
-    ----------
-    con : DuckDBPyConnection
-        Of the warehouse, within a transaction, with the state attached as `state`.
     """
     found = [table for table in STATE_TABLES if _exists(con, *table.split("."))]
     cursor = con.cursor()
@@ -176,7 +166,7 @@ def move_state(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _as_renamed(con: duckdb.DuckDBPyConnection, table: str) -> str:
-    """Return the columns of `old` by the names and with the values that `rename_terms` gave them in the state."""
+    """Return the columns of `old` by the names and with the values that `_rename_terms` gave them in the state."""
     columns = [f"old.{old} as {new}" for old, new in RENAMED.get(table, {}).items() if _has(con, table, old)]
     if table == "monitoring.run_history" and _has(con, table, "action"):
         columns.append(f"{NEW_ACTION} as action")
@@ -190,14 +180,8 @@ def _is_new(table: str) -> str:
     return f"not exists (from state.{table} as written where {same})"
 
 
-def create_state(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the tables of the state, empty.
-
-    Parameters
-    ----------
-    con : DuckDBPyConnection
-        Of the state, within a transaction; the database must be new.
-    """
+def _create_state(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables of the state in a new database, empty."""
     con.execute(
         """
         create schema forecasts;
@@ -243,14 +227,8 @@ RENAMED = {
 NEW_ACTION = "case action when 'retournament' then 'reselection' else action end"
 
 
-def rename_terms(con: duckdb.DuckDBPyConnection) -> None:
-    """Give columns and actions of the state the names that the rest of the project uses.
-
-    Parameters
-    ----------
-    con : DuckDBPyConnection
-        Of the state, within a transaction.
-    """
+def _rename_terms(con: duckdb.DuckDBPyConnection) -> None:
+    """Give columns and actions of the state the names that the rest of the project uses."""
     for table, names in RENAMED.items():
         for old, new in names.items():
             con.execute(f"alter table {table} rename column {old} to {new}")
@@ -262,13 +240,13 @@ HEALTH_COLUMNS = (
     *("state", "state_since", "evidence_from", "statistic", "reason"),
 )
 MIGRATIONS = (
-    Migration(1, "is_hindsight in both ledgers", mark_hindsight),
-    Migration(2, "state tables move to state.duckdb", move_state),
+    Migration(1, "is_hindsight in both ledgers", _mark_hindsight),
+    Migration(2, "state tables move to state.duckdb", _move_state),
     Migration(3, "tables with former names are dropped", drop_renamed),
 )
 STATE_MIGRATIONS = (
-    Migration(1, "tables of the state", create_state),
-    Migration(2, "horizon_volatility, shrinkage_weight and reselection in place of older names", rename_terms),
+    Migration(1, "tables of the state", _create_state),
+    Migration(2, "horizon_volatility, shrinkage_weight and reselection in place of older names", _rename_terms),
 )
 
 

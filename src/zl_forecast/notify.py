@@ -22,8 +22,8 @@ import duckdb
 
 from zl_forecast.build_record import unfinished_build
 from zl_forecast.databases import open_snapshot, snapshot_file
-from zl_forecast.errors import ZlForecastError, printable
-from zl_forecast.freshness import FAILED, OVERDUE, listed, read_freshness
+from zl_forecast.errors import ZlForecastError, listed, printable
+from zl_forecast.freshness import FAILED, OVERDUE, read_freshness
 from zl_forecast.ingest.keys import read_key, redact, silence_request_logs
 from zl_forecast.ingest.store import Store
 from zl_forecast.paths import data_dir

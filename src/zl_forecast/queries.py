@@ -70,10 +70,10 @@ def read_value(con: duckdb.DuckDBPyConnection, query: str, parameters: object = 
     return read_row(con, query, parameters)[0]
 
 
-def read_rows(con: duckdb.DuckDBPyConnection, query: str, parameters: object = None) -> list[Row]:
+def read_rows(con: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
     """Run a query and return its rows in plain Python types.
 
-    Without parameters it does not import pandas, which takes half a second; DuckDB imports it for parameters.
+    It takes no parameters, for which DuckDB would import pandas: half a second.
 
     Parameters
     ----------
@@ -81,8 +81,6 @@ def read_rows(con: duckdb.DuckDBPyConnection, query: str, parameters: object = N
         Where the query runs.
     query : str
         SQL.
-    parameters : list, tuple or dict, optional
-        Values of the query's parameters.
 
     Returns
     -------
@@ -94,7 +92,7 @@ def read_rows(con: duckdb.DuckDBPyConnection, query: str, parameters: object = N
     >>> read_rows(duckdb.connect(), "select 'crush' as bucket, 'nan'::double as skill")
     [{'bucket': 'crush', 'skill': None}]
     """
-    result = con.execute(query, parameters)
+    result = con.execute(query)
     names = [column[0] for column in result.description or ()]
     return [
         {name: None if value != value else value for name, value in zip(names, row, strict=True)}

@@ -55,9 +55,7 @@ def sample_paths(forecast: pd.DataFrame) -> pd.DataFrame:
     return paths
 
 
-def daily_log_returns(
-    horizons: np.ndarray, log_quantiles: np.ndarray, n_paths: int = settings.RISK_PATHS
-) -> np.ndarray:
+def daily_log_returns(horizons: np.ndarray, log_quantiles: np.ndarray) -> np.ndarray:
     """Simulate paths of the log return since the origin, at each session up to the last horizon.
 
     Between horizons the quantile function is interpolated linearly in the square root of the session number, starting
@@ -70,18 +68,16 @@ def daily_log_returns(
         Sessions, ascending.
     log_quantiles : array of shape (n_horizons, n_levels)
         Log return since the origin at `settings.QUANTILE_LEVELS`, ascending along the second axis.
-    n_paths : int
-        Number of paths.
 
     Returns
     -------
-    array of shape (horizons[-1], n_paths)
+    array of shape (horizons[-1], settings.RISK_PATHS)
         Log returns since the origin; row t - 1 is session t.
     """
     roots = np.sqrt(np.arange(1, horizons[-1] + 1))
     known_at = np.sqrt([0, *horizons])
     quantiles = np.column_stack([np.interp(roots, known_at, [0.0, *known]) for known in log_quantiles.T])
-    return distribution.values(quantiles, _walk_scores(len(roots), n_paths))
+    return distribution.values(quantiles, _walk_scores(len(roots), settings.RISK_PATHS))
 
 
 def _walk_scores(n_sessions: int, n_paths: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import sys
+import sysconfig
 import threading
 import time
 import traceback
@@ -20,6 +21,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from types import ModuleType
 from typing import Any
 
 from tqdm import tqdm
@@ -87,11 +89,16 @@ def run(
     if not tasks:
         return
     ended = (_on_ray if executor == "ray" else _in_pool)(work, tasks, limit)
-    for count, (task, result) in enumerate(ended, start=1):
-        if isinstance(result, BaseException):
-            PROGRESS.drop(len(tasks) - count)
-            raise result
-        yield task, result
+    n_ended = 0
+    try:
+        for task, result in ended:
+            n_ended += 1
+            PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task), task)
+            if isinstance(result, BaseException):
+                raise result
+            yield task, result
+    finally:
+        PROGRESS.drop(len(tasks) - n_ended)  # those that an error, or a caller that stops reading, leaves undone
 
 
 class Progress:
@@ -189,7 +196,7 @@ class Progress:
 PROGRESS = Progress()
 
 
-def prepare_process() -> None:
+def _prepare_process() -> None:
     """Set the thread budget of this process.
 
     Workers call it first, since libraries read these variables when they are imported.
@@ -341,7 +348,8 @@ class _Worker:
         self._pipe, other_end = context.Pipe()
         # a daemon cannot start processes through multiprocessing, so a fit keeps to its thread budget
         self._process = context.Process(target=_work, args=(other_end,), name="fits", daemon=True)
-        self._process.start()
+        with _without_command():
+            self._process.start()
         other_end.close()
 
     def do(self, job: _Job) -> Any:
@@ -375,6 +383,22 @@ class _Worker:
         self._pipe.close()
 
 
+_STARTING = threading.Lock()
+
+
+@contextmanager
+def _without_command() -> Iterator[None]:
+    """Hide an installed command, such as dbt, which each new process would import as its main module: two seconds."""
+    with _STARTING:
+        main = sys.modules["__main__"]
+        if Path(getattr(main, "__file__", None) or "").parent == Path(sysconfig.get_path("scripts")):
+            sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
 def _work(pipe: Connection) -> None:
     """Run tasks in a worker process, until it is killed or its parent process has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build handles Ctrl-C and ends its workers
@@ -383,7 +407,7 @@ def _work(pipe: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # tqdm's default lock is a semaphore between processes, reported as leaked when this process is killed
     tqdm.set_lock(threading.RLock())
-    prepare_process()
+    _prepare_process()
     while True:
         pipe.send(None)  # ready
         environment, pickled = pipe.recv()
@@ -432,9 +456,7 @@ def _in_pool(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tupl
                 running[job.result] = job
                 _POOL.submit(job)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                task, result = running.pop(future).task, future.result()
-                PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task), task)
-                yield task, result
+                yield running.pop(future).task, future.result()
     finally:
         for job in running.values():
             job.is_abandoned = True
@@ -503,7 +525,6 @@ def _on_ray(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple
                     result = error.cause
                 except ray.exceptions.RayError as error:
                     result = died(type(error).__name__)
-                PROGRESS.step(f"{task} {result.status}" if isinstance(result, Lost) else str(task), task)
                 yield task, result
             for reference, (task, started) in list(running.items()):
                 seconds = limit(task)
@@ -511,7 +532,6 @@ def _on_ray(work: Callable, tasks: list[Any], limit: Callable) -> Iterator[tuple
                     running.pop(reference)
                     ray.cancel(reference, force=True)
                     slots.release()
-                    PROGRESS.step(f"{task} timed_out", task)
                     yield task, timed_out(seconds)
     finally:
         for reference in running:
@@ -552,5 +572,5 @@ def _our_settings() -> dict[str, str]:
 
 
 def _run_prepared(work: Callable, task: Any) -> Any:
-    prepare_process()
+    _prepare_process()
     return work(task)

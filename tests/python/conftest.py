@@ -41,10 +41,19 @@ FEATURES += (
 
 
 PARSED = "TEST_PARSED_PROJECTS"
+PARSE = "target/partial_parse.msgpack"
 WHOLE = "whole build"
-WHOLE_BUILD = ("test_build", "test_publish", "test_operation", "test_crash")  # modules that read or copy `built`
+WHOLE_BUILD = ("test_build", "test_next_session", "test_operation", "test_crash")  # modules that read or copy `built`
 WHOLE_BUILD += ("test_semantic_models", "test_examples", "test_superset")
+SAMPLE_FEATURES = ("test_bad_landing", "test_bars_without_contracts", "test_carry", "test_features_second_opinion")
+SAMPLE_FEATURES += ("test_landing_check", "test_lineage", "test_one_way", "test_point_in_time", "test_state")
+BUILD = ("build", "--exclude-resource-type", "unit_test")
+UNTESTED = (*BUILD, "--exclude-resource-type", "test")  # where another test has run the data tests on the same tables
+ONE_BUCKET = "{buckets: [crush]}"  # --vars of builds after the first one: what they show, one bucket shows
+OPERATED = ("+zl_forecast_ledger", "+health_history", "+model_registry", "+promotions", "+zl_forecast_accuracy")
+OPERATED += ("+zl_backtest",)
 START, END = "2018-01-02", "2023-05-30"  # of the small market: three test years and a live month
+NEXT = "2023-05-31"  # the session after END
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,13 @@ class DbtResult:
 def dbt_command(
     args, *, landing: Path | None, data_dir: Path, project: Path = PROJECT, **env: str
 ) -> tuple[list[str], dict]:
-    """Return dbt's command line, and folder and environment for `subprocess`. Parameters as in `dbt`."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    """Return dbt's command line, and folder and environment for `subprocess`. Parameters as in `dbt`.
+
+    Gives the data folder the parse of these variables; a copied one may have that of others.
+    """
+    (data_dir / "target").mkdir(parents=True, exist_ok=True)
+    if (parsed := _parse_of(args, project)).exists():
+        shutil.copyfile(parsed, data_dir / PARSE)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ZL_", "DBT_"))}
     environment |= {
         "ZL_DATA_DIR": ".",  # the same text in every data folder, so that one parse of the project serves all
@@ -104,6 +118,7 @@ def dbt_command(
         "DBT_PROFILES_DIR": str(project / "profiles"),
         "DBT_USE_COLORS": "false",
         "COLUMNS": "400",
+        "ZL_CORES": "1",  # every worker process imports for five seconds, and the tests run two builds at once
         **env,
     }
     if landing is not None:
@@ -139,15 +154,10 @@ def dbt(
         Further environment variables.
     """
     _, settings = dbt_command(args, landing=landing, data_dir=data_dir, project=project, **env)
-    parsed = _parse_of(args, project)
-    own = data_dir / "target" / "partial_parse.msgpack"
-    if parsed.exists():  # a copied data folder has the parse of other variables
-        own.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(parsed, own)
     output = data_dir / "output.txt"
     returncode = forked_dbt.run(args, settings["cwd"], settings["env"], output, timeout=900)
     stdout = output.read_text()
-    if own.exists() and not parsed.exists():
+    if (own := data_dir / PARSE).exists() and not (parsed := _parse_of(args, project)).exists():
         shutil.copyfile(own, new := parsed.with_suffix(f".{os.getpid()}"))
         new.replace(parsed)
     target = data_dir / "target"
@@ -222,7 +232,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """With `pytest -n 2`, run each module in one process, and all with a whole build in the same one.
+    """With `pytest -n 2`, run each module in one process, and all that share a build in the same one.
 
     Marks of `--dist loadgroup` have no effect with pytest 9.2 and xdist 3.8: both processes made each fixture.
     """
@@ -231,7 +241,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     class ByModule(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             module = Path(nodeid.partition("::")[0]).stem
-            return WHOLE if module in WHOLE_BUILD else module
+            return WHOLE if module in WHOLE_BUILD else "sample features" if module in SAMPLE_FEATURES else module
 
     return ByModule(config, log)
 
@@ -293,8 +303,27 @@ def landing(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def built(run_dbt, landing, tmp_path_factory) -> DbtResult:
-    """Run one whole `dbt build` with all tests: the slowest fixture, about three minutes. Later tests build into it."""
-    return run_dbt(("build",), landing=landing, data_dir=tmp_path_factory.mktemp("built"))
+    """Run one whole `dbt build` with all tests: the slowest fixture, about three minutes. Later tests build into it or into copies."""
+    data_dir = tmp_path_factory.mktemp("built")
+    return run_dbt(("build",), landing=landing, data_dir=data_dir, ZL_CORES=str(os.cpu_count()))
+
+
+@pytest.fixture(scope="session")
+def reselected(run_dbt, built, landing, tmp_path_factory) -> DbtResult:
+    """Copy `built` and reselect one bucket in the middle of the month, without publication; tests copy it."""
+    data_dir = tmp_path_factory.mktemp("reselected") / "data"
+    shutil.copytree(built.data_dir, data_dir, symlinks=True)
+    always = ONE_BUCKET.replace("}", ", tournament: always}")
+    buildable = ("--indirect-selection", "buildable", "--select", *OPERATED)
+    return run_dbt((*BUILD, *buildable, "--vars", always), landing=landing, data_dir=data_dir)
+
+
+@pytest.fixture(scope="session")
+def next_session(tmp_path_factory) -> Path:
+    """Landing files of the small market with one more session, `NEXT`."""
+    folder = tmp_path_factory.mktemp("landing") / "next_session"
+    write_landing(simulate("planted", start=START, end=NEXT), folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

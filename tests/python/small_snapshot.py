@@ -438,11 +438,11 @@ def render(**tables) -> str:
         return page.render(snapshot(con, **(whole_tables() | tables)))
 
 
-def publish(data_dir, **tables) -> str:
-    """Write a snapshot to the folder that the commands read; return its page."""
+def publish(data_dir, **tables) -> None:
+    """Write a snapshot to the folder that the commands read."""
     (data_dir / "serving").mkdir(parents=True)
     with duckdb.connect(str(data_dir / "serving" / "serving.duckdb")) as con:
-        return page.render(snapshot(con, **tables))
+        snapshot(con, **tables)
 
 
 def parse(html: str) -> ElementTree.Element:

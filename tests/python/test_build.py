@@ -1,25 +1,18 @@
-"""Whole builds on a small simulated market: first, unchanged, one session later, with a bad bucket, with bad files."""
+"""A whole build on a small simulated market, and the same again on unchanged data."""
 
-import json
 import os
-import shutil
 import subprocess
 import sys
-import threading
 from collections import deque
 
 import duckdb
 import pandas as pd
 import pytest
-from conftest import BUCKETS, END, PROJECT, START, query
+from conftest import BUCKETS, END, PROJECT, UNTESTED, query
 
 from zl_forecast.calendar import exchange_sessions
 from zl_forecast.databases import open_warehouse
-from zl_forecast.sample import simulate, write_landing
-from zl_forecast.tournament.runner import MODEL
 
-NEXT = "2023-05-31"
-BUILD = ("build", "--exclude-resource-type", "unit_test")
 QUANTILES = ["p05", "p10", "p25", "p50", "p75", "p90", "p95"]
 
 
@@ -250,150 +243,8 @@ def test_docs_are_one_static_page(run_dbt, landing, built):
 def test_an_unchanged_build_fits_nothing_and_rewrites_nothing(run_dbt, landing, built, serving):
     ledger = query(serving, "from forecasts.zl_forecast_ledger order by horizon_days")
     snapshot = (serving / "current").readlink()
-    again = run_dbt(BUILD, landing=landing, data_dir=built.data_dir)
+    again = run_dbt(UNTESTED, landing=landing, data_dir=built.data_dir)
     assert " s so far" in built.stdout  # progress line of a finished fit
     assert " s so far" not in again.stdout
     assert (serving / "current").readlink() == snapshot
     pd.testing.assert_frame_equal(query(serving, "from forecasts.zl_forecast_ledger order by horizon_days"), ledger)
-
-
-@pytest.fixture(scope="module")
-def longer(tmp_path_factory):
-    """Landing files of the small market with one more session."""
-    folder = tmp_path_factory.mktemp("landing") / "longer"
-    write_landing(simulate("planted", start=START, end=NEXT), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def day_later(run_dbt, built, longer, tmp_path_factory):
-    """Build the next session into a copy of `built` while another process reads the snapshot."""
-    data_dir = tmp_path_factory.mktemp("day_later") / "data"
-    shutil.copytree(built.data_dir, data_dir, symlinks=True)
-    serving = data_dir / "serving"
-    before = {
-        "ledger": query(serving, "from forecasts.zl_forecast_ledger"),
-        "backtest": query(serving, "from forecasts.zl_backtest where realised_price is not null"),
-    }
-    stop, errors, answers = threading.Event(), [], set()
-
-    def keep_reading():
-        while not stop.wait(0.05):
-            try:
-                rows = query(serving, "select as_of_date, count(*) as n from forecasts.zl_forecast group by 1")
-                answers.update(rows.itertuples(index=False, name=None))
-            except Exception as error:
-                errors.append(error)
-
-    reader = threading.Thread(target=keep_reading)
-    reader.start()
-    result = run_dbt(BUILD, landing=longer, data_dir=data_dir)
-    stop.set()
-    reader.join()
-    return result, before, errors, answers
-
-
-def test_a_concurrent_reader_sees_the_old_or_the_new_snapshot_and_no_error(day_later):
-    _, _, errors, answers = day_later
-    assert errors == []
-    assert {day.strftime("%Y-%m-%d") for day, _ in answers} <= {END, NEXT}
-    assert {n for _, n in answers} == {4}
-
-
-def test_a_new_session_adds_four_ledger_rows_and_changes_none(day_later):
-    result, before, *_ = day_later
-    ledger = query(result.data_dir / "serving", "from forecasts.zl_forecast_ledger")
-    assert len(ledger) == len(before["ledger"]) + 4
-    kept = ledger[ledger["as_of_date"] == pd.Timestamp(END)]
-    key = ["horizon_days"]
-    pd.testing.assert_frame_equal(
-        kept.sort_values(key, ignore_index=True), before["ledger"].sort_values(key, ignore_index=True)
-    )
-
-
-def test_a_new_session_does_not_change_history(day_later):
-    result, before, *_ = day_later
-    key = ["as_of_date", "horizon_days"]
-    old = before["backtest"].set_index(key).sort_index()
-    new = query(result.data_dir / "serving", "from forecasts.zl_backtest").set_index(key).sort_index().loc[old.index]
-    pd.testing.assert_frame_equal(
-        new, old, check_exact=True, check_dtype=False
-    )  # nulls of the new session change dtypes
-
-
-def test_a_new_session_within_the_month_is_forecast_with_the_months_models(day_later):
-    result, *_ = day_later
-    with duckdb.connect(str(result.warehouse), read_only=True) as con:
-        fits = con.sql(
-            "select artifact_id, max(as_of_date) from tournament.specialist_crush where fold_type = 'live' group by 1"
-        ).fetchall()
-    assert len(fits) == 5  # one per family
-    for artifact, newest in fits:
-        assert str(newest)[:10] == NEXT
-        assert (result.data_dir / "artifacts" / artifact / MODEL).exists()
-
-
-def test_forecasts_made_after_a_later_session_was_known_are_hindsight_and_the_newest_is_not(day_later):
-    made = query(
-        day_later[0].data_dir / "serving",
-        "select distinct as_of_date, is_hindsight from forecasts.bucket_forecast_ledger order by all",
-    )
-    filled_in = made[made["as_of_date"] < pd.Timestamp(END)]
-    assert len(filled_in) > 15  # of the first build: one row per session of the month
-    assert filled_in["is_hindsight"].all()
-    assert made.iloc[len(filled_in) :].to_numpy().tolist() == [[pd.Timestamp(END), False], [pd.Timestamp(NEXT), False]]
-
-
-def test_landing_files_that_lost_a_session_are_refused_before_training_and_nothing_published_changes(
-    run_dbt, day_later, landing
-):
-    data_dir = day_later[0].data_dir
-    snapshot = (data_dir / "serving" / "current").readlink()
-    failed = run_dbt(BUILD, landing=landing, data_dir=data_dir, expect_failure=True)
-    assert f"the data end on {END}, but forecasts as of {NEXT} have been made in this data folder" in failed.stdout
-    assert "1 session is lost" in failed.stdout
-    assert {status for name, status in failed.status.items() if name in failed.models_after("int_gate__zl")} == {
-        "skipped"
-    }
-    assert (data_dir / "serving" / "current").readlink() == snapshot
-
-
-def test_a_bad_bucket_is_quarantined_and_the_forecast_is_published(run_dbt, day_later, longer, tmp_path):
-    serving = day_later[0].data_dir / "serving"
-    bars = pd.read_parquet(longer / "bars_daily.parquet")
-    heating_oil = bars["symbol"] == "HO"
-    bars.loc[heating_oil, ["open", "high", "low", "close"]] *= 100  # cents instead of dollars per gallon
-    broken = tmp_path / "broken"
-    shutil.copytree(longer, broken)
-    bars.to_parquet(broken / "bars_daily.parquet", index=False)
-    run_dbt(BUILD, landing=broken, data_dir=serving.parent)
-    status = query(serving, "select distinct bucket, bucket_status from monitoring.gx_results").set_index("bucket")
-    assert set(status.index[status["bucket_status"] == "quarantined"]) == {"biofuel", "energy"}
-    forecast = query(serving, "from forecasts.zl_forecast")
-    assert len(forecast) == 4
-    inputs = query(serving, "select distinct inputs from monitoring.ensemble_results")["inputs"]
-    assert not inputs.str.contains("energy|biofuel").any()
-
-
-def test_a_failed_build_leaves_the_snapshot_and_retry_finishes(run_dbt, day_later, longer, tmp_path):
-    serving = day_later[0].data_dir / "serving"
-    snapshot = (serving / "current").readlink()
-    bad = tmp_path / "bad"
-    shutil.copytree(longer, bad)
-    bars = pd.read_parquet(bad / "bars_daily.parquet")
-    good = bars.copy()
-    bars.loc[bars.index[bars["symbol"] == "ZL"][-1], "close"] = -1.0
-    bars.to_parquet(bad / "bars_daily.parquet", index=False)
-    failed = run_dbt(BUILD, landing=bad, data_dir=serving.parent, expect_failure=True)
-    assert "ZL closes at zero or below, for example -1.0 (1 row)" in failed.stdout
-    assert (serving / "current").readlink() == snapshot
-    good.to_parquet(bad / "bars_daily.parquet", index=False)
-    run_dbt(("retry",), landing=bad, data_dir=serving.parent)
-    assert len(query(serving, "from forecasts.zl_forecast")) == 4
-
-
-def test_the_manifest_counts_the_rows_of_the_snapshot(day_later):
-    serving = day_later[0].data_dir / "serving"
-    for fact in json.loads((serving / "current" / "manifest.json").read_text())["tables"]:
-        rows = query(serving, f"select count(*) as n from {fact['table_schema']}.{fact['table_name']}")["n"].iloc[0]
-        assert rows == fact["n_rows"]

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import termios
@@ -175,20 +176,27 @@ READING = [
 OF_ANY_FOLDER = ("status", "check")  # commands that need no build
 
 
-@pytest.fixture
-def published(data_dir):
-    """A data folder after a build on real data, whose landing files are those of a simulated market."""
-    board = pages.board()
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory):
+    """Folder of a snapshot of a build on real data, which tests copy."""
+    folder, board = tmp_path_factory.mktemp("snapshot"), pages.board()
     pages.publish(
-        data_dir,
+        folder,
         forecast={**pages.FORECAST, "data_source": "market"},
         ensemble_leaderboard=pages.ensemble_board(),
         leaderboard=board,
         forecast_explanations=pages.explanations(board),
     )
-    with duckdb.connect(str(data_dir / "serving" / "serving.duckdb")) as con:
+    with duckdb.connect(str(folder / "serving" / "serving.duckdb")) as con:
         con.register("health", HEALTH)
         con.execute("create table monitoring.model_health as from health")
+    return folder / "serving"
+
+
+@pytest.fixture
+def published(snapshot, data_dir):
+    """A data folder after a build on real data, whose landing files are those of a simulated market."""
+    shutil.copytree(snapshot, data_dir / "serving")
     write_plan(data_dir, stored="abcd")
     (data_dir / "landing").mkdir()
     columns = "symbol,as_of_date,open,high,low,close,volume,contract_id"

@@ -5,35 +5,44 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 
 import pandas as pd
 import pytest
-from conftest import BUCKETS, DbtResult, dbt_command, heed_interrupts, query
+from conftest import BUCKETS, BUILD, ONE_BUCKET, dbt_command, heed_interrupts, query
 
+from zl_forecast.databases import open_warehouse
 from zl_forecast.interruption import MESSAGE
 from zl_forecast.sample import simulate, write_landing
 
 NEW_MONTH = "2023-06-01"  # needs new models of every family, ensembles and a snapshot
-BUILD = ("build", "--exclude-resource-type", "unit_test")
+ALL_BUCKETS = "{}"
 LEDGER_KEY = ["as_of_date", "horizon_days", "model_version", "data_source"]
 
 
-def killed(landing, data_dir, after: float, whole_group: bool) -> bool:
-    """Kill a build after `after` seconds, with or without its workers; return whether it was still running."""
-    command, settings = dbt_command(BUILD, landing=landing, data_dir=data_dir)
-    process = subprocess.Popen(
-        command, **settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        process.wait(timeout=after)
-        return False
-    except subprocess.TimeoutExpired:
-        if whole_group:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
-        return True
+def killed(landing, data_dir, variables: str, moment: str | float, whole_group: bool) -> bool:
+    """Kill a build, with or without its workers; return whether it was still running.
+
+    `moment` is a text that it prints, or the seconds after its start.
+    """
+    command, settings = dbt_command((*BUILD, "--vars", variables), landing=landing, data_dir=data_dir)
+    output, started = data_dir / "killed.txt", time.monotonic()
+
+    def is_due() -> bool:
+        return moment in output.read_text() if isinstance(moment, str) else time.monotonic() - started > moment
+
+    with output.open("w") as stream:
+        process = subprocess.Popen(command, **settings, stdout=stream, stderr=stream, start_new_session=True)
+    while process.poll() is None:
+        if is_due():
+            if whole_group:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+            process.wait()
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +52,28 @@ def new_month(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.full)])
-def test_after_repeated_kills_the_next_build_finishes(run_dbt, built: DbtResult, new_month, tmp_path, kills):
+@pytest.mark.parametrize(
+    ("variables", "moments"),
+    [
+        (ONE_BUCKET, [" so far", "START python table model monitoring.published_snapshot"]),
+        pytest.param(ALL_BUCKETS, 20, marks=pytest.mark.full),
+    ],
+    ids=["in a fit and before publication", "20 random moments"],
+)
+def test_after_repeated_kills_the_next_build_finishes(run_dbt, reselected, new_month, tmp_path, variables, moments):
     data_dir = tmp_path / "data"
-    shutil.copytree(built.data_dir, data_dir, symlinks=True)
-    before = query(data_dir / "serving", "from forecasts.zl_forecast_ledger")
-    rng = random.Random(kills)
+    shutil.copytree(reselected.data_dir, data_dir, symlinks=True)
+    with open_warehouse("", reselected.warehouse) as con:
+        before = con.sql("from state.forecasts.zl_forecast_ledger").df()
+    if isinstance(moments, int):
+        rng = random.Random(moments)
+        moments = [rng.uniform(4, 40) for _ in range(moments)]
     hit = 0
-    for number in range(kills):
-        hit += killed(new_month, data_dir, after=rng.uniform(4, 40), whole_group=number % 2 == 0)
+    for number, moment in enumerate(moments):
+        hit += killed(new_month, data_dir, variables, moment, whole_group=number % 2 == 0)
         assert len(query(data_dir / "serving", "from forecasts.zl_forecast")) == 4  # either snapshot, but complete
-    assert hit > 0.5 * kills
-    finished = run_dbt(BUILD, landing=new_month, data_dir=data_dir)
+    assert hit > 0.5 * len(moments)
+    finished = run_dbt((*BUILD, "--vars", variables), landing=new_month, data_dir=data_dir)
     assert set(finished.status.values()) <= {"success", "pass", "no-op"}
 
     forecast = query(data_dir / "serving", "from forecasts.zl_forecast")
@@ -68,14 +87,15 @@ def test_after_repeated_kills_the_next_build_finishes(run_dbt, built: DbtResult,
     )
     registry = query(data_dir / "serving", "from monitoring.model_registry")
     live = registry[registry["status"].isin(["champion", "challenger"])]
-    assert live["artifact_id"].nunique() > 40
+    buckets, n_fitted = (BUCKETS, 40) if variables == ALL_BUCKETS else (("crush",), 15)
+    assert live["artifact_id"].nunique() > n_fitted
     assert all((data_dir / "artifacts" / name).is_dir() for name in registry["artifact_id"])  # retired or active
     champions = registry[(registry["status"] == "champion")].groupby(["bucket", "horizon_days"]).size()
     assert champions.eq(1).all()
-    assert len(champions) == 4 * (len(BUCKETS) + 2)
+    assert len(champions) == 4 * (len(buckets) + 2)
     history = query(data_dir / "serving", "from monitoring.run_history where trigger = 'new_month'")
     assert history["bucket"].value_counts().eq(1).all()
-    assert len(history) == len(BUCKETS)
+    assert len(history) == len(buckets)
 
 
 def test_an_interrupted_dbt_ends_at_the_signal_without_waiting_for_its_models(landing, tmp_path):
@@ -108,7 +128,7 @@ def test_an_interrupted_build_gives_the_same_results_as_an_uninterrupted_one(run
         data_dir = tmp_path / name
         shutil.copytree(built.data_dir, data_dir, symlinks=True)
         if kill_after:
-            assert killed(new_month, data_dir, after=kill_after, whole_group=True)
+            assert killed(new_month, data_dir, ALL_BUCKETS, kill_after, whole_group=True)
         run_dbt(BUILD, landing=new_month, data_dir=data_dir)
         tables.append(
             query(data_dir / "serving", "select * exclude (made_at) from forecasts.zl_forecast order by horizon_days")

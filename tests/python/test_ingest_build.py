@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import MARTS, PROJECT, read
+from conftest import MARTS, PROJECT, read, repeated
 from market_publishers import answers
 from publishers import Publishers
 
@@ -61,8 +61,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def mart(result, bucket: str) -> pd.DataFrame:
-    rows = read(result.warehouse, f"select * from {MARTS[bucket]} order by as_of_date").to_pandas()
+def mart(warehouse: Path, bucket: str) -> pd.DataFrame:
+    rows = read(warehouse, f"select * from {MARTS[bucket]} order by as_of_date").to_pandas()
     return rows.set_index("as_of_date")
 
 
@@ -71,16 +71,14 @@ def live_features(landed, features, tmp_path_factory):
     return features(landing=landed, data_dir=tmp_path_factory.mktemp("live_features"))
 
 
-def test_features_of_landed_bars_equal_those_of_the_market_without_contracts(
-    market, live_features, features, tmp_path, tmp_path_factory
-):
+def test_features_of_landed_bars_equal_those_of_the_market_without_contracts(market, live_features, tmp_path):
     bars = market.bars.assign(contract_id=None)
     (tmp_path / "landing").mkdir()
     bars.to_parquet(tmp_path / "landing" / "bars_daily.parquet", index=False)
     market.series.to_parquet(tmp_path / "landing" / "series.parquet", index=False)
-    direct = features(landing=tmp_path / "landing", data_dir=tmp_path_factory.mktemp("direct_features"))
+    direct = repeated(live_features, tmp_path / "landing", tmp_path / "direct")
     for bucket in ("energy", "crush"):
-        live, expected = mart(live_features, bucket), mart(direct, bucket)
+        live, expected = mart(live_features.warehouse, bucket), mart(direct, bucket)
         # series, also the VIX of the regime, are dated by the rules of publishers, which are not the sample's
         columns = [
             name for name in live.select_dtypes("number") if not name.startswith(("cftc_", "usda_", "base_regime"))
@@ -93,12 +91,8 @@ def test_features_of_landed_bars_equal_those_of_the_market_without_contracts(
 
 
 def test_a_revised_value_changes_no_feature_before_it_was_seen(
-    market, publishers, landed, live_features, folders, run_dbt, tmp_path, tmp_path_factory
+    market, publishers, landed, live_features, folders, tmp_path
 ):
-    def build_fed(name: str):
-        build = ("build", "--select", "+mart_fed__daily", "--exclude-resource-type", "test")
-        return run_dbt(build, landing=file.parent, data_dir=tmp_path_factory.mktemp(name))
-
     on_file = contents(landed)
     revised = market.series.assign(value=lambda rows: rows["value"] + 5 * (rows["series_id"] == "STLFSI4"))
     original = publishers.answers[GRAPH]
@@ -117,15 +111,15 @@ def test_a_revised_value_changes_no_feature_before_it_was_seen(
     assert captured.sum() > 200
     assert set(rows.loc[captured, "series_id"]) == {"STLFSI4"}
 
-    before = mart(live_features, "fed")
-    after = mart(build_fed("revised"), "fed")
+    before = mart(live_features.warehouse, "fed")
+    after = mart(repeated(live_features, file.parent, tmp_path / "revised"), "fed")
     pd.testing.assert_frame_equal(before, after)  # the newest session ended before the revised values were seen
 
     seen_on = before.index[-10]  # as if they had been seen ten sessions ago
     rows.loc[captured, "available_on"] = seen_on
     rows = rows[~captured | (pd.to_datetime(rows["obs_date"]) <= pd.Timestamp(seen_on))]
     rows.to_parquet(file, index=False)
-    after = mart(build_fed("seen_earlier"), "fed")
+    after = mart(repeated(live_features, file.parent, tmp_path / "seen_earlier"), "fed")
     pd.testing.assert_frame_equal(before[: before.index[-11]], after[: before.index[-11]])
     assert after.loc[seen_on, "fred_stlfsi4"] - before.loc[seen_on, "fred_stlfsi4"] > 4  # 5, and one more week
 

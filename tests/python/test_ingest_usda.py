@@ -164,6 +164,19 @@ def test_a_new_report_is_available_on_its_release_day_and_a_month_without_one_is
     assert RELEASES[-4] not in vintages(rows, ENDING)
 
 
+@pytest.mark.parametrize(("said", "added"), [(2.0, []), (1.0, [(date(2026, 1, 16), 1.0, "capture")])])
+def test_a_report_on_file_is_compared_with_its_newest_vintage(said, added):
+    day = pd.Timestamp("2026-01-12")
+    available_on = pd.to_datetime(["2026-01-15", "2026-01-12"])
+    held = pd.DataFrame({"obs_date": day, "available_on": available_on, "value": [2.0, 1.0]})
+    fetched_at = datetime(2026, 1, 15, 18, tzinfo=UTC)  # on the day of the newest vintage: a build may have read that
+    reading = wasde._Reading(
+        wasde.Edition(available_on=day.date(), version=1, url="", released_on=day.date()), {"code": said}, fetched_at
+    )
+    rows = wasde._vintages(held, "code", {day.date(): [reading]})
+    assert [(row.available_on.date(), row.value, row.available_by) for row in rows.itertuples()] == added
+
+
 def test_a_corrected_report_is_a_further_vintage_since_the_day_it_was_seen(publishers, run, seen):
     _, before = run("wasde")
     day = RELEASES[-1]

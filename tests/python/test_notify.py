@@ -38,6 +38,7 @@ def data_dir(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("zl_forecast.ingest.keys.dotenv_values", lambda file: {})
     monkeypatch.setattr(notify, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("apprise.plugins.base.NotifyBase.request_rate_per_sec", 0)  # no pause between two mails
     return tmp_path / "data"
 
 
@@ -82,7 +83,7 @@ def mailbox(**more):
 
     def check(server, session, envelope, mechanism, data):
         logins.append((data.login.decode(), data.password.decode()))
-        return AuthResult(success=data.password == TOKEN.encode())
+        return AuthResult(success=data.password == TOKEN.encode(), handled=False)  # the server answers, also a refusal
 
     more = {"auth_require_tls": False} | more
     controller = Controller(Handler(), "127.0.0.1", 0, authenticator=check, ready_timeout=10, **more)

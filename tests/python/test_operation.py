@@ -5,26 +5,13 @@ import shutil
 
 import pandas as pd
 import pytest
-from conftest import START, read
+from conftest import ONE_BUCKET, OPERATED, UNTESTED, read
 
 from zl_forecast import cli
 from zl_forecast.sample import simulate, write_landing
 
-BUCKET = "crush"
-OPERATED = ("+zl_forecast_ledger", "+health_history", "+model_registry", "+promotions", "+zl_forecast_accuracy")
-
-
-def _vars(tournament: str) -> str:
-    return f"{{buckets: [{BUCKET}], tournament: {tournament}}}"
-
-
-def _build(tournament: str, *select: str) -> tuple[str, ...]:
-    flags = ("--exclude-resource-type", "unit_test", "--indirect-selection", "buildable")
-    return ("build", *flags, "--select", *(select or OPERATED), "--vars", _vars(tournament))
-
-
-def _only_plan(tournament: str) -> tuple[str, ...]:
-    return ("run", "--select", "+run_plan", "--vars", _vars(tournament))
+BUCKET = "crush"  # of ONE_BUCKET
+NEVER = ONE_BUCKET.replace("}", ", tournament: never}")
 
 
 def _query(data_dir, sql: str) -> pd.DataFrame:
@@ -47,71 +34,59 @@ def _tamper_with_the_live_ridge(data_dir) -> str:
     return name
 
 
-@pytest.fixture(scope="module")
-def reselected(run_dbt, built, landing, tmp_path_factory):
-    """Copy `built` and reselect one bucket in the middle of the month."""
-    data_dir = tmp_path_factory.mktemp("reselected") / "data"
-    shutil.copytree(built.data_dir, data_dir, symlinks=True)
-    run_dbt(_build("always"), landing=landing, data_dir=data_dir)
-    return data_dir
-
-
 def test_a_reselection_in_mid_month_starts_a_live_fold_that_the_next_build_keeps(run_dbt, reselected, landing):
-    newest = _query(reselected, "select max(as_of_date) as day from intermediate.int_targets__daily")["day"].iloc[0]
-    assert (_plan(reselected)["trigger"], _plan(reselected)["live_from"]) == ("forced", newest)
+    data_dir = reselected.data_dir
+    newest = _query(data_dir, "select max(as_of_date) as day from intermediate.int_targets__daily")["day"].iloc[0]
+    assert (_plan(data_dir)["trigger"], _plan(data_dir)["live_from"]) == ("forced", newest)
     folds = _query(
-        reselected, "select distinct input, fold_start from tournament.int_ensemble__inputs where fold_type = 'live'"
+        data_dir, "select distinct input, fold_start from tournament.int_ensemble__inputs where fold_type = 'live'"
     )
     assert set(folds["input"]) == {BUCKET, "carry", "core", "linear", "reference"}
     assert folds["fold_start"].eq(newest).all()
-    ledger = _query(reselected, f"from state.forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
+    ledger = _query(data_dir, f"from state.forecasts.zl_forecast_ledger where as_of_date = '{newest}'")
     assert ledger.groupby("model_version").size().eq(4).all()
     made = _query(
-        reselected, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
+        data_dir, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
     )
 
-    run_dbt(_build("auto"), landing=landing, data_dir=reselected)
-    assert (_plan(reselected)["action"], _plan(reselected)["live_from"], _plan(reselected)["n_to_train"]) == (
+    again = (*UNTESTED, "--select", "+bucket_forecast_ledger", "+run_history", "--vars", ONE_BUCKET)
+    run_dbt(again, landing=landing, data_dir=data_dir)
+    assert (_plan(data_dir)["action"], _plan(data_dir)["live_from"], _plan(data_dir)["n_to_train"]) == (
         "nothing",
         newest,
         0,
     )
     again = _query(
-        reselected, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
+        data_dir, f"select * exclude (made_at) from state.forecasts.bucket_forecast_ledger where bucket = '{BUCKET}'"
     )
     pd.testing.assert_frame_equal(again, made)  # the first forecast of a session is kept
-    history = _query(reselected, f"from state.monitoring.run_history where bucket = '{BUCKET}' order by live_from")
+    history = _query(data_dir, f"from state.monitoring.run_history where bucket = '{BUCKET}' order by live_from")
     assert history["trigger"].tolist() == ["first_run", "forced"]
-
-
-@pytest.fixture(scope="module")
-def next_session(tmp_path_factory):
-    """Landing files of the small market with one more session."""
-    folder = tmp_path_factory.mktemp("landing") / "next_session"
-    write_landing(simulate("planted", start=START, end="2023-05-31"), folder)
-    return folder
 
 
 def test_a_tampered_model_is_named_in_the_plan_and_the_bucket_waits_if_training_is_off(
     run_dbt, reselected, next_session, tmp_path
 ):
     data_dir = tmp_path / "data"
-    shutil.copytree(reselected, data_dir, symlinks=True)
+    shutil.copytree(reselected.data_dir, data_dir, symlinks=True)
     tampered = _tamper_with_the_live_ridge(data_dir)
 
-    run_dbt(_only_plan("auto"), landing=next_session, data_dir=data_dir)
-    plan = _plan(data_dir)
-    assert (plan["action"], plan["trigger"], plan["n_to_train"]) == ("reselection", "refused", 1)
-    assert f"{tampered}: facts.json was changed since it was written" in plan["reason"]
+    def plan(variables: str, *select: str) -> pd.Series:
+        run_dbt(("run", "--select", *select, "--vars", variables), landing=next_session, data_dir=data_dir)
+        return _plan(data_dir)
+
+    reselection = plan(ONE_BUCKET, "+run_plan")
+    assert (reselection["action"], reselection["trigger"], reselection["n_to_train"]) == ("reselection", "refused", 1)
+    assert f"{tampered}: facts.json was changed since it was written" in reselection["reason"]
 
     # without training the previous models continue to forecast, unless they are tampered with too
-    run_dbt(_only_plan("never"), landing=next_session, data_dir=data_dir)
-    before = _plan(data_dir)
+    of_plan = ("path:models/intermediate/plan", "path:python_models/intermediate/plan", "run_plan")
+    before = plan(NEVER, *of_plan)
     assert before["action"] == "score"
-    assert before["live_from"] < plan["live_from"]
+    assert before["live_from"] < reselection["live_from"]
     _tamper_with_the_live_ridge(data_dir)
-    run_dbt(_only_plan("never"), landing=next_session, data_dir=data_dir)
-    assert (_plan(data_dir)["action"], _plan(data_dir)["n_to_train"]) == ("wait", 1)
+    waiting = plan(NEVER, *of_plan)
+    assert (waiting["action"], waiting["n_to_train"]) == ("wait", 1)
 
 
 def test_the_plan_reports_the_last_build_or_announces_the_next(built, reselected, monkeypatch, capsys):
@@ -123,13 +98,15 @@ def test_the_plan_reports_the_last_build_or_announces_the_next(built, reselected
     assert "\nDone by the build that ended " in printed(built.data_dir)
     assert "on the same data a build trains nothing." in printed(built.data_dir)
     # a build of one bucket without publication: its fits exist and are not announced again
-    assert ": what `make build` would do\n" in printed(reselected)
-    if _plan(reselected)["n_to_train"]:
-        assert re.search(r"Next: `make build` \((\d+) fits?, \1 of them trained since\)", printed(reselected))
+    assert ": what `make build` would do\n" in printed(reselected.data_dir)
+    if _plan(reselected.data_dir)["n_to_train"]:
+        assert re.search(r"Next: `make build` \((\d+) fits?, \1 of them trained since\)", printed(reselected.data_dir))
 
 
 def test_an_unknown_value_of_var_tournament_is_refused(run_dbt, reselected, landing):
-    failed = run_dbt(_build("nevr", "int_plan__live"), landing=landing, data_dir=reselected, expect_failure=True)
+    unknown = ONE_BUCKET.replace("}", ", tournament: nevr}")
+    command = ("run", "--select", "int_plan__live", "--vars", unknown)
+    failed = run_dbt(command, landing=landing, data_dir=reselected.data_dir, expect_failure=True)
     assert "var tournament is 'nevr'. Use auto, always or never." in failed.stdout
 
 
@@ -141,8 +118,7 @@ def test_a_bucket_whose_driver_flips_is_degraded_and_reselected(run_dbt, tmp_pat
     for month in pd.date_range("2021-09-30", "2023-12-31", freq="ME"):
         landing = tmp_path / f"landing_{month:%Y%m}"
         write_landing(simulate("broken", end=f"{month:%Y-%m-%d}"), landing)
-        flags = ("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
-        run_dbt(("build", *flags, "--select", *OPERATED, "--vars", vars_), landing=landing, data_dir=data_dir)
+        run_dbt((*UNTESTED, "--select", *OPERATED, "--vars", vars_), landing=landing, data_dir=data_dir)
         if len(acted):
             break
         acted = _query(data_dir, "from state.monitoring.degradations where acted_on >= '2021-10-01'")

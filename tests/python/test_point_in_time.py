@@ -1,18 +1,22 @@
 """Point in time: features and targets at T are bit-identical, whatever data come after T.
 
-Three checks: build without later data (time travel), build with other later data (perturbation), and build a copy of
-the project with a planted look-ahead, which time travel must detect.
+Three checks: build without later data (time travel), build with other later data (perturbation), and build from SQL with
+a planted look-ahead, which time travel must detect.
 """
 
 import shutil
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from conftest import MARTS, TARGETS, DbtResult, read, repeated
+from conftest import MARTS, TARGETS, read, repeated
+
+from zl_forecast.databases import open_warehouse
 
 KNOWN_AT_ORIGIN = ("horizon_code", "last_price", "ewma_volatility", "horizon_volatility", "data_source")
 KNOWN_AT_TARGET = (
@@ -154,9 +158,10 @@ def _n_different(left: pa.ChunkedArray, right: pa.ChunkedArray) -> int:
             np.where(null, 0.0, column.to_numpy()).view("int64")
             for null, column in zip(nulls, (left, right), strict=True)
         )
+        unequal = a != b
     else:
-        a, b = (np.array(column.to_pylist(), dtype=object) for column in (left, right))
-    return int(np.count_nonzero((nulls[0] != nulls[1]) | (a != b)))
+        unequal = pc.not_equal(left, right).fill_null(False).to_numpy()
+    return int(np.count_nonzero((nulls[0] != nulls[1]) | unequal))
 
 
 def differences_at_or_before(cut: date, full: Path, other: Path) -> dict[str, dict[str, int]]:
@@ -172,9 +177,10 @@ def differences_at_or_before(cut: date, full: Path, other: Path) -> dict[str, di
         f"where {days} and target_date <= date '{cut}' order by {key}"
     )
     queries["carry"] = f"from {CARRY} where {days} and target_date <= date '{cut}' order by {key}"
-    tables = {name: (read(full, query), read(other, query)) for name, query in queries.items()}
-    assert all(left.num_rows for left, _ in tables.values()), "nothing to compare: the cut lies before the first row"
-    found = {name: differences(left, right) for name, (left, right) in tables.items()}
+    with open_warehouse("", full) as left, open_warehouse("", other) as right:
+        tables = {name: tuple(con.sql(sql).to_arrow_table() for con in (left, right)) for name, sql in queries.items()}
+    assert all(one.num_rows for one, _ in tables.values()), "nothing to compare: the cut lies before the first row"
+    found = {name: differences(*both) for name, both in tables.items()}
     return {name: columns for name, columns in found.items() if columns}
 
 
@@ -189,8 +195,8 @@ def builds(sample_landing, sample_features, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def real_full(features, real_landing, tmp_path_factory) -> DbtResult:
-    return features(landing=real_landing, data_dir=tmp_path_factory.mktemp("real_full"))
+def real_full(sample_features, real_landing, tmp_path_factory) -> Path:
+    return repeated(sample_features, real_landing, tmp_path_factory.mktemp("real_full") / "data")
 
 
 # ---------------------------------------------------------------- time travel and perturbation
@@ -235,50 +241,52 @@ def test_the_perturbation_reaches_every_mart_after_the_cut(builds):
         assert len([name for name in found if not name.startswith("base_")]) >= 5, bucket
 
 
-def test_truncating_later_data_leaves_real_features_bit_identical(real_landing, real_full, tmp_path):
-    then = repeated(real_full, truncated(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
-    assert differences_at_or_before(REAL_CUT, real_full.warehouse, then) == {}
+def test_truncating_later_data_leaves_real_features_bit_identical(real_landing, sample_features, real_full, tmp_path):
+    then = repeated(sample_features, truncated(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
+    assert differences_at_or_before(REAL_CUT, real_full, then) == {}
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("cut", MORE_REAL_CUTS, ids=str)
-def test_truncating_at_more_dates_leaves_real_features_bit_identical(real_landing, real_full, tmp_path, cut):
-    then = repeated(real_full, truncated(real_landing, cut, tmp_path / "landing"), tmp_path / "data")
-    assert differences_at_or_before(cut, real_full.warehouse, then) == {}
+def test_truncating_at_more_dates_leaves_real_features_bit_identical(
+    real_landing, sample_features, real_full, tmp_path, cut
+):
+    then = repeated(sample_features, truncated(real_landing, cut, tmp_path / "landing"), tmp_path / "data")
+    assert differences_at_or_before(cut, real_full, then) == {}
 
 
 @pytest.mark.full
-def test_perturbing_later_data_leaves_real_features_bit_identical(real_landing, real_full, tmp_path):
-    other = repeated(real_full, perturbed(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
-    assert differences_at_or_before(REAL_CUT, real_full.warehouse, other) == {}
+def test_perturbing_later_data_leaves_real_features_bit_identical(real_landing, sample_features, real_full, tmp_path):
+    other = repeated(sample_features, perturbed(real_landing, REAL_CUT, tmp_path / "landing"), tmp_path / "data")
+    assert differences_at_or_before(REAL_CUT, real_full, other) == {}
 
 
 # ---------------------------------------------------------------- and a look-ahead would be seen
 
 
 @pytest.fixture(scope="module")
-def look_ahead(features, project_copy, sample_landing, tmp_path_factory) -> dict[str, dict[str, int]]:
-    """Return the differences found in a copy of the project that joins on obs_date and uses lead instead of lag."""
-    for model, right, wrong in (
-        (
-            "intermediate/int_series__asof",
+def look_ahead(sample_landing, sample_features, tmp_path_factory) -> dict[str, dict[str, int]]:
+    """Return the differences found if the project's SQL joins on obs_date and uses lead instead of lag."""
+    changes = {
+        "int_series__asof": (
             "wanted_values.known_on >= newest.available_on",
             "wanted_values.known_on >= newest.obs_date",
         ),
-        (
-            "marts/buckets/mart_crush__daily",
-            "oil_share - {{ ago('oil_share', 5) }}",
+        "mart_crush__daily": (
+            "oil_share - lag(oil_share, 5) over (order by as_of_date)",
             "lead(oil_share, 5) over (order by as_of_date) - oil_share",
         ),
-    ):
-        path = project_copy / "models" / f"{model}.sql"
-        text = path.read_text()
-        assert text.count(right) == 1, f"{model}.sql has changed: teach this test its join anew"
-        path.write_text(text.replace(right, wrong))
+    }
+    compiled = {name: (relation, sql) for name, relation, sql in sample_features.compiled}
+    for name, (right, wrong) in changes.items():
+        relation, sql = compiled[name]
+        assert sql.count(right) == 1, f"{name}.sql has changed: teach this test its join anew"
+        compiled[name] = relation, sql.replace(right, wrong)
+    wrong_build = replace(sample_features, compiled=[(name, *rest) for name, rest in compiled.items()])
     folder, cut = tmp_path_factory.mktemp("look_ahead"), SAMPLE_CUTS[1]
-    full = features(landing=sample_landing, data_dir=folder / "full", project=project_copy)
-    then = repeated(full, truncated(sample_landing, cut, folder / "landing"), folder / "then")
-    return differences_at_or_before(cut, full.warehouse, then)
+    full = repeated(wrong_build, sample_landing, folder / "full")
+    then = repeated(wrong_build, truncated(sample_landing, cut, folder / "landing"), folder / "then")
+    return differences_at_or_before(cut, full, then)
 
 
 def test_time_travel_detects_a_join_on_the_observation_date(look_ahead):
@@ -300,6 +308,10 @@ def test_a_difference_in_the_last_bit_is_a_difference():
     assert differences(x, pa.table({"x": [0.1, None, np.nextafter(0.3, 1)]})) == {"x": 1}
     assert differences(x, pa.table({"x": [0.1, 0.0, 0.3]})) == {"x": 1}
     assert differences(x, pa.table({"x": [0.1, None]})) == {"rows": 1}
+    y = pa.table({"y": ["a", None, "c"]})
+    assert differences(y, y) == {}
+    assert differences(y, pa.table({"y": ["a", "b", None]})) == {"y": 2}
+    assert differences(y, pa.table({"y": ["b", None, "c"]})) == {"y": 1}
 
 
 # ---------------------------------------------------------------- dates of a row
@@ -307,10 +319,10 @@ def test_a_difference_in_the_last_bit_is_a_difference():
 
 def assert_dates_are_in_order(warehouse: Path) -> None:
     for bucket, mart in MARTS.items():
-        late = f"select count(*), count(latest_input_on) from {mart} where latest_input_on > as_of_date"
-        assert read(warehouse, late).to_pylist()[0]["count_star()"] == 0, f"{bucket} reads what is not yet known"
-        blank = read(warehouse, f"select count(*) as n from {mart} where latest_input_on is null")
-        assert blank["n"][0].as_py() == 0, f"{bucket} does not say what it read"
+        late, blank = "count_if(latest_input_on > as_of_date) as late", "count_if(latest_input_on is null) as blank"
+        (counted,) = read(warehouse, f"select {late}, {blank} from {mart}").to_pylist()
+        assert counted["late"] == 0, f"{bucket} reads what is not yet known"
+        assert counted["blank"] == 0, f"{bucket} does not say what it read"
     wrong = read(
         warehouse,
         f"""
@@ -328,7 +340,7 @@ def test_sample_rows_read_no_later_data_and_targets_are_in_the_future(builds):
 
 
 def test_real_rows_read_no_later_data_and_targets_are_in_the_future(real_full):
-    assert_dates_are_in_order(real_full.warehouse)
+    assert_dates_are_in_order(real_full)
 
 
 def test_a_live_target_date_is_the_actual_session_or_an_earlier_one_without_a_bar(builds):

@@ -4,7 +4,7 @@ import pytest
 
 from zl_forecast.cli.build import OF_TOURNAMENT
 
-PROJECT_SUBSET = ("--vars", "{buckets: [crush], preset: full}")
+SUBSET = ("--vars", "{buckets: [crush], preset: full}")  # of no other module, whose parse would print no warning again
 
 
 @pytest.fixture(scope="module")
@@ -12,24 +12,24 @@ def data_dir(tmp_path_factory):
     return tmp_path_factory.mktemp("selection")
 
 
-def listed(run_dbt, data_dir, *selection: str) -> set[str]:
-    found = run_dbt(
-        ("ls", "--resource-type", "model", *PROJECT_SUBSET, *selection), landing=None, data_dir=data_dir
-    ).stdout
-    return {line.rsplit(".", 1)[-1] for line in found.splitlines() if line.startswith("zl_forecast.")}
+def printed(run_dbt, data_dir, *selection: str) -> str:
+    """Parse the project and list models."""
+    return run_dbt(("ls", "--resource-type", "model", *SUBSET, *selection), landing=None, data_dir=data_dir).stdout
 
 
-def test_a_project_of_one_bucket_parses_without_a_warning(run_dbt, data_dir):
-    assert "WARNING" not in run_dbt(("parse", *PROJECT_SUBSET), landing=None, data_dir=data_dir).stdout
+def models_of(printed: str) -> set[str]:
+    return {line.rsplit(".", 1)[-1] for line in printed.splitlines() if line.startswith("zl_forecast.")}
 
 
-def test_a_build_of_one_bucket_has_one_specialist_and_publishes(run_dbt, data_dir):
-    models = listed(run_dbt, data_dir, "--select", "+published_snapshot")
+def test_a_build_of_one_bucket_parses_without_a_warning_has_one_specialist_and_publishes(run_dbt, data_dir):
+    listed = printed(run_dbt, data_dir, "--select", "+published_snapshot")
+    assert "WARNING" not in listed
+    models = models_of(listed)
     assert {name for name in models if name.startswith("specialist_")} == {"specialist_crush", "specialist_forecasts"}
     assert {"published_snapshot", "zl_forecast_ledger", "leaderboard"} <= models
 
 
 def test_a_tournament_neither_publishes_nor_writes_to_the_ledger(run_dbt, data_dir):
-    models = listed(run_dbt, data_dir, "--target", "tournament", "--select", *OF_TOURNAMENT)
+    models = models_of(printed(run_dbt, data_dir, "--target", "tournament", "--select", *OF_TOURNAMENT))
     assert {"specialist_crush", "leaderboard", "feature_attributions", "forecast_explanations"} <= models
     assert not {name for name in models if name.startswith(("zl_", "published_", "ensemble_", "int_ensemble__"))}

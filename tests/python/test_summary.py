@@ -6,7 +6,7 @@ from functools import partial
 import duckdb
 import pandas as pd
 import pytest
-from small_snapshot import CODES, FORECAST, HISTORY, RECORD, VERDICTS, ensemble_board, publish, snapshot
+from small_snapshot import CODES, FORECAST, HISTORY, RECORD, VERDICTS, ensemble_board, publish, render, snapshot
 
 from zl_forecast import cli, notices
 
@@ -23,9 +23,10 @@ def published(tmp_path, monkeypatch):
     [("crush fx", "Only 2 of 8 buckets took part: crush, fx."), (FORECAST["buckets_offered"], None)],
 )
 def test_the_page_and_the_summary_report_missing_buckets(offered, said, published, capsys):
-    text = published(forecast={**FORECAST, "buckets_offered": offered})
+    forecast = {**FORECAST, "buckets_offered": offered}
+    published(forecast=forecast)
     assert cli.main(["summary"]) == 0
-    for words in (text, capsys.readouterr().out):
+    for words in (render(forecast=forecast), capsys.readouterr().out):
         assert said in words if said else "buckets took part" not in words
 
 

@@ -11,46 +11,16 @@ import textwrap
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 from conftest import heed_interrupts
+from worker_tasks import OnlyThere, Task, oom_score, work
 
 from zl_forecast import workers
-from zl_forecast.errors import LandingError, TournamentError
+from zl_forecast.errors import TournamentError
 from zl_forecast.interruption import MESSAGE
-
-MEGABYTES = b"x" * 5_000_000  # like tasks of the tournament, larger than a pipe's buffer
-
-
-@dataclass(frozen=True)
-class Task:
-    number: int
-    does: str = "sleeps"
-    seconds: float = 0.1
-    rows: bytes = MEGABYTES
-
-    def __str__(self) -> str:
-        return f"task {self.number}"
-
-
-def work(task: Task):
-    if task.does == "dies":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if task.does == "leaves":
-        raise SystemExit(3)
-    if task.does == "raises":
-        raise LandingError(file="bars.csv", problem="the moon is in the wrong house", remedy="Wait.")
-    if task.does == "times out":
-        raise TimeoutError("a lock was not released")
-    time.sleep(task.seconds)
-    if task.does == "tells where":
-        return os.environ.get("ZL_DATA_DIR"), os.environ.get("ZL_LANDING_DIR")
-    if task.does == "tells":
-        return os.getpid(), "wave" in sys.modules
-    return os.getpid()
 
 
 def _run(tasks, limit=None) -> dict:
@@ -86,17 +56,6 @@ def test_a_process_killed_at_start_loses_no_task():
     assert all(isinstance(results[i], int) for i in range(6))
 
 
-def _import_of_what_is_only_there() -> None:
-    raise ImportError("libcuda.so.1: cannot open shared object file")
-
-
-class OnlyThere:
-    """Can be pickled, but not loaded in another process."""
-
-    def __reduce__(self):
-        return _import_of_what_is_only_there, ()
-
-
 def test_a_task_that_its_process_cannot_load_is_lost_with_the_error_and_the_others_are_done():
     results = dict(workers.run(repr, [OnlyThere(), "one", "two"]))
     assert {task: result for task, result in results.items() if isinstance(task, str)} == {
@@ -110,15 +69,11 @@ def test_a_task_that_its_process_cannot_load_is_lost_with_the_error_and_the_othe
     )
 
 
-def _oom_score(task) -> int:
-    return int(Path("/proc/self/oom_score_adj").read_text())
-
-
 @pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="only Linux can be told what to kill first")
 def test_out_of_memory_kills_a_fit_and_not_the_larger_build():
-    scores = [score for _, score in workers.run(_oom_score, [0, 1])]
+    scores = [score for _, score in workers.run(oom_score, [0, 1])]
     assert set(scores) == {workers.OOM_SCORE_OF_WORKERS}
-    assert min(scores) > _oom_score(None)
+    assert min(scores) > oom_score(None)
 
 
 @pytest.mark.parametrize(("does", "how"), [("dies", "exit code -9"), ("leaves", "exit code 3")])
@@ -196,6 +151,25 @@ def test_abandoned_tasks_are_cancelled():
     assert time.monotonic() - started < 20
 
 
+def test_a_worker_process_does_not_import_the_command_that_started_it(tmp_path):
+    (tmp_path / "build.py").write_text(
+        textwrap.dedent(
+            """
+            import sysconfig
+
+            from zl_forecast import workers
+
+            print("imported", flush=True)
+            sysconfig.get_path = lambda name: __file__.rpartition("/")[0]
+            if __name__ == "__main__":
+                print(workers.run_in_background(len, "abc"))
+            """
+        )
+    )
+    printed = subprocess.run([sys.executable, tmp_path / "build.py"], capture_output=True, text=True, check=True)
+    assert printed.stdout.split() == ["imported", "3"]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_worker_processes_end_with_the_build(tmp_path, how):
     """Ctrl-C reaches the whole group, as from a terminal; the kernel kills the build alone."""
@@ -203,10 +177,18 @@ def test_worker_processes_end_with_the_build(tmp_path, how):
         textwrap.dedent(
             """
             import time
+            from pathlib import Path
+
             from zl_forecast import workers
 
+
+            def sleep(name):
+                Path(name).touch()
+                time.sleep(60)
+
+
             if __name__ == "__main__":
-                list(workers.run(time.sleep, [60.0, 61.0]))
+                list(workers.run(sleep, ["one", "two"]))
             """
         )
     )
@@ -217,9 +199,10 @@ def test_worker_processes_end_with_the_build(tmp_path, how):
         stderr=subprocess.PIPE,
         preexec_fn=heed_interrupts,
     )
-    while len(_group(build.pid)) < 3:
-        time.sleep(0.2)
-    time.sleep(3)  # until both sleep
+    while not all((tmp_path / name).exists() for name in ("one", "two")):
+        assert build.poll() is None
+        time.sleep(0.1)
+    assert len(_group(build.pid)) >= 3
     started = time.monotonic()
     if how == signal.SIGINT:
         os.killpg(build.pid, how)
@@ -292,7 +275,7 @@ def _group(leader: int) -> list[str]:
 
 def test_a_task_that_cannot_be_pickled_is_an_error_and_the_next_ones_are_done():
     slots = workers.settings.CORES // workers.settings.THREADS_PER_FIT
-    list(workers.run(time.sleep, [2.0] * slots))  # every slot has a process that waits
+    list(workers.run(time.sleep, [1.0] * slots))  # every slot has a process that waits
     for _ in range(slots + 1):  # once in every slot, and once more
         with pytest.raises(Exception, match="pickle"):
             list(workers.run(len, [lambda: None]))

@@ -11,19 +11,6 @@ forecasts as (
     where fold_type = 'oof' and status = 'ok' and is_matured
 ),
 
-choices as (
-    select bucket, fold_id, horizon_days, family from {{ ref('int_tournament__choices') }}
-),
-
-bucket_ledger as (
-    select * from {{ ref('bucket_forecast_ledger') }}
-    where not is_hindsight
-),
-
-degradations as (
-    select * from {{ ref('degradations') }}
-),
-
 -- the history, and later sessions without a build
 backtest_forecasts as (
     select * from {{ ref('int_ensemble__published') }}
@@ -36,27 +23,17 @@ folds as (
     where fold_type = 'oof'
 ),
 
-accuracy as (
-    select * from {{ ref('zl_forecast_accuracy') }}
-),
-
-ledger as (
-    select * from {{ ref('zl_forecast_ledger') }}
-),
-
 -- forecasts for buckets, with the outcome in units of the forecast's own volatility
 bucket_forecasts as (
     select
-        bucket_ledger.* exclude (target_date),
+        ledger.* exclude (target_date),
         targets.target_date,
-        targets.z_return
-        * targets.horizon_volatility
-        / bucket_ledger.horizon_volatility as z_return,
+        targets.z_return * targets.horizon_volatility / ledger.horizon_volatility as z_return,
         targets.is_matured
-    from bucket_ledger
+    from {{ ref('bucket_forecast_ledger') }} as ledger
     inner join targets
         using (as_of_date, horizon_days, data_source)
-    where targets.is_matured
+    where targets.is_matured and not ledger.is_hindsight
 ),
 
 scored_forecasts as (
@@ -65,30 +42,16 @@ scored_forecasts as (
     union all by name
     select 'backtest' as source, forecasts.*
     from forecasts
-    inner join choices
+    inner join {{ ref('int_tournament__choices') }}
         using (bucket, fold_id, horizon_days, family)
-),
-
-buckets as (
-    select
-        bucket as subject,
-        horizon_days,
-        horizon_code,
-        as_of_date,
-        target_date,
-        fold_start,
-        trained_until,
-        family as champion,
-        pinball_pct, reference_pinball_pct, reference_width_pct, is_inside_80, source, data_source
-    from scored_forecasts
 ),
 
 -- the first version of a day is the one that users saw; rows of another market (the sample's) do
 -- not count
 ledger_forecasts as (
     select accuracy.*, ledger.reference_p10, ledger.reference_p90, 'ledger' as source
-    from accuracy
-    inner join ledger
+    from {{ ref('zl_forecast_accuracy') }} as accuracy
+    inner join {{ ref('zl_forecast_ledger') }} as ledger
         using (as_of_date, horizon_days, model_version, data_source)
     semi join targets
         using (as_of_date, horizon_days, data_source)
@@ -108,7 +71,17 @@ published_forecasts as (
 ),
 
 subjects as (
-    select * from buckets
+    select
+        bucket as subject,
+        horizon_days,
+        horizon_code,
+        as_of_date,
+        target_date,
+        fold_start,
+        trained_until,
+        family as champion,
+        pinball_pct, reference_pinball_pct, reference_width_pct, is_inside_80, source, data_source
+    from scored_forecasts
     union all
     select
         'published' as subject,
@@ -130,7 +103,7 @@ subjects as (
 -- were replaced, so its rows are left out.
 relevant_subjects as (
     select * from subjects
-    anti join degradations
+    anti join {{ ref('degradations') }} as degradations
         on subjects.source = 'backtest'
         and degradations.bucket = subjects.subject
         and degradations.horizon_days = subjects.horizon_days
@@ -158,7 +131,7 @@ final as (
             degradations.acted_on
         ) as run_start
     from relevant_subjects as subjects
-    asof left join degradations
+    asof left join {{ ref('degradations') }} as degradations
         on degradations.bucket = subjects.subject
         and degradations.horizon_days = subjects.horizon_days
         and degradations.data_source = subjects.data_source

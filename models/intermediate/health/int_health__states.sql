@@ -6,24 +6,8 @@ tests as (
     select * from {{ ref('int_health__weeks') }}
 ),
 
-drift as (
-    select bucket as subject, as_of_date as week_ending, * exclude (bucket, as_of_date)
-    from {{ ref('int_health__drift') }}
-),
-
--- of the models that were active on the day
-novelties as (
-    select bucket as subject, as_of_date as week_ending, novelty, novelty_feature
-    from {{ ref('int_novelty__daily') }}
-    qualify row_number() over (partition by bucket, as_of_date order by trained_until desc) = 1
-),
-
 reselections as (
     select bucket as subject, horizon_days, acted_on, data_source from {{ ref('degradations') }}
-),
-
-horizons as (
-    select horizon_days, horizon_code from {{ ref('horizons') }}
 ),
 
 weeks as (
@@ -55,27 +39,20 @@ live as (
     group by horizon_days
 ),
 
--- every week from the first on; the newest week also for a subject without matured forecasts
 weeks_of_subjects as (
     select
         subjects.subject,
-        horizons.*,
+        horizons.horizon_days,
+        horizons.horizon_code,
         weeks.*,
         live.live_trained_until,
         is_newest
         and (live.live_as_of_date is distinct from weeks.week_ending) as is_without_forecast
     from (select unnest({{ var('buckets') + ['published'] }}) as subject) as subjects
-    cross join horizons
+    cross join {{ ref('horizons') }} as horizons
     cross join weeks
-    left join (
-        select subject, horizon_days, min(week_start) as first_week
-        from tests
-        group by subject, horizon_days
-    ) as firsts
-        using (subject, horizon_days)
     left join live
         using (subject, horizon_days)
-    where weeks.week_start >= firsts.first_week or weeks.is_newest
 ),
 
 with_windows as (
@@ -90,13 +67,17 @@ with_windows as (
     from weeks_of_subjects
     left join tests as matured
         using (subject, horizon_days, week_start)
-    window trailing_weeks as (
-        partition by subject, horizon_days order by week_start
-        -- noqa: disable=PRS
-        range between to_days(7 * ({{ threshold('health_window_weeks') }}::integer - 1)) preceding
-            and current row
-        -- noqa: enable=PRS
-    )
+    window
+        weeks_so_far as (partition by subject, horizon_days order by week_start),
+        trailing_weeks as (
+            weeks_so_far
+            -- noqa: disable=PRS
+            range between to_days(7 * ({{ threshold('health_window_weeks') }}::integer - 1))
+                preceding and current row
+            -- noqa: enable=PRS
+        )
+    -- every week from the first on; the newest week also for a subject without matured forecasts
+    qualify is_newest or count(matured.n_matured) over weeks_so_far > 0
 ),
 
 -- asof join: a week without matured forecasts keeps the last statistic
@@ -107,13 +88,8 @@ with_statistics as (
         with_windows.reference_pinball / with_windows.n_matured as reference_pinball_pct,
         1 - with_windows.pinball / with_windows.reference_pinball as pinball_skill,
         with_windows.n_inside_80 / with_windows.n_matured as coverage_80,
-        tests.* exclude (
-            subject, horizon_days, week_start, n_matured, n_ledger, n_inside_80, pinball,
-            reference_pinball
-        ),
-        drift.* exclude (subject, week_ending),
-        novelties.novelty,
-        novelties.novelty_feature,
+        tests.fold_start, tests.champion, tests.expected_skill, tests.n_expected_skill_weeks,
+        tests.is_evaluated, tests.statistic, tests.evidence_from, tests.watch_at, tests.degraded_at,
         -- reselected; all outcomes since then belong to the previous models
         case when reselections.acted_on > tests.run_start then reselections.acted_on end
             as reselected_on,
@@ -121,20 +97,12 @@ with_statistics as (
         age_days > {{ threshold('model_expiry_days') }} as is_too_old
     from with_windows
     asof left join tests
-        on tests.subject = with_windows.subject
-        and tests.horizon_days = with_windows.horizon_days
-        and with_windows.week_start >= tests.week_start
+        using (subject, horizon_days, week_start)
     asof left join reselections
         on reselections.subject = with_windows.subject
         and reselections.horizon_days = with_windows.horizon_days
         and reselections.data_source = with_windows.data_source
         and with_windows.week_ending >= reselections.acted_on
-    left join drift
-        on drift.subject = with_windows.subject
-        and drift.week_ending = with_windows.week_ending
-    left join novelties
-        on novelties.subject = with_windows.subject
-        and novelties.week_ending = with_windows.week_ending
 ),
 
 -- Expiry concerns the active model, so it only applies to weeks after its training; folds of the
@@ -158,11 +126,7 @@ with_reasons as (
             when reason_code = 'health_degraded' then 'degraded'
             when reason_code in ('health_reselected', 'health_watch') then 'watch'
             else 'healthy'
-        end as state,
-        case when reason_code in ('health_degraded', 'health_watch') then
-            case when pinball_skill >= expected_skill then 'health_and_recovering'
-                when pinball_skill < expected_skill then 'health_and_skill' end
-        end as skill_code
+        end as state
     from with_statistics
 ),
 
@@ -175,10 +139,7 @@ state_changes as (
 )
 
 select
-    * exclude (
-        run_start, n_rows, excess, x, run_number, weekly_spread, weeks_in_run, allowance,
-        is_too_old, is_turn
-    ),
+    * exclude (is_turn, is_too_old),
     max(case when is_turn then week_ending end)
         over (partition by subject, horizon_days order by week_start) as state_since
 from state_changes

@@ -10,43 +10,31 @@ contributions as (
     from {{ ref('int_ensemble__contributions') }}
 ),
 
-sessions as (
-    select distinct as_of_date from contributions
-),
-
 chosen_forecasts as (
     select * from {{ ref('int_ensemble__chosen') }}
-    where fold_type = 'live' and as_of_date in (select as_of_date from sessions)
+    where fold_type = 'live' and as_of_date in (select as_of_date from contributions)
 ),
 
 published_forecasts as (
-    select
-        as_of_date, horizon_days, is_widened, model_version,
-        {% for level in levels -%}
-        p{{ level }}{{ "," if not loop.last }}
-        {% endfor -%}
-    from {{ ref('int_ensemble__published') }}
+    select * from {{ ref('int_ensemble__published') }}
     where fold_type = 'live'
 ),
 
-method_forecasts as (
-    select ensemble_method, as_of_date, horizon_days, q10, q50, q90
-    from {{ ref('int_ensemble__forecasts') }}
-    where fold_type = 'live'
-),
-
-methods as (
-    select ensemble_method, base_method from {{ ref('ensemble_methods') }}
+-- only a method that adjusts another one's bands has a base method
+base_forecasts as (
+    select methods.ensemble_method, base.as_of_date, base.horizon_days, base.q10, base.q50, base.q90
+    from {{ ref('int_ensemble__forecasts') }} as base
+    inner join {{ ref('ensemble_methods') }} as methods
+        on methods.base_method = base.ensemble_method
+    where base.fold_type = 'live'
 ),
 
 -- `q` is the published quantile as a standardised return
 forecasts as (
     select
-        chosen_forecasts.as_of_date,
-        chosen_forecasts.horizon_days,
+        chosen_forecasts.as_of_date, chosen_forecasts.horizon_days,
+        chosen_forecasts.last_price, chosen_forecasts.horizon_volatility,
         chosen_forecasts.fallback_reason is not null as is_fallback,
-        chosen_forecasts.last_price,
-        chosen_forecasts.horizon_volatility,
         published_forecasts.model_version,
         {% for level in levels -%}
         published_forecasts.p{{ level }} - chosen_forecasts.last_price as change_{{ level }},
@@ -57,42 +45,39 @@ forecasts as (
             else chosen_forecasts.q{{ level }}
         end as q{{ level }},
         chosen_forecasts.q{{ level }} as chosen_{{ level }},
-        coalesce(method_forecasts.q{{ level }}, chosen_forecasts.q{{ level }})
+        coalesce(base_forecasts.q{{ level }}, chosen_forecasts.q{{ level }})
             as base_{{ level }}{{ "," if not loop.last }}
         {% endfor -%}
     from chosen_forecasts
+    left join base_forecasts
+        using (ensemble_method, as_of_date, horizon_days)
     inner join published_forecasts
         using (as_of_date, horizon_days)
-    left join methods
-        on methods.ensemble_method = chosen_forecasts.ensemble_method
-    -- only a method that adjusts another one's bands has a base method
-    left join method_forecasts
-        on method_forecasts.ensemble_method = methods.base_method
-        and method_forecasts.as_of_date = chosen_forecasts.as_of_date
-        and method_forecasts.horizon_days = chosen_forecasts.horizon_days
 ),
 
 steps as (
     select as_of_date, horizon_days, input as driver, weight, q10, q50, q90
     from contributions
 
-    union all by name
+    union all
 
     select
         as_of_date,
         horizon_days,
         'calibration' as driver,
+        null as weight,
         chosen_10 - base_10 as q10,
         chosen_50 - base_50 as q50,
         chosen_90 - base_90 as q90
     from forecasts
 
-    union all by name
+    union all
 
     select
         as_of_date,
         horizon_days,
         'coherence' as driver,
+        null as weight,
         q10 - chosen_10 as q10,
         0 as q50,
         q90 - chosen_90 as q90
@@ -131,8 +116,9 @@ contributions_in_cents as (
             when abs(forecasts.q{{ level }}) < {{ least }}
                 then forecasts.last_price * forecasts.horizon_volatility
             else forecasts.change_{{ level }} / forecasts.q{{ level }}
-        end as p{{ level }}_cents{{ "," if not loop.last }}
+        end as p{{ level }}_cents,
         {% endfor -%}
+        forecasts.model_version
     from drivers
     inner join forecasts
         using (as_of_date, horizon_days)
@@ -142,48 +128,23 @@ contributions_in_cents as (
         or greatest(abs(drivers.q10), abs(drivers.q50), abs(drivers.q90)) > 1e-9
 ),
 
-sums as (
-    select
-        as_of_date,
-        horizon_days,
-        {% for level in levels -%}
-        sum(p{{ level }}_cents) as p{{ level }}_cents{{ "," if not loop.last }}
-        {% endfor -%}
-    from contributions_in_cents
-    group by as_of_date, horizon_days
-),
-
 rests as (
     select
         forecasts.as_of_date,
         forecasts.horizon_days,
         'rest' as driver,
+        null as weight,
         {% for level in levels -%}
-        forecasts.change_{{ level }}
-        - coalesce(sums.p{{ level }}_cents, 0) as p{{ level }}_cents{{ "," if not loop.last }}
+        any_value(forecasts.change_{{ level }})
+        - coalesce(sum(contributions_in_cents.p{{ level }}_cents), 0) as p{{ level }}_cents,
         {% endfor -%}
+        any_value(forecasts.model_version) as model_version
     from forecasts
-    left join sums
+    left join contributions_in_cents
         using (as_of_date, horizon_days)
-),
-
-final as (
-    select
-        rows.as_of_date,
-        rows.horizon_days,
-        rows.driver,
-        rows.weight,
-        rows.p10_cents,
-        rows.p50_cents,
-        rows.p90_cents,
-        forecasts.model_version
-    from (
-        select * from contributions_in_cents
-        union all by name
-        select * from rests
-    ) as rows
-    inner join forecasts
-        using (as_of_date, horizon_days)
+    group by forecasts.as_of_date, forecasts.horizon_days
 )
 
-select * from final
+select * from contributions_in_cents
+union all
+select * from rests

@@ -7,9 +7,14 @@ forecasts as (
     from {{ ref('int_ensemble__methods') }}
 ),
 
-{{ scored_forecasts('ensemble_method', reference='reference_alone') }}
+{{ scored_forecasts('ensemble_method', reference='reference_alone') }},
 
-select
-    *,
-    dense_rank() over (partition by fold_type order by fold_start) as fold_number
+fold_numbers as (
+    select fold_id, dense_rank() over (partition by fold_type order by fold_start) as fold_number
+    from (select distinct fold_id, fold_type, fold_start from scored_forecasts) as folds
+)
+
+select *
 from scored_forecasts
+inner join fold_numbers
+    using (fold_id)

@@ -1,34 +1,19 @@
 -- Inputs of the ensemble methods: the consensus of each bucket, the core, carry, the linear signals
--- of all buckets together, and the reference. The control is prepared in the same way for the
--- verdicts; no method reads it.
--- Before it enters, the median of each input but the reference is shrunk towards the reference's,
--- which is zero: by a weight from the input's own matured forecasts of all horizons, then to a
--- limit that this record supports, then by a weight for the session's novelty. Widths stay as they
--- are.
+-- of all buckets, and the reference; the control only for the verdicts. The median of each but the
+-- reference is shrunk towards the reference's, zero: by its own matured forecasts of all horizons,
+-- to a limit that this record supports, and by the session's novelty. Widths stay as they are.
 {%- set levels = ['05', '10', '25', '50', '75', '90', '95'] %}
+{%- set tolerance = threshold('novelty_tolerance') %}
 with
 forecasts as (
     select * from {{ ref('int_tournament__forecasts') }}
     where status = 'ok'
 ),
 
-novelties as (
-    select
-        bucket,
-        fold_type,
-        fold_start,
-        as_of_date,
-        novelty,
-        tolerance / greatest(tolerance, novelty) as novelty_weight
-    from {{ ref('int_novelty__daily') }}
-    cross join (select {{ threshold('novelty_tolerance') }} as tolerance)
-),
-
 trained_inputs as (
     select
         forecasts.*,
         novelties.novelty,
-        coalesce(novelties.novelty_weight, 1) as novelty_weight,
         case
             when bucket <> 'core' then bucket
             when family = 'reference' then 'reference'
@@ -36,26 +21,15 @@ trained_inputs as (
         end as input
     from forecasts
     -- core has no features
-    left join novelties
+    left join {{ ref('int_novelty__daily') }} as novelties
         using (bucket, fold_type, fold_start, as_of_date)
     where bucket = 'core' or family = 'consensus'
 ),
 
-carry_forecasts as (
-    select
-        *,
-        null::double as novelty,
-        1 as novelty_weight,
-        'carry' as input
-    from {{ ref('int_carry__forecasts') }}
-),
-
 linear_signals as (
     select
-        fold_type,
-        as_of_date,
-        horizon_days,
-        -- in the order of the buckets, because the last digits of a sum depend on its order
+        fold_type, as_of_date, horizon_days,
+        -- in the order of the buckets: the last digits of a sum depend on it
         list_sum(list(q50 order by bucket)) as shift
     from forecasts
     where family = 'ridge' and bucket <> 'control'
@@ -82,7 +56,7 @@ linear_forecasts as (
 all_inputs as (
     select * from trained_inputs
     union all by name
-    select * from carry_forecasts
+    select *, 'carry' as input from {{ ref('int_carry__forecasts') }}
     union all by name
     select * from linear_forecasts
 ),
@@ -90,26 +64,24 @@ all_inputs as (
 -- A bucket reselected within the month has its own live fold; the ensemble's live fold begins with
 -- the newest of them.
 live as (
-    select max(fold_start) as fold_start, max(trained_until) as trained_until
+    select fold_type, max(fold_start) as fold_start, max(trained_until) as trained_until
     from all_inputs
     where fold_type = 'live'
+    group by fold_type
 ),
 
 inputs as (
     select
         all_inputs.* replace (
-            case fold_type when 'live' then live.fold_start else all_inputs.fold_start end
-                as fold_start,
-            case fold_type when 'live' then live.trained_until else all_inputs.trained_until end
-                as trained_until
-        )
+            coalesce(live.fold_start, all_inputs.fold_start) as fold_start,
+            coalesce(live.trained_until, all_inputs.trained_until) as trained_until
+        ),
+        -- greatest() skips nulls: 1 without a novelty
+        {{ tolerance }} / greatest({{ tolerance }}, novelty) as novelty_weight
     from all_inputs
-    cross join live
+    left join live
+        using (fold_type)
     where fold_type = 'oof' or as_of_date >= live.fold_start
-),
-
-folds as (
-    select distinct input, fold_type, fold_start, trained_until from inputs
 ),
 
 -- Slope of the outcome on the median, in samples that do not overlap. The horizons of a session
@@ -117,10 +89,10 @@ folds as (
 evidence as (
     select
         folds.*,
-        sum(past.q50 * past.z_return / past.horizon_days) / 2 as agreement,
-        sum(past.q50 * past.q50 / past.horizon_days) / 2 as information
-    from folds
-    inner join inputs as past
+        coalesce(sum(past.q50 * past.z_return / past.horizon_days) / 2, 0) as agreement,
+        coalesce(sum(past.q50 * past.q50 / past.horizon_days) / 2, 0) as information
+    from (select distinct input, fold_type, fold_start, trained_until from inputs) as folds
+    left join inputs as past
         on past.input = folds.input
         and past.fold_type = 'oof'
         and past.is_matured
@@ -129,44 +101,31 @@ evidence as (
     group by all
 ),
 
--- posterior mean of the slope, with a normal prior around one (Bayesian linear regression)
+-- posterior mean of the slope, with a normal prior around one (Bayesian linear regression);
+-- rounded, because the last digits depend on the order of threads
 weights as (
     select
-        folds.*,
-        case
-            when folds.input = 'reference' then 1.0
-            else
-                -- rounded, because the last digits depend on the order of threads
-                round(greatest(0, least(
-                    1,
-                    (coalesce(agreement, 0) + prior_precision)
-                    / (coalesce(information, 0) + prior_precision)
-                )), 4)
-        end as median_weight,
-        case when folds.input <> 'reference' then
-            -- the limit grows with the t-value of the slope
-            {{ threshold('max_median_shift') }} * round(
-                1 + greatest(0, coalesce(agreement / nullif(sqrt(information), 0), 0)), 4
-            )
+        *,
+        (agreement + prior_precision) / (information + prior_precision) as slope,
+        agreement / nullif(sqrt(information), 0) as t_value,
+        case when input = 'reference' then 1.0 else round(greatest(0, least(1, slope)), 4) end
+            as median_weight,
+        case when input <> 'reference'
+            then {{ threshold('max_median_shift') }} * round(1 + greatest(0, t_value), 4)
         end as max_median_shift
-    from folds
-    left join evidence
-        using (input, fold_type, fold_start, trained_until)
+    from evidence
     cross join (select 1 / pow({{ threshold('median_weight_sd') }}, 2) as prior_precision)
 ),
 
 moves as (
     select
         inputs.*,
-        inputs.q50 as raw_q50,
         weights.median_weight,
         weights.max_median_shift,
-        inputs.novelty_weight * coalesce(
-            greatest(
-                -weights.max_median_shift,
-                least(weights.max_median_shift, weights.median_weight * inputs.q50)
-            ),
-            inputs.q50
+        -- greatest() and least() skip nulls: no limit for the reference
+        inputs.novelty_weight * greatest(
+            -weights.max_median_shift,
+            least(weights.max_median_shift, weights.median_weight * inputs.q50)
         ) - inputs.q50 as move
     from inputs
     inner join weights
@@ -175,28 +134,13 @@ moves as (
 
 shrunk_inputs as (
     select
-        input,
-        family,
-        fold_type,
-        fold_start,
-        trained_until,
-        as_of_date,
-        horizon_days,
-        horizon_code,
+        input, family, fold_type, fold_start, trained_until, as_of_date, horizon_days, horizon_code,
         {% for level in levels -%}
         q{{ level }} + move as q{{ level }},
         {% endfor -%}
-        raw_q50,
-        median_weight,
-        max_median_shift,
-        novelty,
-        novelty_weight,
-        members,
-        is_matured,
-        target_date,
-        horizon_volatility,
-        z_return,
-        data_source
+        moves.q50 as raw_q50,
+        median_weight, max_median_shift, novelty, novelty_weight, members,
+        is_matured, target_date, horizon_volatility, z_return, data_source
     from moves
 )
 

@@ -10,7 +10,7 @@ newest as (
     where as_of_date = (select max(as_of_date) from features)
 ),
 
-final as (
+ranks as (
     select
         newest.bucket,
         newest.feature,
@@ -28,6 +28,19 @@ final as (
         and features.feature = newest.feature
         and features.as_of_date < newest.as_of_date
     group by newest.bucket, newest.feature, newest.as_of_date, newest.feature_value
+),
+
+final as (
+    select
+        *,
+        case
+            when percentile < 0.05 then 'very low'
+            when percentile < 0.25 then 'low'
+            when percentile <= 0.75 then 'usual'
+            when percentile <= 0.95 then 'high'
+            when percentile > 0.95 then 'very high'
+        end as level
+    from ranks
 )
 
 select * from final

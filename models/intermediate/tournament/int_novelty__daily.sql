@@ -32,22 +32,27 @@ training_ranges as (
     having sd > 1e-9 * greatest(1, abs(lowest), abs(highest))
 ),
 
+-- materialized, because DuckDB would first multiply the features by all folds of their bucket
+session_features as materialized (
+    select sessions.*, features.feature, features.feature_value
+    from sessions
+    inner join features
+        using (bucket, as_of_date)
+),
+
 distances as (
     select
-        sessions.*,
-        features.feature,
+        session_features.*,
         -- rounded, because the last digits depend on the order of threads
         round(
             greatest(
                 0,
-                features.feature_value - training_ranges.highest,
-                training_ranges.lowest - features.feature_value
+                session_features.feature_value - training_ranges.highest,
+                training_ranges.lowest - session_features.feature_value
             ) / training_ranges.sd,
             4
         ) as distance
-    from sessions
-    inner join features
-        using (bucket, as_of_date)
+    from session_features
     inner join training_ranges
         using (bucket, trained_until, feature)
 ),

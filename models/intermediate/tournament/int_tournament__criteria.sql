@@ -16,31 +16,23 @@ forecasts as (
     where bucket <> 'core'
 ),
 
-regimes as (
-    select as_of_date, regime from {{ ref('int_regimes__daily') }}
-),
-
 families as (
     select family, interpretability from {{ ref('families') }}
 ),
 
-weights as (
-    select * from {{ ref('score_weights') }}
-),
+weights as (select * from {{ ref('score_weights') }}),
 
 evidence as (
     {{ evidence_since() }}
 ),
 
-folds as (
-    select distinct bucket, fold_id, fold_type, fold_start, trained_until from forecasts
-),
-
 -- asof join: the newest session before the fold
-current_regimes as (
+folds as (
     select folds.*, regimes.regime
-    from folds
-    asof left join regimes
+    from (
+        select distinct bucket, fold_id, fold_type, fold_start, trained_until from forecasts
+    ) as folds
+    asof left join {{ ref('int_regimes__daily') }} as regimes
         on folds.fold_start > regimes.as_of_date
 ),
 
@@ -61,19 +53,12 @@ past as (
                 else []
             end
         ) as scope,
-        rows.pinball_pct,
-        rows.carry_pinball_pct,
-        rows.error_pct,
-        rows.is_inside_80,
-        rows.width_pct,
-        rows.fit_seconds,
-        rows.score_seconds,
+        rows.pinball_pct, rows.carry_pinball_pct, rows.error_pct, rows.is_inside_80, rows.width_pct,
+        rows.fit_seconds, rows.score_seconds,
         -- compare on the family's own rows, so that a family that failed in a bad year does not
         -- benefit
-        rows.reference_pinball_pct,
-        rows.reference_error_pct,
-        rows.reference_is_inside_80
-    from current_regimes as folds
+        rows.reference_pinball_pct, rows.reference_error_pct, rows.reference_is_inside_80
+    from folds
     inner join forecasts as rows
         on rows.bucket = folds.bucket
         and rows.fold_type = 'oof'
@@ -81,7 +66,7 @@ past as (
         and rows.status = 'ok'
         and rows.fold_start < folds.fold_start
         and rows.target_date < folds.trained_until
-    left join regimes as past_regimes
+    left join {{ ref('int_regimes__daily') }} as past_regimes
         on past_regimes.as_of_date = rows.as_of_date
     left join evidence
         on evidence.bucket = rows.bucket
@@ -98,8 +83,7 @@ criteria as (
         sqrt(avg(pow(reference_error_pct, 2))) as reference_rmse_pct,
         avg(reference_is_inside_80::int) as reference_coverage_80
     from past
-    group by
-        bucket, fold_id, fold_type, fold_start, trained_until, horizon_days, family, regime, scope
+    group by all
 ),
 
 relative_criteria as (

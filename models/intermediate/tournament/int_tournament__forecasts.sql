@@ -12,32 +12,40 @@ tournaments as (
     {% endfor %}
 ),
 
-families as (
-    select family, in_consensus from {{ ref('families') }}
-),
-
 family_forecasts as (
     select subject as bucket, competitor as family, * exclude (subject, competitor)
     from tournaments
 ),
 
+competing_families as (
+    select distinct family_forecasts.bucket, family_forecasts.family, families.in_consensus
+    from family_forecasts
+    left join {{ ref('families') }} as families
+        using (family)
+    where bucket <> 'core' and family <> 'reference'
+),
+
 -- where no family of the seed's consensus competes, all families but the reference are members
+member_families as (
+    select bucket, family
+    from competing_families
+    qualify in_consensus or not coalesce(bool_or(in_consensus) over (partition by bucket), false)
+),
+
 members as (
     select family_forecasts.*, status = 'ok' as has_forecast
     from family_forecasts
-    left join families
-        using (family)
-    where bucket <> 'core' and family <> 'reference'
-    qualify in_consensus or not coalesce(bool_or(in_consensus) over (partition by {{ row }}), false)
+    inner join member_families
+        using (bucket, family)
 ),
 
 consensus as (
     select
         {{ row }},
         'consensus' as family,
-        -- in the order of the families, because the last digits of a sum depend on its order
+        -- decimals, because the last digits of a sum of doubles depend on its order
         {% for level in ['05', '10', '25', '50', '75', '90', '95'] -%}
-        list_avg(list(q{{ level }} order by family) filter (where has_forecast)) as q{{ level }},
+        avg(q{{ level }}::decimal(38, 15)) filter (where has_forecast) as q{{ level }},
         {% endfor -%}
         max(train_rows) as train_rows,
         -- members are trained side by side
@@ -50,9 +58,9 @@ consensus as (
         end as status,
         string_agg(family || ' ' || status || ': ' || reason, '; ' order by family)
             filter (where not has_forecast) as reason,
-        md5(string_agg(artifact_id, ' ' order by family) filter (where has_forecast))
+        md5(array_to_string(list_sort(list(artifact_id) filter (where has_forecast)), ' '))
             as artifact_id,
-        string_agg(family, ' ' order by family) filter (where has_forecast) as members
+        array_to_string(list_sort(list(family) filter (where has_forecast)), ' ') as members
     from members
     group by {{ row }}
 ),

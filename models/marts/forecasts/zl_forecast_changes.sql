@@ -26,18 +26,19 @@ active_models as (
     where fold_type = 'live'
 ),
 
+-- with the number of rolls so far
 sessions as (
-    select session_date as as_of_date, session_number
-    from {{ ref('int_calendar__sessions') }}
+    select
+        sessions.session_date as as_of_date,
+        sessions.session_number,
+        count(*) filter (where prices.is_roll) over (order by sessions.session_date) as n_rolls
+    from {{ ref('int_calendar__sessions') }} as sessions
+    left join {{ ref('prices_daily') }} as prices
+        on prices.as_of_date = sessions.session_date
 ),
 
 methods as (
     select ensemble_method, label from {{ ref('ensemble_methods') }}
-),
-
-rolls as (
-    select as_of_date from {{ ref('prices_daily') }}
-    where is_roll
 ),
 
 all_forecasts as (
@@ -53,7 +54,8 @@ earlier_forecasts as (
     select
         forecasts.horizon_days,
         all_forecasts.* exclude (horizon_days),
-        newest.session_number - earlier.session_number as n_sessions_back
+        newest.session_number - earlier.session_number as n_sessions_back,
+        newest.n_rolls > earlier.n_rolls as has_roll
     from forecasts
     inner join all_forecasts
         on all_forecasts.horizon_days = forecasts.horizon_days
@@ -73,96 +75,67 @@ comparisons as (
     qualify row_number() over (partition by horizon_days order by n_sessions_back) = 1
 ),
 
-changes as (
+final as (
     select
+        ---------- key
         forecasts.as_of_date,
         forecasts.horizon_days,
         forecasts.horizon_code,
-        comparisons.compared_with,
-        comparisons.as_of_date as earlier_as_of_date,
-        comparisons.n_sessions_back,
-        comparisons.model_version as earlier_model_version,
-        comparisons.is_hindsight as earlier_is_hindsight,
+        earlier.compared_with,
+
+        ---------- the earlier forecast
+        earlier.as_of_date as earlier_as_of_date,
+        earlier.n_sessions_back::integer as n_sessions_back,
+        earlier.model_version as earlier_model_version,
+        earlier.is_hindsight as earlier_is_hindsight,
+        earlier.ensemble_method as earlier_ensemble_method,
+        earlier.last_price as earlier_last_price,
+        earlier.p10 as earlier_p10,
+        earlier.p50 as earlier_p50,
+        earlier.p90 as earlier_p90,
+        earlier.p90 - earlier.p10 as earlier_band_width,
+
+        ---------- today's
+        forecasts.ensemble_method,
         forecasts.last_price,
         forecasts.p10,
         forecasts.p50,
         forecasts.p90,
         forecasts.p90 - forecasts.p10 as band_width,
-        forecasts.ensemble_method,
-        comparisons.last_price as earlier_last_price,
-        comparisons.p10 as earlier_p10,
-        comparisons.p50 as earlier_p50,
-        comparisons.p90 as earlier_p90,
-        comparisons.p90 - comparisons.p10 as earlier_band_width,
-        comparisons.ensemble_method as earlier_ensemble_method,
-        coalesce(methods.label, comparisons.ensemble_method) as earlier_label,
-        (
-            select count(*) from rolls
-            where
-                rolls.as_of_date > comparisons.as_of_date
-                and rolls.as_of_date <= forecasts.as_of_date
-        ) > 0 as has_roll,
-        forecasts.data_source
-    from forecasts
-    inner join comparisons
-        using (horizon_days)
-    -- the ledger can name methods that are no longer registered
-    left join methods
-        on methods.ensemble_method = comparisons.ensemble_method
-),
-
-final as (
-    select
-        ---------- key
-        as_of_date,
-        horizon_days,
-        horizon_code,
-        compared_with,
-
-        ---------- the earlier forecast
-        earlier_as_of_date,
-        n_sessions_back::integer as n_sessions_back,
-        earlier_model_version,
-        earlier_is_hindsight,
-        earlier_ensemble_method,
-        earlier_last_price,
-        earlier_p10,
-        earlier_p50,
-        earlier_p90,
-        earlier_band_width,
-
-        ---------- today's
-        ensemble_method,
-        last_price,
-        p10,
-        p50,
-        p90,
-        band_width,
 
         ---------- changes
-        has_roll,
-        last_price - earlier_last_price as last_price_change,
-        p10 - earlier_p10 as p10_change,
-        p50 - earlier_p50 as p50_change,
-        p90 - earlier_p90 as p90_change,
+        earlier.has_roll,
+        forecasts.last_price - earlier.last_price as last_price_change,
+        forecasts.p10 - earlier.p10 as p10_change,
+        forecasts.p50 - earlier.p50 as p50_change,
+        forecasts.p90 - earlier.p90 as p90_change,
         band_width - earlier_band_width as band_width_change,
         {{ reason_text(
             [
                 "'change_since'",
-                "case when has_roll then 'change_at_roll' end",
+                "case when earlier.has_roll then 'change_at_roll' end",
                 "case
-                    when ensemble_method <> earlier_ensemble_method then 'change_of_method'
+                    when forecasts.ensemble_method <> earlier.ensemble_method
+                        then 'change_of_method'
                 end",
-                "case when earlier_is_hindsight then 'change_in_hindsight' end"
+                "case when earlier.is_hindsight then 'change_in_hindsight' end"
             ],
             numbers={
-                'last_price': 'last_price - earlier_last_price', 'median': 'p50 - earlier_p50',
-                'width': 'band_width - earlier_band_width'
+                'last_price': 'last_price_change', 'median': 'p50_change',
+                'width': 'band_width_change'
             },
-            texts={'earlier': 'earlier_as_of_date', 'earlier_method': 'earlier_label'}
+            texts={
+                'earlier': 'earlier.as_of_date',
+                'earlier_method': 'coalesce(methods.label, earlier.ensemble_method)'
+            }
         ) }} as explanation,
-        data_source
-    from changes
+        forecasts.data_source
+    from forecasts
+    inner join comparisons as earlier
+        using (horizon_days)
+    -- the ledger can name methods that are no longer registered
+    left join methods
+        on methods.ensemble_method = earlier.ensemble_method
 )
 
 select * from final

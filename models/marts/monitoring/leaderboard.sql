@@ -2,11 +2,6 @@
 -- criteria, verdict and reason. The consensus, which the ensemble reads, and families without
 -- forecasts come last.
 with
-forecasts as (
-    select * from {{ ref('int_tournament__forecasts') }}
-    where bucket <> 'core'
-),
-
 criteria as (
     select
         * exclude (
@@ -33,18 +28,13 @@ families as (
     select family, label, interpretability from {{ ref('families') }}
 ),
 
+-- one row per fold: its first session, with the newest members
 folds as (
-    select
-        bucket, horizon_days, horizon_code, family, fold_type, fold_start,
-        any_value(status) as status,
-        any_value(reason) as reason,
-        any_value(fit_seconds) as fit_seconds,
-        any_value(score_seconds) as score_seconds,
-        any_value(validation_loss) as validation_loss,
-        max_by(members, as_of_date) as members,
-        any_value(data_source) as data_source
-    from forecasts
-    group by bucket, horizon_days, horizon_code, family, fold_type, fold_start
+    select * replace (max_by(members, as_of_date) over fold as members)
+    from {{ ref('int_tournament__forecasts') }}
+    where bucket <> 'core'
+    window fold as (partition by bucket, horizon_days, family, fold_id)
+    qualify row_number() over (fold order by as_of_date) = 1
 ),
 
 entrants as (
@@ -61,13 +51,10 @@ entrants as (
             as lost_status,
         first(reason order by fold_start desc, fold_type) filter (where status <> 'ok')
             as status_reason,
-        count(*) as n_folds,
-        count(*) filter (where status = 'ok') as n_folds_ok,
+        count(*) as n_folds, count(*) filter (where status = 'ok') as n_folds_ok,
         bool_or(fold_type = 'live' and status = 'ok') as has_live_forecast,
-        avg(fit_seconds) as fit_seconds,
-        sum(fit_seconds) as fit_seconds_total,
-        avg(score_seconds) as score_seconds,
-        avg(validation_loss) as validation_loss,
+        avg(fit_seconds) as fit_seconds, sum(fit_seconds) as fit_seconds_total,
+        avg(score_seconds) as score_seconds, avg(validation_loss) as validation_loss,
         first(members order by fold_start desc, fold_type) as members,
         any_value(data_source) as data_source
     from folds
@@ -110,9 +97,15 @@ ranked_families as (
     )
 ),
 
-with_codes as (
+final as (
     select
-        *,
+        bucket, horizon_days, horizon_code, rank::integer as rank, family, label, is_winner,
+        is_runner_up, status, status_reason, n_folds, n_folds_ok, n_rows, pinball_pct,
+        pinball_skill, carry_skill, rmse_pct, coverage_80, fit_seconds, fit_seconds_total,
+        score_seconds,
+        interpretability::double as interpretability, is_within_limits, validation_loss,
+        regime, regime_n_rows, regime_weight, score_all, score_regime, selection_score, margin,
+        p_value, p_value_holm, verdict,
         case
             when n_folds_ok = 0 then 'family_never_forecast'
             when family = 'consensus' and pinball_skill < 0 then 'family_consensus_above'
@@ -127,49 +120,30 @@ with_codes as (
             when not is_within_limits then 'family_too_slow'
             when selection_score > winner_score then 'family_ahead_of_champion'
             else 'family_behind'
-        end as reason_code
-    from ranked_families
-),
-
-final as (
-    select
-        bucket, horizon_days, horizon_code, rank::integer as rank, family, label, is_winner,
-        is_runner_up,
-        status, status_reason, n_folds, n_folds_ok,
-        n_rows, pinball_pct, pinball_skill, carry_skill, rmse_pct, coverage_80, fit_seconds,
-        fit_seconds_total, score_seconds,
-        interpretability::double as interpretability, is_within_limits, validation_loss,
-        regime, regime_n_rows, regime_weight, score_all, score_regime, selection_score, margin,
-        p_value, p_value_holm, verdict,
-        reason_code,
+        end as reason_code,
         {{ reason_text(
             [
                 'reason_code',
-                "case
-                    when is_winner and next_family is not null and margin >= 0
-                        then 'family_and_margin'
-                end",
+                "case when is_winner and margin >= 0 then 'family_and_margin' end",
                 "case when is_winner and regime_weight > 0 then 'family_and_regime' end",
                 "case when n_folds_ok between 1 and n_folds - 1 then 'family_and_lost_folds' end"
             ],
             numbers={
                 'n_folds': 'n_folds', 'n_folds_ok': 'n_folds_ok', 'score': 'selection_score',
-                'skill': '100 * abs(pinball_skill)',
-                'coverage': '100 * coverage_80', 'distance': 'abs(winner_score - selection_score)',
-                'margin': 'margin',
+                'skill': '100 * abs(pinball_skill)', 'coverage': '100 * coverage_80',
+                'distance': 'abs(winner_score - selection_score)', 'margin': 'margin',
                 'regime_weight': '100 * regime_weight',
                 'max_fit_seconds': threshold('max_fit_seconds'),
                 'max_score_seconds': threshold('max_score_seconds')
             },
             texts={
-                'status': 'status', 'lost_status': 'lost_status',
-                'lost_reason': "coalesce(status_reason, 'no reason given')",
-                'choice_reason': 'choice_reason', 'winner': 'winner', 'next_family': 'next_family',
-                'regime': 'regime', 'members': 'members'
+                'status': 'status', 'lost_status': 'lost_status', 'choice_reason': 'choice_reason',
+                'lost_reason': "coalesce(status_reason, 'no reason given')", 'winner': 'winner',
+                'next_family': 'next_family', 'regime': 'regime', 'members': 'members'
             }
         ) }} as reason,
         data_source
-    from with_codes
+    from ranked_families
 )
 
 select * from final

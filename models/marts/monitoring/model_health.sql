@@ -5,6 +5,18 @@ states as (
     select * from {{ ref('int_health__states') }}
 ),
 
+drift as (
+    select bucket as subject, as_of_date as week_ending, * exclude (bucket, as_of_date)
+    from {{ ref('int_health__drift') }}
+),
+
+-- of the models that were active on the day
+novelties as (
+    select bucket as subject, as_of_date as week_ending, novelty, novelty_feature
+    from {{ ref('int_novelty__daily') }}
+    qualify row_number() over (partition by bucket, as_of_date order by trained_until desc) = 1
+),
+
 final as (
     select
         subject, horizon_days, week_ending, horizon_code, is_newest,
@@ -13,7 +25,11 @@ final as (
         {{ reason_text(
             [
                 'reason_code',
-                'skill_code',
+                "case
+                    when reason_code not in ('health_degraded', 'health_watch') then null
+                    when pinball_skill >= expected_skill then 'health_and_recovering'
+                    when pinball_skill < expected_skill then 'health_and_skill'
+                end",
                 "case when abs(largest_shift) > " ~ threshold('drift_named_from')
                     ~ " then 'health_and_drift' end",
                 "case when novelty > " ~ threshold('novelty_tolerance')
@@ -47,6 +63,10 @@ final as (
         largest_shift, largest_shift_feature, share_beyond, novelty, novelty_feature,
         live_trained_until, data_source
     from states
+    left join drift
+        using (subject, week_ending)
+    left join novelties
+        using (subject, week_ending)
 )
 
 select * from final

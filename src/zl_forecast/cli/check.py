@@ -40,9 +40,9 @@ def read_check(path: Path) -> dict[str, Any]:
     """
     if not path.is_dir():
         raise LandingError(
-            file=str(path),
-            problem="no such folder",
-            remedy="Name a folder with landing files: zl check FOLDER. Without such a folder, builds use the simulated market.",
+            str(path),
+            "no such folder",
+            "Name a folder with landing files: zl check FOLDER. Without such a folder, builds use the simulated market.",
         )
     landing = Landing(LandingFolder(path, data_source_of(path)))
     files, findings = landing.files(), landing.findings()

@@ -53,11 +53,6 @@ class Column:
     form: str = ""
     is_optional: bool = False
 
-    @property
-    def justify(self) -> str:
-        """Alignment of the cells."""
-        return "right" if self.form else "left"
-
     def cell(self, row: Row) -> Text:
         """Format the column's value in a row; a dash if it, or the whole column in an older snapshot, is missing."""
         text = printable(format_or_dash(row.get(self.field), self.form))

@@ -5,7 +5,7 @@
 """
 
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,13 +68,13 @@ def check_method(method: type[EnsembleMethod] | str) -> None:
         )
     else:
         title, own = f"ensemble method '{method.__module__}.{method.__qualname__}'", method
-    trial = Trial(title, own, input_rows())
+    trial = _Trial(title, own, _input_rows())
     with TemporaryDirectory(prefix="zl-check-") as folder, one_thread(), trial.check_random_state():
         _check(trial, Path(folder) / "fitted")
 
 
 @dataclass(frozen=True)
-class Trial(Subject):
+class _Trial(Subject):
     """A method and its test rows, in the order in which they mature."""
 
     method: type[EnsembleMethod]
@@ -86,45 +86,17 @@ class Trial(Subject):
         return np.unique(self.rows.as_of_date)[SESSIONS]
 
     def train(self) -> Rows:
-        """Return the rows that matured before the first session to forecast.
-
-        Returns
-        -------
-        Rows
-        """
+        """Return the rows that matured before the first session to forecast."""
         return self.rows.take(self.rows.target_date < self.first_day)
 
     def test(self) -> Rows:
-        """Return the rows to forecast, without outcomes, ordered by session and horizon.
-
-        Returns
-        -------
-        Rows
-        """
+        """Return the rows to forecast, without outcomes, ordered by session and horizon."""
         which = np.flatnonzero(self.rows.as_of_date >= self.first_day)
         which = which[np.lexsort((self.rows.horizon_days[which], self.rows.as_of_date[which]))]
-        return unknown(self.rows.take(which))
+        return replace(self.rows.take(which), z_return=np.full(len(which), np.nan))
 
     def fitted(self, rows: Rows, check: str = "fits", where: str = "") -> EnsembleMethod:
-        """Fit the method on rows, and check what `fit` returns.
-
-        Parameters
-        ----------
-        rows : Rows
-            Matured rows.
-        check, where : str
-            Name of the check and suffix of the message if the fit fails.
-
-        Returns
-        -------
-        EnsembleMethod
-            The fitted method.
-
-        Raises
-        ------
-        CheckError
-            If `fit` raises, does not return the method, or changes the rows.
-        """
+        """Fit the method on rows, and check what `fit` returns."""
         given = deepcopy(rows)
         with self.failing(check, f"cannot be fitted{where}"):
             fitted = self.method().fit(rows)
@@ -134,46 +106,13 @@ class Trial(Subject):
         return fitted
 
     def check_unchanged(self, before: Rows, after: Rows, what: str) -> None:
-        """Fail unless rows are unchanged.
-
-        Parameters
-        ----------
-        before, after : Rows
-            A copy made before the call, and the rows after it.
-        what : str
-            Name of the called method.
-
-        Raises
-        ------
-        CheckError
-            If any field differs.
-        """
+        """Fail unless rows are unchanged, compared with a copy made before the call of method `what`."""
         for field in fields(Rows):
             if not _same(getattr(before, field.name), getattr(after, field.name)):
                 self.fail("keeps_rows", f"changes {field.name} of the rows passed to {what}. Copy it first.")
 
     def forecast(self, method: EnsembleMethod, rows: Rows, check: str = "forecasts", where: str = "") -> np.ndarray:
-        """Forecast rows, and check the quantiles.
-
-        Parameters
-        ----------
-        method : EnsembleMethod
-            Fitted.
-        rows : Rows
-            Rows of one or more sessions, without outcomes.
-        check, where : str
-            Name of the check and suffix of the message on failure.
-
-        Returns
-        -------
-        array of shape (n, n_levels)
-            Standardised returns.
-
-        Raises
-        ------
-        CheckError
-            If `predict` raises, changes the rows, or returns unusable quantiles.
-        """
+        """Forecast rows, and check the quantiles."""
         given = deepcopy(rows)
         with self.failing(check, f"cannot forecast{where}"):
             quantiles = method.predict(rows)
@@ -181,7 +120,7 @@ class Trial(Subject):
         return self.check_quantiles(check, quantiles, len(rows), where)
 
 
-def _check(trial: Trial, folder: Path) -> None:
+def _check(trial: _Trial, folder: Path) -> None:
     train, test = trial.train(), trial.test()
     method = trial.fitted(train)
     folder.mkdir()
@@ -201,11 +140,11 @@ def _check(trial: Trial, folder: Path) -> None:
             "own_row", alone, quantiles[-1][:1], "forecasts a single row differently than among others", ROUNDING
         )
     moved = folder.rename(folder.with_name("moved"))
-    trial.check_fresh_process(forecast_again, (trial, moved), np.concatenate(quantiles))
+    trial.check_fresh_process(_forecast_again, (trial, moved), np.concatenate(quantiles))
 
     for check, where, change in (
         ("one_horizon", " on one horizon", lambda rows: rows.take(rows.horizon_days == HORIZONS[1])),
-        ("reference_only", " without an input beside the reference", only_reference),
+        ("reference_only", " without an input beside the reference", _only_reference),
     ):
         trial.forecast(trial.fitted(change(train), check, where), change(test), check, where)
     if not method.needs_fit:
@@ -217,7 +156,7 @@ def _check(trial: Trial, folder: Path) -> None:
         )
 
 
-def _sessions(trial: Trial) -> "list[tuple[Rows, Rows]]":
+def _sessions(trial: _Trial) -> "list[tuple[Rows, Rows]]":
     """For each session to forecast: the rows matured since the previous one, its own close included, and its rows."""
     rows, test = trial.rows, trial.test()
     days = np.unique(test.as_of_date)
@@ -231,7 +170,7 @@ def _sessions(trial: Trial) -> "list[tuple[Rows, Rows]]":
     ]
 
 
-def _check_weights(trial: Trial, method: EnsembleMethod, rows: Rows) -> None:
+def _check_weights(trial: _Trial, method: EnsembleMethod, rows: Rows) -> None:
     with trial.failing("weights", "cannot compute its weights"):
         weights = method.weights(rows)
     if weights is None:
@@ -242,21 +181,8 @@ def _check_weights(trial: Trial, method: EnsembleMethod, rows: Rows) -> None:
         trial.fail("weights", "has weights that are not finite")
 
 
-def forecast_again(task: tuple[Trial, Path], is_second_fit: bool) -> np.ndarray:
-    """Forecast in a fresh process, with the saved method or with a second fit.
-
-    Parameters
-    ----------
-    task : tuple of Trial and Path
-        The trial, and the folder of the saved method.
-    is_second_fit : bool
-        Whether to fit again instead of loading.
-
-    Returns
-    -------
-    array of shape (n, n_levels)
-        Standardised returns of all rows to forecast.
-    """
+def _forecast_again(task: tuple[_Trial, Path], is_second_fit: bool) -> np.ndarray:
+    """Forecast in a fresh process, with the saved method or with a second fit."""
     trial, saved = task
     method = trial.method().fit(trial.train()) if is_second_fit else trial.method.load(saved)
     quantiles = []
@@ -270,15 +196,10 @@ def forecast_again(task: tuple[Trial, Path], is_second_fit: bool) -> np.ndarray:
 # ---------- rows
 
 
-def input_rows() -> Rows:
-    """Simulate forecasts of two inputs and of the reference, with outcomes.
+def _input_rows() -> Rows:
+    """Simulate forecasts of two inputs and of the reference, with outcomes, in the order in which they mature.
 
     The first input carries a signal. The reference replaces every seventh forecast of the second one.
-
-    Returns
-    -------
-    Rows
-        In the order in which they mature.
     """
     rng, n = np.random.default_rng(settings.SEED), SESSIONS + TEST_SESSIONS
     days = pd.bdate_range("2000-01-03", periods=n + max(HORIZONS)).to_numpy()
@@ -305,50 +226,10 @@ def input_rows() -> Rows:
     return Rows(as_of, horizons, INPUTS, quantiles, present, target, z_return).take(order)
 
 
-def unknown(rows: Rows) -> Rows:
-    """Remove the outcomes from rows.
-
-    Parameters
-    ----------
-    rows : Rows
-
-    Returns
-    -------
-    Rows
-        With z_return NaN.
-    """
-    return Rows(
-        rows.as_of_date,
-        rows.horizon_days,
-        rows.inputs,
-        rows.quantiles,
-        rows.is_present,
-        rows.target_date,
-        np.full(len(rows), np.nan),
-    )
-
-
-def only_reference(rows: Rows) -> Rows:
-    """Keep the reference as the only input of rows.
-
-    Parameters
-    ----------
-    rows : Rows
-
-    Returns
-    -------
-    Rows
-    """
+def _only_reference(rows: Rows) -> Rows:
+    """Keep the reference as the only input of rows."""
     which = [rows.inputs.index(REFERENCE)]
-    return Rows(
-        rows.as_of_date,
-        rows.horizon_days,
-        (REFERENCE,),
-        rows.quantiles[:, which],
-        rows.is_present[:, which],
-        rows.target_date,
-        rows.z_return,
-    )
+    return replace(rows, inputs=(REFERENCE,), quantiles=rows.quantiles[:, which], is_present=rows.is_present[:, which])
 
 
 def _same(own: object, other: object) -> bool:

@@ -58,8 +58,8 @@ class Family:
         Passed to AutoGluon unchanged. Chosen on real data that ended by 2019-12; see DECISIONS.md.
     reads_lookback : bool
         Whether rows also have the columns of `zl_forecast.families.lookback`: the sessions before the origin.
-    explain : callable (fitted model, X) -> list of Explanation, optional
-        The family's own attributions. If none of them is signed, the tournament adds a 'permutation'.
+    explain : callable (fitted model, X of shape (n_rows, n_features)) -> list of Explanation, optional
+        The family's own attributions of rows as it reads them. If none of them is signed, the tournament adds a 'permutation'.
     is_second_level : bool
         Whether its features are the out-of-fold forecasts of the other families instead of the mart's.
     """

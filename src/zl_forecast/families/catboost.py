@@ -10,20 +10,7 @@ from zl_forecast.families.shap import tree_shap
 
 
 def explain(model, X: pd.DataFrame) -> list[Explanation]:
-    """Compute TreeSHAP values of all levels.
-
-    Parameters
-    ----------
-    model : AbstractModel
-        Fitted.
-    X : DataFrame of shape (n_rows, n_features)
-        Rows as the family reads them.
-
-    Returns
-    -------
-    list of one Explanation
-        Method 'tree_shap', in standardised returns.
-    """
+    """Compute TreeSHAP values of all levels."""
     from catboost import Pool
 
     X = model.preprocess(X)

@@ -69,34 +69,21 @@ def check_family(family: Family | str) -> None:
         own: Family = load_constant(title, family, "FAMILY", "Family(...)", lambda own: isinstance(own, Family))
     else:
         title, own = f"family '{_name(family)}'", family
-    rows = second_level_rows() if own.is_second_level else mart_rows(own.reads_lookback)
-    trial = Trial(title, own, rows)
+    rows = _second_level_rows() if own.is_second_level else _mart_rows(own.reads_lookback)
+    trial = _Trial(title, own, rows)
     with TemporaryDirectory(prefix="zl-check-") as folder, one_thread(), trial.check_random_state():
         _check(trial, Path(folder) / "fitted")
 
 
 @dataclass(frozen=True)
-class Trial(Subject):
-    """A family and its test rows.
-
-    Attributes
-    ----------
-    rows : DataFrame
-        as_of_date, horizon_days, target_date, z_return (NaN in the rows to forecast) and the features.
-    """
+class _Trial(Subject):
+    """A family and its test rows: as_of_date, horizon_days, target_date, z_return (NaN in the rows to forecast), features."""
 
     family: Family
     rows: pd.DataFrame
 
     def parts(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        """Split the training rows into fit part and tuning part, as the tournament does.
-
-        Returns
-        -------
-        tuple of three DataFrames
-            Fit part, tuning part and all training rows:
-            horizon_days, the features and z_return.
-        """
+        """Split the training rows into fit part and tuning part, as the tournament does; return both and all training rows."""
         train = without_drift(self.rows[self.rows["z_return"].notna()])
         fit_rows, tuning_rows, all_rows = (
             part.drop(columns=["as_of_date", "target_date"]) for part in (*inner_split(train), train)
@@ -104,17 +91,11 @@ class Trial(Subject):
         return fit_rows, tuning_rows, all_rows
 
     def to_forecast(self) -> pd.DataFrame:
-        """Return the rows to forecast, as the family reads them.
-
-        Returns
-        -------
-        DataFrame
-            horizon_days and the features.
-        """
+        """Return the rows to forecast, as the family reads them: horizon_days and the features."""
         return self.rows[self.rows["z_return"].isna()].drop(columns=NOT_SHOWN).reset_index(drop=True)
 
 
-def _check(trial: Trial, folder: Path) -> None:
+def _check(trial: _Trial, folder: Path) -> None:
     parts = trial.parts()
     given = [part.copy() for part in parts]
     folder.mkdir()
@@ -131,22 +112,22 @@ def _check(trial: Trial, folder: Path) -> None:
     _check_own_row(trial, model, X, quantiles)
     _check_explanations(trial, model, X)
     moved = folder.rename(folder.with_name("moved"))
-    trial.check_fresh_process(forecast_again, (trial, moved, facts), quantiles)
+    trial.check_fresh_process(_forecast_again, (trial, moved, facts), quantiles)
 
 
-def _forecast(trial: Trial, model: AbstractModel, X: pd.DataFrame, check: str, where: str = "") -> np.ndarray:
+def _forecast(trial: _Trial, model: AbstractModel, X: pd.DataFrame, check: str, where: str = "") -> np.ndarray:
     """Forecast rows, and check the quantiles."""
     with trial.failing(check, f"cannot forecast{where}"):
         quantiles = np.asarray(model.predict_proba(X), float)
     return trial.check_quantiles(check, quantiles, len(X), where)
 
 
-def _check_unchanged(trial: Trial, before: Sequence, after: Sequence, what: str) -> None:
+def _check_unchanged(trial: _Trial, before: Sequence, after: Sequence, what: str) -> None:
     if not all(own.equals(other) for own, other in zip(before, after, strict=True)):
         trial.fail("keeps_rows", f"changes the rows passed for {what}. Copy them first.")
 
 
-def _check_missing_values(trial: Trial, model: AbstractModel, X: pd.DataFrame) -> None:
+def _check_missing_values(trial: _Trial, model: AbstractModel, X: pd.DataFrame) -> None:
     """Remove each feature in one row, as if a source were late.
 
     For a second-level family, remove all forecasts of one family.
@@ -160,7 +141,7 @@ def _check_missing_values(trial: Trial, model: AbstractModel, X: pd.DataFrame) -
     _forecast(trial, model, gaps, "missing_values", " where a feature is missing")
 
 
-def _check_own_row(trial: Trial, model: AbstractModel, X: pd.DataFrame, quantiles: np.ndarray) -> None:
+def _check_own_row(trial: _Trial, model: AbstractModel, X: pd.DataFrame, quantiles: np.ndarray) -> None:
     one_horizon = np.flatnonzero(X["horizon_days"] == HORIZONS[1])
     for positions, what in ((one_horizon, "rows of one horizon"), (one_horizon[:1], "a single row")):
         own = _forecast(trial, model, X.iloc[positions].reset_index(drop=True), "own_row", f" in {what}")
@@ -169,7 +150,7 @@ def _check_own_row(trial: Trial, model: AbstractModel, X: pd.DataFrame, quantile
         )
 
 
-def _check_explanations(trial: Trial, model: AbstractModel, X: pd.DataFrame) -> None:
+def _check_explanations(trial: _Trial, model: AbstractModel, X: pd.DataFrame) -> None:
     if trial.family.explain is None:
         return
     with trial.failing("explains", "cannot explain its forecasts"):
@@ -188,21 +169,8 @@ def _check_explanations(trial: Trial, model: AbstractModel, X: pd.DataFrame) -> 
                 trial.fail("explains", f"explains by {own.method} with values that are not finite")
 
 
-def forecast_again(task: tuple[Trial, Path, dict], is_second_fit: bool) -> np.ndarray:
-    """Forecast in a fresh process, with the saved model or with a second fit.
-
-    Parameters
-    ----------
-    task : tuple of Trial, Path and dict
-        The trial, the folder of the saved model, and what `fit_family` returned.
-    is_second_fit : bool
-        Whether to fit again instead of loading.
-
-    Returns
-    -------
-    array of shape (n_rows, n_levels)
-        Standardised returns.
-    """
+def _forecast_again(task: tuple[_Trial, Path, dict], is_second_fit: bool) -> np.ndarray:
+    """Forecast in a fresh process, with the saved model or with a second fit."""
     trial, saved, facts = task
     with TemporaryDirectory(prefix="zl-check-") as folder:
         if is_second_fit:
@@ -219,19 +187,8 @@ def _name(family: Family) -> str:
 
 
 @cache
-def mart_rows(reads_lookback: bool) -> pd.DataFrame:
-    """Simulate rows of a mart whose feature `drive` has a small effect on the next session's return.
-
-    Parameters
-    ----------
-    reads_lookback : bool
-        Whether to add the look-back columns.
-
-    Returns
-    -------
-    DataFrame
-        One row per session and horizon: as_of_date, horizon_days, target_date, z_return and the features.
-    """
+def _mart_rows(reads_lookback: bool) -> pd.DataFrame:
+    """Simulate rows of a mart whose feature `drive` has a small effect on the next session's return."""
     rng, n = np.random.default_rng(settings.SEED), SESSIONS + TEST_SESSIONS
     drive, late, walk = rng.standard_normal(n), rng.standard_normal(n), rng.standard_normal(n).cumsum()
     returns = 0.01 * rng.standard_t(5, n)
@@ -249,15 +206,10 @@ def mart_rows(reads_lookback: bool) -> pd.DataFrame:
 
 
 @cache
-def second_level_rows() -> pd.DataFrame:
+def _second_level_rows() -> pd.DataFrame:
     """Simulate rows whose features are forecasts of four families with errors of different sizes.
 
     The last family has no forecasts in the first rows.
-
-    Returns
-    -------
-    DataFrame
-        One row per session and horizon: as_of_date, horizon_days, target_date, z_return and the features.
     """
     rng, n = np.random.default_rng(settings.SEED), SESSIONS + TEST_SESSIONS
     rows = _with_targets(

@@ -12,20 +12,7 @@ from zl_forecast.families.shap import tree_shap
 
 
 def explain(model, X: pd.DataFrame) -> list[Explanation]:
-    """Compute TreeSHAP values of each level's booster.
-
-    Parameters
-    ----------
-    model : AbstractModel
-        Fitted.
-    X : DataFrame of shape (n_rows, n_features)
-        Rows as the family reads them.
-
-    Returns
-    -------
-    list of one Explanation
-        Method 'tree_shap', in standardised returns.
-    """
+    """Compute TreeSHAP values of each level's booster."""
     X = model.preprocess(X)
     boosters = model.model.model_dict  # AutoGluon's QuantileBooster: level -> booster
     # the last column of each booster is the base value

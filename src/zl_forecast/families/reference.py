@@ -53,20 +53,7 @@ class ReferenceModel(QuantileModel):
 
 
 def explain(model: ReferenceModel, X: pd.DataFrame) -> list[Explanation]:
-    """Return the parameters: the quantiles at each row's horizon.
-
-    Parameters
-    ----------
-    model : ReferenceModel
-        Fitted.
-    X : DataFrame of n_rows rows
-        Rows as the family reads them.
-
-    Returns
-    -------
-    list of one Explanation
-        Method 'parameters', in standardised returns.
-    """
+    """Return the parameters: the quantiles at each row's horizon, in standardised returns."""
     names = [f"quantile_{100 * level:02.0f}" for level in model.quantile_levels]
     return [
         Explanation(

@@ -171,18 +171,6 @@ def explain(model: RidgeModel, X: pd.DataFrame) -> list[Explanation]:
     """Compute the contribution of each feature to P50: coefficient times standard score.
 
     The contributions add up to P50 exactly. The width does not depend on the features.
-
-    Parameters
-    ----------
-    model : RidgeModel
-        Fitted.
-    X : DataFrame of n_rows rows
-        Rows as the family reads them.
-
-    Returns
-    -------
-    list of one Explanation
-        Method 'coefficients', in standardised returns; the width is zero.
     """
     X = model.preprocess(X)
     features = X.drop(columns="horizon_days")

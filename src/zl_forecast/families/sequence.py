@@ -715,19 +715,6 @@ RECURRENT = {
 
 
 def explain_attention(model: SequenceModel, X: pd.DataFrame) -> list[Explanation]:
-    """Return the attention weight of each session in the look-back.
-
-    Parameters
-    ----------
-    model : SequenceModel
-        Fitted, with weights named 'attention'.
-    X : DataFrame of n_rows rows
-        Rows as the family reads them, with look-back.
-
-    Returns
-    -------
-    list of one Explanation
-        Method 'attention': one column per session, weights from 0 to 1 with sum one per row.
-    """
+    """Return the attention weight of each session in the look-back: one column per session, with sum one per row."""
     _, weights, _ = model.run(X)
     return [Explanation("attention", pd.DataFrame(weights["attention"], index=X.index, columns=ATTENTION_COLUMNS))]

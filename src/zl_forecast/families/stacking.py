@@ -160,20 +160,7 @@ class StackingModel(QuantileModel):
 
 
 def explain(model: StackingModel, X: pd.DataFrame) -> list[Explanation]:
-    """Compute the contribution of each member, its weight times its own forecast, and the weights.
-
-    Parameters
-    ----------
-    model : StackingModel
-        Fitted.
-    X : DataFrame of n_rows rows
-        Rows as the family reads them.
-
-    Returns
-    -------
-    list of two Explanations
-        Methods 'coefficients' (standardised returns) and 'parameters' (weights).
-    """
+    """Compute the contribution of each member, its weight times its own forecast, and the weights."""
     weights, members = model.row_weights(X), member_quantiles(X)
     median = pd.DataFrame({name: weights[name] * members[name][:, P50] for name in weights.columns}, index=X.index)
     width = pd.DataFrame(

@@ -66,21 +66,10 @@ class FusionNetwork(nn.Module):
         self.register_buffer("known", known[:, None])
 
     def forward(self, path: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Compute raw outputs, and weights over static features, channels and sessions.
+        """Compute raw outputs, and weights over static features, channels and sessions, see `RecurrentAttention.forward`.
 
-        Parameters
-        ----------
-        path : tensor of shape (n, CHANNEL_LAGS, n_channels)
-            Standardised, oldest first.
-        features : tensor of shape (n, n_features)
-            Standardised.
-
-        Returns
-        -------
-        tuple of tensor and dict of tensors
-            Raw output of shape (n, n_horizons, n_levels), see `anchored_quantiles`. Weights with sum one along
-            the last axis: 'static' (n, n_features), 'past' (n, n_channels), 'attention' (n, n_horizons,
-            CHANNEL_LAGS).
+        Weights with sum one along the last axis: 'static' (n, n_features), 'past' (n, n_channels), 'attention'
+        (n, n_horizons, CHANNEL_LAGS).
         """
         n = len(path)
         network = self.network
@@ -130,22 +119,10 @@ class TftModel(SequenceModel):
 
 
 def explain(model: TftModel, X: pd.DataFrame) -> list[Explanation]:
-    """Compute the weights of the variables and of the sessions in the look-back.
+    """Compute the weights of the variables and of the sessions in the look-back, with sum one per row.
 
     Static and past variables have separate selectors, and each selector counts for half. `<feature>` is a
     feature at the origin, `<channel>@past` a channel's look-back.
-
-    Parameters
-    ----------
-    model : TftModel
-        Fitted.
-    X : DataFrame of n_rows rows
-        Rows as the family reads them.
-
-    Returns
-    -------
-    list of two Explanations
-        Methods 'variable_selection' and 'attention': weights from 0 to 1 with sum one per row.
     """
     _, weights, sequences = model.run(X)
     names = [*sequences.feature_names, *(f"{channel}{SEPARATOR}past" for channel in sequences.channel_names)]

@@ -52,21 +52,7 @@ class AttentionEncoder(nn.Module):
         self.head = head
 
     def forward(self, path: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Compute raw outputs and, outside training, attention weights.
-
-        Parameters
-        ----------
-        path : tensor of shape (n, CHANNEL_LAGS, n_channels)
-            Standardised, oldest first.
-        features : tensor of shape (n, n_features)
-            Standardised.
-
-        Returns
-        -------
-        tuple of tensor and dict of tensors
-            Raw output of shape (n, n_horizons, n_levels), see `anchored_quantiles`, and 'attention' of shape
-            (n, CHANNEL_LAGS).
-        """
+        """Compute raw outputs and, outside training, attention weights, see `RecurrentAttention.forward`."""
         steps = self.embedding(path) + self.position
         raw = self.head(self.encoder(steps)[:, -1], features)
         return raw, {} if self.training else {"attention": self.attention(steps)}

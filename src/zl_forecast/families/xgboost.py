@@ -40,20 +40,7 @@ class XGBoostQuantileModel(QuantileModel):
 
 
 def explain(model: XGBoostQuantileModel, X: pd.DataFrame) -> list[Explanation]:
-    """Compute TreeSHAP values of all levels.
-
-    Parameters
-    ----------
-    model : XGBoostQuantileModel
-        Fitted.
-    X : DataFrame of shape (n_rows, n_features)
-        Rows as the family reads them.
-
-    Returns
-    -------
-    list of one Explanation
-        Method 'tree_shap', in standardised returns.
-    """
+    """Compute TreeSHAP values of all levels."""
     import xgboost
 
     X = model.preprocess(X)

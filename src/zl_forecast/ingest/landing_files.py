@@ -9,7 +9,7 @@ source of a series is a fallback; it takes over the rows on file.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -100,25 +100,23 @@ class LandingFiles:
         Returns
         -------
         DataFrame
-            With all columns of the file, dates as datetime64; without columns if there is no file.
+            With all columns of the file, dates as datetime64; no rows if there is no file.
 
         Raises
         ------
         SourceError
             The file cannot be read, or ingest did not write it.
         """
-        file = self.file(table, source)
-        if not file.exists():
-            return pd.DataFrame()
+        file, extra = self.file(table, source), EXTRA_COLUMNS.get(table, ())
         try:
-            rows = pq.read_table(file, partitioning=None).to_pandas(date_as_object=False)
+            found = pq.read_table(file, partitioning=None) if file.exists() else _schema(table, extra).empty_table()
+            rows = found.to_pandas(date_as_object=False)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(
                 f"{file} cannot be read: {printable(str(error))[:200]}",
                 "Restore it from a backup, or delete it to load its history again (revised values then lose their days).",
             ) from None
-        expected = [*TABLES[table].columns, *EXTRA_COLUMNS.get(table, ())]
-        if missing := [column for column in expected if column not in rows]:
+        if missing := [column for column in (*TABLES[table].columns, *extra) if column not in rows]:
             raise SourceError(
                 f"{file} was not written by ingest: it has no column {', '.join(missing)}",
                 f"Rename it, for example to {table}_mine.parquet: files of your own come before all sources.",
@@ -264,15 +262,14 @@ class LandingFiles:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def _schema(table: str, extra: Iterable[str]) -> pa.Schema:
+    of_contract = [(column, ARROW_TYPES[kind]) for column, kind in TABLES[table].columns.items()]
+    return pa.schema([*of_contract, *((column, pa.string()) for column in extra)])
+
+
 def _to_arrow(table: str, rows: pd.DataFrame) -> pa.Table:
-    contract = TABLES[table]
-    extra = [column for column in rows.columns if column not in contract.columns]
-    schema = pa.schema(
-        [(column, ARROW_TYPES[kind]) for column, kind in contract.columns.items()]
-        + [(column, pa.string()) for column in extra]
-    )
-    order = list(contract.key)
-    rows = rows[schema.names].sort_values(order, ignore_index=True)
+    schema = _schema(table, [column for column in rows.columns if column not in TABLES[table].columns])
+    rows = rows[schema.names].sort_values(list(TABLES[table].key), ignore_index=True)
     return pa.Table.from_pandas(rows, schema=schema, preserve_index=False).replace_schema_metadata(None)
 
 

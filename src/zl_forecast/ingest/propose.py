@@ -17,47 +17,19 @@ SEPARATORS = ",;\t|"
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 # names of columns, in lower case, best first; English, German, Polish, Spanish, Portuguese, French, Chinese
 NAMES = {
-    "date": ("date", "trade date", "time", "datum", "data", "fecha", "日期", "timestamp", "ts_event", "zeit"),
-    "open": (
-        "open",
-        "first",
-        "eröffnung",
-        "eroeffnung",
-        "otwarcie",
-        "apertura",
-        "abertura",
-        "ouverture",
-        "开盘",
-        "开盘价",
-    ),
-    "high": ("high", "hoch", "najwyzszy", "najwyższy", "máximo", "maximo", "máxima", "plus haut", "最高", "最高价"),
-    "low": ("low", "tief", "najnizszy", "najniższy", "mínimo", "minimo", "mínima", "plus bas", "最低", "最低价"),
-    "close": (
-        *(
-            "settle",
-            "settlement",
-            "settlement price",
-            "close",
-            "latest",
-            "last",
-            "price",
-            "schluss",
-            "zuletzt",
-            "zamkniecie",
-        ),
-        *("zamknięcie", "cierre", "último", "ultimo", "fechamento", "dernier", "收盘", "收盘价"),
-    ),
-    "volume": ("volume", "vol.", "vol", "volumen", "wolumen", "成交量"),
-    "open_interest": (
-        "open interest",
-        "open_interest",
-        "openint",
-        "oi",
-        "lop",
-        "previous day open interest",
+    meaning: names.split(" | ")
+    for meaning, names in {
+        "date": "date | trade date | time | datum | data | fecha | 日期 | timestamp | ts_event | zeit",
+        "open": "open | first | eröffnung | eroeffnung | otwarcie | apertura | abertura | ouverture | 开盘 | 开盘价",
+        "high": "high | hoch | najwyzszy | najwyższy | máximo | maximo | máxima | plus haut | 最高 | 最高价",
+        "low": "low | tief | najnizszy | najniższy | mínimo | minimo | mínima | plus bas | 最低 | 最低价",
+        "close": "settle | settlement | settlement price | close | latest | last | price | schluss | zuletzt | "
+        "zamkniecie | zamknięcie | cierre | último | ultimo | fechamento | dernier | 收盘 | 收盘价",
+        "volume": "volume | vol. | vol | volumen | wolumen | 成交量",
+        "open_interest": "open interest | open_interest | openint | oi | lop | previous day open interest | "
         "prev. day open interest",
-    ),
-    "symbol": ("symbol", "ticker", "contract", "instrument"),
+        "symbol": "symbol | ticker | contract | instrument",
+    }.items()
 }
 DATE_FORMATS = (
     *(
@@ -98,9 +70,9 @@ def propose_mapping(path: Path) -> str:
     found = _find_header(lines)
     if found is None:
         raise LandingError(
-            file=str(path),
-            problem="has no line with names such as Date, Open, High, Low, Close",
-            remedy="Write the mapping by hand: see docs/ingest.md.",
+            str(path),
+            "has no line with names such as Date, Open, High, Low, Close",
+            "Write the mapping by hand: see docs/ingest.md.",
         )
     separator, skipped, columns = found
     rows = list(csv.reader(lines[skipped:], delimiter=separator))
@@ -140,9 +112,7 @@ def _decode(path: Path) -> tuple[str, list[str]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise LandingError(
-            file=str(path), problem=f"cannot be read: {error.strerror}", remedy="Name another file."
-        ) from error
+        raise LandingError(str(path), f"cannot be read: {error.strerror}", "Name another file.") from error
     is_utf_16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     for encoding in ENCODINGS:
         if (encoding == "utf-16") != is_utf_16:
@@ -151,7 +121,7 @@ def _decode(path: Path) -> tuple[str, list[str]]:
             return encoding, content.decode(encoding).splitlines()[:SAMPLE_LINES]
         except UnicodeDecodeError:
             continue
-    raise LandingError(file=str(path), problem="is not text", remedy="Save it as CSV.")
+    raise LandingError(str(path), "is not text", "Save it as CSV.")
 
 
 def _find_header(lines: list[str]) -> tuple[str, int, dict[str, str]] | None:

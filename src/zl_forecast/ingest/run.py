@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -87,7 +87,7 @@ class _Landing:
     def _add_series(self, part: Observations | Vintages) -> None:
         series_id, source = part.series_id, self.request.source.source
         held = self._held("series")
-        own = held[held["series_id"] == series_id] if len(held) else vintages.empty()
+        own = held[held["series_id"] == series_id]
         if own.empty and series_id not in self.reload:  # another source supplied the series until now
             elsewhere = self.files.rows_elsewhere(source, series_id)
             own = elsewhere if len(elsewhere) else own
@@ -106,8 +106,7 @@ class _Landing:
                 published_at=part.published_at,
                 delays=self.delays,
             )
-        others = held[held["series_id"] != series_id] if len(held) else held
-        self.rows["series"] = pd.concat([others, merged.rows], ignore_index=True)
+        self.rows["series"] = pd.concat([held[held["series_id"] != series_id], merged.rows], ignore_index=True)
         self.pulled_at[series_id] = part.fetched_at
         self.n_new, self.n_revised = self.n_new + merged.n_new, self.n_revised + merged.n_revised
         if merged.n_kept:
@@ -255,7 +254,6 @@ def _ingest_source(
         print(f"{source.source:17} {printable(redact(text, keys))}", file=sys.stderr, flush=True)
 
     progress(f"reading {source.publisher}")
-    request: Request | None = None
     try:
         if source.key == "required" and key is None:
             raise SourceSkipped(f"no access key: set {source.key_variable} in the environment or in .env")
@@ -271,7 +269,7 @@ def _ingest_source(
                 source,
                 client,
                 series,
-                {table: rows[~_is_of(table, rows, reload)] if len(rows) else rows for table, rows in held.items()},
+                {table: rows[~_is_of(table, rows, reload)] for table, rows in held.items()},
                 taken,
                 key,
                 history_from=history_from,
@@ -335,7 +333,7 @@ def _grouped(failures: Mapping[str, str]) -> list[str]:
 def _held_rows(files: LandingFiles, table: str, source: str, taken: Mapping[str, str]) -> pd.DataFrame:
     """Return the rows on file, without those that another file now supplies; the landing file then loses them as well."""
     rows = files.rows(table, source)
-    if len(rows) and (is_taken := _is_of(table, rows, taken)).any():
+    if (is_taken := _is_of(table, rows, taken)).any():
         files.land(table, source, rows)
         return rows[~is_taken]
     return rows
@@ -359,33 +357,27 @@ def _listed(texts: Iterable[str], separator: str = "; ") -> str:
     )
 
 
-def print_outcomes(outcomes: Sequence[Outcome], show: Callable[[str], None] = print) -> None:
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """Print a table of the outcomes, and the next step.
 
     Parameters
     ----------
     outcomes : sequence of Outcome
         From `ingest`.
-    show : callable
-        Receives each line.
     """
-    show(f"\n{'source':17}  {'state':10}  {'rows':>9}  {'new':>7}  {'revised':>7}  {'newest':10}  {'seconds':>7}")
+    print(f"\n{'source':17}  {'state':10}  {'rows':>9}  {'new':>7}  {'revised':>7}  {'newest':10}  {'seconds':>7}")
     for outcome in outcomes:
         newest = outcome.newest_on.isoformat() if outcome.newest_on else "-"
-        show(
+        print(
             f"{outcome.source:17}  {outcome.state:10}  {outcome.n_rows:9,}  {outcome.n_new:7,}  {outcome.n_revised:7,}  "
             f"{newest:10}  {outcome.seconds:7.1f}"
         )
     for outcome in outcomes:
         if outcome.reason:
-            show(f"\n{outcome.source}, {outcome.state}: {outcome.reason}")
+            print(f"\n{outcome.source}, {outcome.state}: {outcome.reason}")
     folder = landing_path()
     with suppress(OSError):
         if not list(folder.glob("bars_daily*")):
-            show(f"\nNo bars of ZL yet: {folder} has no bars_daily file, so a build would stop.")
+            print(f"\nNo bars of ZL yet: {folder} has no bars_daily file, so a build would stop.")
             return
-    show(f"\nLanded in {_shown(folder)}. Next: make build")
-
-
-def _shown(folder: Path) -> str:
-    return printable(str(folder))
+    print(f"\nLanded in {printable(str(folder))}. Next: make build")

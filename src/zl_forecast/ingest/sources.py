@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
+from pathlib import Path
 
 import pandas as pd
 
@@ -75,7 +77,7 @@ def load_series(source: str) -> pd.DataFrame:
     DataFrame
         Rows of seeds/source_series.csv, indexed by series_id; an empty text where a rule has no part.
     """
-    rows = pd.read_csv(seed("source_series"), keep_default_na=False, dtype={"publisher_code": str})
+    rows = _read_series(seed("source_series"))
     return rows[rows["source"] == source].set_index("series_id")
 
 
@@ -92,6 +94,19 @@ def load_delays(source: str) -> dict[date, date]:
     dict[date, date]
         available_on by obs_date.
     """
-    rows = pd.read_csv(seed("publication_delays"), parse_dates=["obs_date", "available_on"])
-    rows = rows[rows["source"] == source]
-    return dict(zip(rows["obs_date"].dt.date, rows["available_on"].dt.date, strict=True))
+    return _read_delays(seed("publication_delays")).get(source, {})
+
+
+# `zl status` asks for both once per source or series
+@cache
+def _read_series(file: Path) -> pd.DataFrame:
+    return pd.read_csv(file, keep_default_na=False, dtype={"publisher_code": str})
+
+
+@cache
+def _read_delays(file: Path) -> dict[str, dict[date, date]]:
+    rows = pd.read_csv(file, parse_dates=["obs_date", "available_on"])
+    return {
+        str(source): dict(zip(own["obs_date"].dt.date, own["available_on"].dt.date, strict=True))
+        for source, own in rows.groupby("source")
+    }

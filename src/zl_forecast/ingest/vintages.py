@@ -67,19 +67,8 @@ def empty() -> pd.DataFrame:
     )
 
 
-def newest_values(rows: pd.DataFrame) -> pd.Series:
-    """Return the newest vintage of each observation of one series.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Columns obs_date, available_on and value.
-
-    Returns
-    -------
-    Series
-        Value by obs_date, ascending.
-    """
+def _newest_values(rows: pd.DataFrame) -> pd.Series:
+    """Return the newest vintage of each observation of one series, by obs_date."""
     return rows.sort_values(["obs_date", "available_on"]).groupby("obs_date")["value"].last()
 
 
@@ -126,7 +115,7 @@ def merge_observations(
         The pull is empty, of another frequency, older or shorter than the rows on file, or changes too many of them.
     """
     pulled = _checked(series_id, pulled, rule)
-    values = newest_values(held)
+    values = _newest_values(held)
     within = values[values.index >= pulled.index.min()]
     _refuse_shorter(series_id, within, pulled, newest_held=values.index.max() if len(values) else None)
     known = within.index.intersection(pulled.index)
@@ -180,10 +169,10 @@ def merge_vintages(series_id: str, held: pd.DataFrame, pulled: pd.DataFrame, rul
     SourceError
         The pull is empty, of another frequency, or older or shorter than the rows on file.
     """
-    newest = _checked(series_id, newest_values(pulled), rule)
+    newest = _checked(series_id, _newest_values(pulled), rule)
     is_published = held["available_by"] == "publisher"
     base = held if is_published.any() else held.iloc[:0]
-    values = newest_values(held)
+    values = _newest_values(held)
     within = values[values.index >= newest.index.min()] if len(base) else values
     _refuse_shorter(series_id, within, newest, newest_held=values.index.max() if len(values) else None)
     both = pd.concat([base.assign(_held=True), _after_held(base, pulled).assign(series_id=series_id, _held=False)])

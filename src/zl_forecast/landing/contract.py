@@ -227,11 +227,7 @@ class Landing:
         findings = check_instruments(con, self.instruments, sessions)
         for finding in (finding for finding in findings if finding.severity == "refused"):
             raise LandingError(
-                file=self._bars_files(),
-                column=finding.column,
-                problem=f"ZL {finding.problem}",
-                rows=finding.rows,
-                remedy=finding.remedy,
+                self._bars_files(), f"ZL {finding.problem}", finding.remedy, column=finding.column, rows=finding.rows
             )
         absent = con.execute(
             "select symbol, count(*) from landing where close is null group by symbol order by 1"
@@ -347,9 +343,9 @@ def _append(con: duckdb.DuckDBPyConnection, name: str, file: Path, table: Table)
 
 def _unreadable(file: Path, error: duckdb.Error) -> LandingError:
     return LandingError(
-        file=file.name,
-        problem=f"cannot be read: {' '.join(str(error).split())[:300]}",
-        remedy=f"Memory is limited to {MEMORY_LIMIT} for landing files: write daily rows only, or split the file."
+        file.name,
+        f"cannot be read: {' '.join(str(error).split())[:300]}",
+        f"Memory is limited to {MEMORY_LIMIT} for landing files: write daily rows only, or split the file."
         if isinstance(error, duckdb.OutOfMemoryException)
         else "Write the column in a plain type: text, a number or a date.",
     )
@@ -393,7 +389,7 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
         )
         if rows:
             shown = f", for example {example}" if example else ""
-            raise LandingError(file=file.name, column=column, rows=rows, problem=problem + shown, remedy=remedy)
+            raise LandingError(file.name, problem + shown, remedy, column=column, rows=rows)
     if table.order:
         group, date = table.order
         rows, example = read_row(
@@ -409,11 +405,11 @@ def _check_rows(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> Non
         )
         if rows:
             raise LandingError(
-                file=file.name,
+                file.name,
+                f"dates go back within a {group}, first seen at {example}",
+                f"Sort the file by {group} and {date}; if dates were misread (day and month?), correct them.",
                 column=date,
                 rows=rows,
-                problem=f"dates go back within a {group}, first seen at {example}",
-                remedy=f"Sort the file by {group} and {date}; if dates were misread (day and month?), correct them.",
             )
 
 
@@ -445,11 +441,11 @@ def _check_key(con: duckdb.DuckDBPyConnection, table: Table, name: str) -> None:
     )
     if rows:
         raise LandingError(
-            file=files or name,
+            files or name,
+            f"duplicate key with different values, for example {example}: {values}",
+            "Keep one row per key. For series, a revised value is a new row with a later available_on.",
             column=key,
             rows=rows,
-            problem=f"duplicate key with different values, for example {example}: {values}",
-            remedy="Keep one row per key. For series, a revised value is a new row with a later available_on.",
         )
 
 
@@ -466,19 +462,19 @@ def _check_zl_is_there(con: duckdb.DuckDBPyConnection, names: str, folder: Landi
     if first_zl is None or others:
         there = f"only {symbols}" if symbols else "no bars at all"
         raise LandingError(
-            file=names,
-            column="symbol",
-            problem="no rows of ZL, the instrument to be forecast"
+            names,
+            "no rows of ZL, the instrument to be forecast"
             + (f" ({there})" if first_zl is None else f", after {last_zl}")
             + (f"; {', '.join(others)}: did you mean ZL?" if others else ""),
+            f"Add the continuous front series of soybean oil as symbol ZL to a bars_daily file in {folder.path}.",
+            column="symbol",
             rows=0,
-            remedy=f"Add the continuous front series of soybean oil as symbol ZL to a bars_daily file in {folder.path}.",
         )
     if (newest - last_zl).days > ZL_STALE_DAYS:
         raise LandingError(
-            file=names,
+            names,
+            f"ZL is stale: its last bar is {last_zl}, while other symbols reach {newest}",
+            "Fetch the missing ZL bars; a forecast from old prices would look like a new one.",
             column="as_of_date",
-            problem=f"ZL is stale: its last bar is {last_zl}, while other symbols reach {newest}",
             rows=(newest - last_zl).days,
-            remedy="Fetch the missing ZL bars; a forecast from old prices would look like a new one.",
         )

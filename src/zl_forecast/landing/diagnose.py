@@ -70,9 +70,8 @@ def diagnose(file: Path, columns: Sequence[str]) -> Diagnosis | None:
         )
     try:
         return _of_text(file, columns)
-    except UnicodeDecodeError as error:
-        line = _line_of_byte(file, error)
-        return Diagnosis(f"is not UTF-8 text, first in line {line}", "Save it as CSV UTF-8.")
+    except UnicodeDecodeError:
+        return Diagnosis(f"is not UTF-8 text, first in line {_first_odd_line(file)}", "Save it as CSV UTF-8.")
     except csv.Error as error:
         return Diagnosis(f"is not valid CSV: {error}", "Write it again; quote text that holds commas or line ends.")
 
@@ -103,10 +102,10 @@ def _of_text(file: Path, columns: Sequence[str]) -> Diagnosis | None:
             f"Remove {what}: the first line must name the columns.",
             rows=header - first_number,
         )
-    return _ragged(file, columns)
+    return _ragged(file)
 
 
-def _ragged(file: Path, columns: Sequence[str]) -> Diagnosis | None:
+def _ragged(file: Path) -> Diagnosis | None:
     """Diagnose lines that have more or fewer values than the header."""
     with file.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
@@ -171,7 +170,7 @@ def _first_lines(file: Path, most: int) -> Iterator[tuple[int, str]]:
                 yield number, line.strip()
 
 
-def _line_of_byte(file: Path, error: UnicodeDecodeError) -> int:
+def _first_odd_line(file: Path) -> int:
     """Return the number of the first line that is not UTF-8."""
     for number, line in enumerate(file.open("rb"), start=1):
         try:

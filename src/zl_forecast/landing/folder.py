@@ -99,9 +99,9 @@ class LandingFolder:
             )
         except OSError as error:
             raise LandingError(
-                file=str(self.path),
-                problem=f"cannot be listed: {error.strerror}",
-                remedy="Give this user read access to the folder (chmod u+rx).",
+                str(self.path),
+                f"cannot be listed: {error.strerror}",
+                "Give this user read access to the folder (chmod u+rx).",
             ) from error
 
 
@@ -147,21 +147,21 @@ def find_landing(may_simulate: bool = True) -> LandingFolder:
     holds = f"the folder holds {', '.join(f'{name} ({reason})' if reason else name for name, reason in others)}"
     if named:
         raise LandingError(
-            file=expected,
-            problem=f"no such file, but the ZL bars are required{f'; {holds}' if others else ''}",
-            remedy="Put it there, point ZL_LANDING_DIR to another folder, or unset it to use the simulated market.",
+            expected,
+            f"no such file, but the ZL bars are required{f'; {holds}' if others else ''}",
+            "Put it there, point ZL_LANDING_DIR to another folder, or unset it to use the simulated market.",
         )
     if others:
         raise LandingError(
-            file=expected,
-            problem=f"no such file, though {holds}",
-            remedy="Put the ZL bars beside them, or empty the folder to use the simulated market.",
+            expected,
+            f"no such file, though {holds}",
+            "Put the ZL bars beside them, or empty the folder to use the simulated market.",
         )
     if not may_simulate:
         raise LandingError(
-            file=expected,
-            problem=f"no such file, and {data_dir()} holds forecasts of a real market, which must not be mixed with simulated ones",
-            remedy="Put the landing files back or name their folder (ZL_LANDING_DIR=...); to try the simulated market, "
+            expected,
+            f"no such file, and {data_dir()} holds forecasts of a real market, which must not be mixed with simulated ones",
+            "Put the landing files back or name their folder (ZL_LANDING_DIR=...); to try the simulated market, "
             "use a separate data folder (ZL_DATA_DIR=data/simulated).",
         )
     return sample_landing(os.environ.get("ZL_SAMPLE_WORLD", "planted"))

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 import duckdb
 import pandas as pd
 
+from zl_forecast.errors import listed
 from zl_forecast.thresholds import threshold
 
 ZL_STALE_DAYS = 10  # days by which ZL's last bar may lie before the newest bar of any other symbol
@@ -26,6 +27,10 @@ MAX_OUTSIDE = 3  # closes outside the plausible range, such as WTI below zero on
 MAX_ODD_SHARE = 0.01  # fraction of a symbol's bars without a session, or with a close outside low to high
 BLOCK_DAYS = 28  # four sessions of each weekday
 LISTED = 8  # maximum number of names or dates in a message
+DATE_REMEDY = (
+    "Date each bar by its trade date, the day on which the session that opens at 17:00 Chicago ends: a session that "
+    "opens on Sunday evening is Monday's."
+)
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
@@ -194,16 +199,16 @@ def name_findings(table: str, found: dict[str, date], known: set[str], likely: d
     what = {"series": "series", "policy_events": "buckets"}.get(table, "symbols")
     findings = []
     if likely:
-        listed = ", ".join(
+        guesses = [
             f"{name} (did you mean {meant}{f', which ends on {found[meant]}' if meant in found else ''}?)"
-            for name, meant in list(likely.items())[:LISTED]
-        )
+            for name, meant in likely.items()
+        ]
         findings.append(
             Finding(
                 table,
                 "warning",
                 what,
-                f"{len(likely)} {what} with unknown names: {listed}{_more(len(likely))}",
+                f"{len(likely)} {what} with unknown names: {listed(guesses, LISTED)}",
                 "Use the names of the registry (seeds/instruments.csv, seeds/series.csv, seeds/buckets.csv).",
                 len(likely),
             )
@@ -215,7 +220,7 @@ def name_findings(table: str, found: dict[str, date], known: set[str], likely: d
                 table,
                 "warning" if table == "policy_events" else "info",
                 what,
-                f"{len(others)} {what} that no feature reads: {', '.join(others[:LISTED])}{_more(len(others))}",
+                f"{len(others)} {what} that no feature reads: {listed(others, LISTED)}",
                 "They are ignored. To use one in a feature, add it to the registry.",
                 len(others),
             )
@@ -227,22 +232,26 @@ def _normalise_name(name: str) -> str:
     return "".join(character for character in name.upper() if character.isalnum())
 
 
-def _more(count: int) -> str:
-    return f" and {count - LISTED} more" if count > LISTED else ""
-
-
 def _fault(symbol: str, column: str, problem: str, remedy: str, rows: int) -> Finding:
     severity = "refused" if symbol == "ZL" else "quarantined"
     return Finding("bars_daily", severity, symbol, problem, remedy, rows, column)
 
 
+def _warning(symbol: str, column: str, problem: str, remedy: str, rows: int | None) -> Finding:
+    return Finding("bars_daily", "warning", symbol, problem, remedy, rows, column)
+
+
 def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Find symbols whose bars are dated by another convention than the trade date."""
-    remedy = (
-        "Date each bar by its trade date, the day on which the session that opens at 17:00 Chicago ends: a session that "
-        "opens on Sunday evening is Monday's."
-    )
-    findings = {}
+    """Find symbols whose bars are dated by another convention than the trade date, or that lack bars; one fault each."""
+    faults: dict[str, Finding] = {}
+    for fault in (*_odd_days(con), *_missing_weekdays(con), *_missing_sessions(con)):
+        faults.setdefault(fault.subject, fault)
+    return list(faults.values())
+
+
+def _odd_days(con: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Find symbols with bars on weekends, or on too many other days without a session."""
+    findings = []
     for symbol, calendar, off, bars, weekend, *counts in con.execute(
         f"""
         select symbol, any_value(calendar), count(*) filter (where is_off_session and not is_repeat), count(*),
@@ -255,19 +264,26 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             weekend_counts = " and ".join(f"{counts[day]} {WEEKDAYS[day]}" for day in (5, 6) if counts[day])
             absent_days = [WEEKDAYS[day] for day in range(5) if counts[day] < 0.2 * max(counts)]
             absence = f" and {'none' if not sum(counts[WEEKDAYS.index(day)] for day in absent_days) else 'few'} on {', '.join(absent_days)}"
-            findings[symbol] = _fault(
-                symbol, "as_of_date", f"has bars on {weekend_counts}{absence if absent_days else ''}", remedy, weekend
-            )
+            problem = f"has bars on {weekend_counts}{absence if absent_days else ''}"
+            findings.append(_fault(symbol, "as_of_date", problem, DATE_REMEDY, weekend))
         elif off > max(MAX_OFF_SESSIONS, MAX_ODD_SHARE * bars):
-            findings[symbol] = _fault(
-                symbol,
-                "as_of_date",
-                f"has {off} of {bars} bars on days without a session of {calendar}",
-                remedy,
-                off,
-            )
-    for symbol, day, first, last, n_sessions in con.execute(
-        f"""
+            problem = f"has {off} of {bars} bars on days without a session of {calendar}"
+            findings.append(_fault(symbol, "as_of_date", problem, DATE_REMEDY, off))
+    return findings
+
+
+def _missing_weekdays(con: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Find symbols without bars on the sessions of one weekday, as of vendors that date Monday's session on Sunday."""
+    return [
+        _fault(
+            symbol,
+            "as_of_date",
+            f"has no bar on {n_sessions} sessions on {WEEKDAYS[day - 1]} ({first} to {last}), but has bars on other weekdays",
+            DATE_REMEDY,
+            n_sessions,
+        )
+        for symbol, day, first, last, n_sessions in con.execute(
+            f"""
         with
         symbol_spans as (
             select symbol, calendar, min(as_of_date) as first_bar,
@@ -327,19 +343,22 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
         select symbol, mode(weekday), min(first_session), max(last_session), sum(n)::int from missing_weekdays
         group by symbol order by symbol
         """
-    ).fetchall():
-        findings.setdefault(
+        ).fetchall()
+    ]
+
+
+def _missing_sessions(con: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """Find symbols with bars on few of the sessions from their first bar to their last."""
+    return [
+        _fault(
             symbol,
-            _fault(
-                symbol,
-                "as_of_date",
-                f"has no bar on {n_sessions} sessions on {WEEKDAYS[day - 1]} ({first} to {last}), but has bars on other weekdays",
-                remedy,
-                n_sessions,
-            ),
+            "as_of_date",
+            f"has bars on {present} of {sessions} sessions",
+            "Bars are daily: add the missing ones.",
+            sessions,
         )
-    for symbol, present, sessions in con.execute(
-        f"""
+        for symbol, present, sessions in con.execute(
+            f"""
         with symbol_spans as (
             select symbol, calendar, min(as_of_date) as first_bar, max(as_of_date) as last_bar,
                 count(*) filter (where not is_off_session) as n_present
@@ -351,18 +370,8 @@ def _dates(con: duckdb.DuckDBPyConnection) -> list[Finding]:
             on sessions_frame.calendar = symbol_spans.calendar and session_date::date between first_bar and last_bar
         group by symbol having any_value(n_present) < {MIN_PRESENT_SHARE} * n_sessions order by symbol
         """
-    ).fetchall():
-        findings.setdefault(
-            symbol,
-            _fault(
-                symbol,
-                "as_of_date",
-                f"has bars on {present} of {sessions} sessions",
-                "Bars are daily: add the missing ones.",
-                sessions,
-            ),
-        )
-    return list(findings.values())
+        ).fetchall()
+    ]
 
 
 def _units(con: duckdb.DuckDBPyConnection) -> list[Finding]:
@@ -441,19 +450,16 @@ def _jumps(con: duckdb.DuckDBPyConnection) -> list[Finding]:
 def _off_sessions(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     """Report bars on days without a session, such as the last close repeated on a holiday."""
     return [
-        Finding(
-            "bars_daily",
-            "warning",
+        _warning(
             symbol,
-            f"{rows} {'bar' if rows == 1 else 'bars'} on days without a session of {calendar} left out: {days}{_more(rows)}",
+            "as_of_date",
+            f"{rows} {'bar' if rows == 1 else 'bars'} on days without a session of {calendar} left out: {listed(list(map(str, days)), LISTED)}",
             "Nothing to do if the exchange was closed; if it traded, the calendar library needs an update.",
             rows,
-            "as_of_date",
         )
         for symbol, calendar, rows, days in con.execute(
-            f"""
-            select symbol, any_value(calendar), count(*)::int,
-                array_to_string(list(as_of_date order by as_of_date desc)[:{LISTED}], ', ')
+            """
+            select symbol, any_value(calendar), count(*)::int, list(as_of_date order by as_of_date desc)
             from bars where is_off_session group by symbol order by symbol
             """
         ).fetchall()
@@ -498,21 +504,19 @@ def _ranges(con: duckdb.DuckDBPyConnection, faults: list[Finding]) -> list[Findi
             if rows > max(1, MAX_ODD_SHARE * bars) or distance > MAX_ODD_DISTANCE:
                 faults.append(_fault(symbol, price, problem, remedy, rows))
             else:
-                warnings.append(Finding("bars_daily", "warning", symbol, problem, remedy, rows, price))
+                warnings.append(_warning(symbol, price, problem, remedy, rows))
     return warnings
 
 
 def _stale(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     """Find symbols that end before the others."""
     return [
-        Finding(
-            "bars_daily",
-            "warning",
+        _warning(
             symbol,
+            "as_of_date",
             f"ends on {last}, {(newest - last).days} days before the newest bar: its features are missing from then on",
             "Fetch the missing bars, or leave the symbol out.",
             None,
-            "as_of_date",
         )
         for symbol, last, newest in con.execute(
             f"""
@@ -534,16 +538,14 @@ def _contracts(con: duckdb.DuckDBPyConnection) -> list[Finding]:
         """
     ).fetchall()
     findings = [
-        Finding(
-            "bars_daily",
-            "warning",
+        _warning(
             symbol,
+            "contract_id",
             f"one contract_id in all {bars} bars: rolls cannot be detected, and the price step between contracts counts as a return"
             if is_constant
             else f"contract_id changes on {rolls} of {bars} bars: each counts as a roll",
             "Write the front contract in contract_id.",
             bars if is_constant else rolls,
-            "contract_id",
         )
         for symbol, is_constant, bars, rolls in suspicious
     ]
@@ -563,14 +565,12 @@ def _unknown_contracts(con: duckdb.DuckDBPyConnection) -> list[Finding]:
     part = [f"{symbol} ({unknown} of {bars} bars)" for symbol, unknown, bars in counts if unknown < bars]
     named = [*whole, *part]
     return [
-        Finding(
-            "bars_daily",
-            "warning",
+        _warning(
             ", ".join([*whole, *(symbol for symbol, unknown, bars in counts if unknown < bars)]),
-            f"no contract_id in bars of {', '.join(named[:LISTED])}{_more(len(named))}: rolls cannot be detected there, and the price "
+            "contract_id",
+            f"no contract_id in bars of {listed(named, LISTED)}: rolls cannot be detected there, and the price "
             "step between contracts counts as a return, which distorts momentum and volatility",
             "Write the front contract in contract_id.",
             sum(unknown for _, unknown, _ in counts),
-            "contract_id",
         )
     ]

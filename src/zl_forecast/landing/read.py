@@ -65,31 +65,25 @@ def read_file(con: duckdb.DuckDBPyConnection, file: Path, table: Table) -> list[
     is_csv = file.name.lower().endswith(".csv")
     try:
         if file.stat().st_size == 0:
-            raise LandingError(
-                file=file.name, problem="is empty", rows=0, remedy="Remove the file, or write it again with its rows."
-            )
+            raise LandingError(file.name, "is empty", "Remove the file, or write it again with its rows.", rows=0)
         raw = _read_csv(file, table) if is_csv else _read_parquet(file, table)
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, MemoryError, ValueError) as error:
         if file.is_symlink() and not file.exists():
             raise LandingError(
-                file=file.name,
-                problem="is a link to a missing file",
-                remedy="Restore that file, or remove the link.",
+                file.name, "is a link to a missing file", "Restore that file, or remove the link."
             ) from error
         if isinstance(error, PermissionError):
             raise LandingError(
-                file=file.name, problem="is not readable by this user", remedy="Give this user read access (chmod)."
+                file.name, "is not readable by this user", "Give this user read access (chmod)."
             ) from error
         _raise_diagnosis(file, table, is_csv)
         raise LandingError(
-            file=file.name,
-            problem=f"cannot be read as {'csv' if is_csv else 'parquet'}: {' '.join(str(error).split())[:300]}",
-            remedy=HALF_WRITTEN,
+            file.name,
+            f"cannot be read as {'csv' if is_csv else 'parquet'}: {' '.join(str(error).split())[:300]}",
+            HALF_WRITTEN,
         ) from error
     if raw.num_rows == 0:
-        raise LandingError(
-            file=file.name, problem="holds no rows", rows=0, remedy="Remove the file, or write it again with its rows."
-        )
+        raise LandingError(file.name, "holds no rows", "Remove the file, or write it again with its rows.", rows=0)
     _refuse_odd_text(file, raw)
     raw = pa.table({name: _as_duckdb_type(raw[name]) for name in raw.column_names})
     con.register("raw", raw)
@@ -143,10 +137,10 @@ def _read_csv(file: Path, table: Table) -> pa.Table:
         raise ValueError(f"{len(odd)} lines with more or fewer values than the header")
     if not has_end:
         raise LandingError(
-            file=file.name,
-            problem="the last line has no newline, so a value in it may be cut",
+            file.name,
+            "the last line has no newline, so a value in it may be cut",
+            "If the file is whole, end its last line with a newline; if it is half written, write it again.",
             rows=1,
-            remedy="If the file is whole, end its last line with a newline; if it is half written, write it again.",
         )
     return raw
 
@@ -162,26 +156,24 @@ def _read_parquet(file: Path, table: Table) -> pa.Table:
 def _check_header(file: Path, table: Table, header: list[str], is_csv: bool) -> None:
     twice = sorted({name for name in header if header.count(name) > 1 and name in table.columns})
     if twice:
-        raise LandingError(
-            file=file.name, column=", ".join(twice), problem="named twice", remedy="Keep one column of each name."
-        )
+        raise LandingError(file.name, "named twice", "Keep one column of each name.", column=", ".join(twice))
     missing = [column for column in table.columns if column not in header]
     if missing:
         alike = {name.strip().lower(): name for name in map(str, header)}
         if set(missing) <= set(alike):
             raise LandingError(
-                file=file.name,
+                file.name,
+                f"missing, except with other case or blanks: {', '.join(map(repr, (alike[column] for column in missing)))}",
+                "Name the columns in lower case without blanks.",
                 column=", ".join(missing),
-                problem=f"missing, except with other case or blanks: {', '.join(map(repr, (alike[column] for column in missing)))}",
-                remedy="Name the columns in lower case without blanks.",
             )
         _raise_diagnosis(file, table, is_csv)
         raise LandingError(
-            file=file.name,
-            column=", ".join(missing),
-            problem="missing",
-            remedy=f"The contract's columns are {', '.join(table.columns)}; "
+            file.name,
+            "missing",
+            f"The contract's columns are {', '.join(table.columns)}; "
             f"the file has {', '.join(sorted(map(str, header)))[:300]}.",
+            column=", ".join(missing),
         )
 
 
@@ -189,16 +181,16 @@ def _raise_diagnosis(file: Path, table: Table, is_csv: bool) -> None:
     """Raise an error that explains what the file is, if its fault is a known one."""
     found = diagnose(file, list(table.columns)) if is_csv and file.exists() else None
     if found:
-        raise LandingError(file=file.name, problem=found.problem, rows=found.rows, remedy=found.remedy)
+        raise LandingError(file.name, found.problem, found.remedy, rows=found.rows)
 
 
 def _refuse_size(file: Path, rows: int, size: int) -> None:
     if rows > MAX_ROWS or size > MAX_BYTES:
         raise LandingError(
-            file=file.name,
-            problem=f"holds {f'{rows:,} rows' if rows > MAX_ROWS else f'{size / 1e9:,.1f} GB of values'}; a landing file has at most "
+            file.name,
+            f"holds {f'{rows:,} rows' if rows > MAX_ROWS else f'{size / 1e9:,.1f} GB of values'}; a landing file has at most "
             f"{MAX_ROWS:,} rows and {MAX_BYTES / 1e9:.0f} GB",
-            remedy="Landing files are daily: write one row per symbol (or series) and day, without the instruments that no "
+            "Landing files are daily: write one row per symbol (or series) and day, without the instruments that no "
             "feature reads.",
         )
 
@@ -217,20 +209,20 @@ def _refuse_odd_text(file: Path, raw: pa.Table) -> None:
         longest = pc.max(pc.binary_length(values)).as_py() or 0
         if longest > MAX_TEXT:
             raise LandingError(
-                file=file.name,
+                file.name,
+                f"holds a text of {longest:,} bytes; the longest allowed has {MAX_TEXT:,}",
+                "Shorten it; if a quote is not closed, close it.",
                 column=column,
-                problem=f"holds a text of {longest:,} bytes; the longest allowed has {MAX_TEXT:,}",
-                remedy="Shorten it; if a quote is not closed, close it.",
             )
         if _is_text(values.type):
             odd = pc.match_substring_regex(values, CONTROL if column in TITLE_COLUMNS else CONTROL_OR_FORMAT)
             if rows := pc.sum(odd).as_py():
                 raise LandingError(
-                    file=file.name,
+                    file.name,
+                    f"holds control characters, for example {pc.filter(values, odd)[0].as_py()!r}",
+                    "Remove them; if a quote is not closed, close it.",
                     column=column,
                     rows=rows,
-                    problem=f"holds control characters, for example {pc.filter(values, odd)[0].as_py()!r}",
-                    remedy="Remove them; if a quote is not closed, close it.",
                 )
 
 
@@ -292,9 +284,9 @@ def _refuse_other_types(
     )
     if bad:
         raise LandingError(
-            file=file.name,
+            file.name,
+            f"not a {kind}, for example {example!r} in row {first}",
+            TYPE_REMEDIES[kind].format(column=column),
             column=column,
             rows=bad,
-            problem=f"not a {kind}, for example {example!r} in row {first}",
-            remedy=TYPE_REMEDIES[kind].format(column=column),
         )

@@ -55,7 +55,7 @@ def read_calibration(con: duckdb.DuckDBPyConnection) -> Row | None:
                 "bins": own("pit_histogram", days),
                 "quarters": _with_position([row for row in own("calibration", days) if row["slice_type"] == "quarter"]),
                 "tests": {
-                    band: describe_tests([row for row in own("coverage_tests", days) if row["band"] == band])
+                    band: _describe_tests([row for row in own("coverage_tests", days) if row["band"] == band])
                     for band in BANDS
                 },
             }
@@ -83,19 +83,8 @@ def _with_position(quarters: list[Row]) -> list[Row]:
     return placed
 
 
-def describe_tests(tests: list[Row]) -> Row:
-    """Describe the results of the tests of one band.
-
-    Parameters
-    ----------
-    tests : list of dict
-        Rows of monitoring.coverage_tests of one horizon and band.
-
-    Returns
-    -------
-    dict
-        coverage, state (calibration_state, None if there are no tests), n_samples and text: what was found.
-    """
+def _describe_tests(tests: list[Row]) -> Row:
+    """Describe the results of the tests of one band: coverage, state, n_samples and text, which says what was found."""
     if not tests:
         return {"coverage": None, "state": None, "n_samples": None, "text": ""}
     first = tests[0]

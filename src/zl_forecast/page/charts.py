@@ -90,7 +90,7 @@ def fan_chart(
     first, last = forecast[0], forecast[-1]
     start, end = closes[0]["as_of_date"], last["target_date"]
     extremes = [row[name] for row in fan for name in ("p05", "p95", "reference_p10", "reference_p90")]
-    low, high, ticks = round_ticks(*_range([*extremes, *(row["close"] for row in closes)]), 6)
+    low, high, ticks = _round_ticks(*_range([*extremes, *(row["close"] for row in closes)]), 6)
     x = alt.X(
         "date:T",
         scale=alt.Scale(type="utc", domain=[_ms(start), _ms(end)], nice=False),
@@ -192,7 +192,7 @@ def waterfall_chart(steps: list[Row], label: str) -> Markup:
     """
     least, most = _range([row[name] for row in steps for name in ("start", "end")])
     missing = max(MIN_SPAN * steps[0]["start"] - (most - least), 0.0)
-    low, high, ticks = round_ticks(least - missing / 2, most + missing / 2, 4)
+    low, high, ticks = _round_ticks(least - missing / 2, most + missing / 2, 4)
     rows = [row | {"most": max(row["start"], row["end"])} | _words_of_step(row) for row in steps]
     for row in rows:
         row["label"] = textwrap.shorten(row["label"], MAX_LABEL, placeholder=" …")
@@ -295,7 +295,7 @@ def histogram_chart(bins: list[Row], label: str) -> Markup:
     Markup
         SVG.
     """
-    _, top, ticks = round_ticks(0, max(row[name] for row in bins for name in ("observed_share", "nominal_share")), 4)
+    _, top, ticks = _round_ticks(0, max(row[name] for row in bins for name in ("observed_share", "nominal_share")), 4)
     scale = alt.Scale(domain=[0, len(bins)], nice=False)
     edges = ", ".join(f"'{100 * level:.0f}'" for level in [*(row["lower_level"] for row in bins), 1.0])
     rows = [
@@ -389,24 +389,12 @@ def _point(shape: str, colour: str, size: float = DOT, **more) -> dict:
     return {"type": "point", "filled": True, "shape": shape, "size": size, "fill": colour, "opacity": 1, **more}
 
 
-def round_ticks(low: float, high: float, most: int) -> tuple[float, float, list[float]]:
-    """Return an axis with round ticks that includes two values.
+def _round_ticks(low: float, high: float, most: int) -> tuple[float, float, list[float]]:
+    """Return first tick, last tick and all ticks of an axis that includes two values, with at most `most` steps.
 
-    Parameters
-    ----------
-    low, high : float
-        Smallest and largest value.
-    most : int
-        Most steps between ticks.
+    Ticks are multiples of 1, 2, 2.5 or 5 times a power of ten.
 
-    Returns
-    -------
-    tuple of float, float, list of float
-        First tick, last tick, all ticks: multiples of 1, 2, 2.5 or 5 times a power of ten.
-
-    Examples
-    --------
-    >>> round_ticks(31.4, 60.7, 6)
+    >>> _round_ticks(31.4, 60.7, 6)
     (30.0, 65.0, [30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0])
     """
     span = max(high - low, 1e-6 * max(abs(high), 1.0))

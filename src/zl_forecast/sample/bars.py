@@ -52,7 +52,7 @@ def _bars(name: str, path: Path, sessions: pd.DatetimeIndex, is_open: np.ndarray
     bars.insert(0, "symbol", name)
     bars.insert(1, "as_of_date", sessions)
     bars["volume"] = _volume(name, path, sessions, streams)
-    bars["contract_id"] = contract_ids(name, sessions)
+    bars["contract_id"] = _contract_ids(name, sessions)
     present = streams(f"{name} missing").random(n) >= symbol.missing
     return bars[present & is_open]
 
@@ -96,21 +96,8 @@ def _volume(name: str, path: Path, sessions: pd.DatetimeIndex, streams: Streams)
     return np.maximum(np.exp(log_volume).astype("int64"), 1)
 
 
-def contract_ids(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
-    """Return the number of the front contract on each session.
-
-    Parameters
-    ----------
-    name : str
-        Symbol, a key of `SYMBOLS`.
-    sessions : DatetimeIndex of shape (n_sessions,)
-        Ascending.
-
-    Returns
-    -------
-    array of int64, shape (n_sessions,)
-        Digits for the symbol, then year and month of delivery (YYYYMM).
-    """
+def _contract_ids(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
+    """Return the front contract on each session: digits for the symbol, then year and month of delivery (YYYYMM)."""
     year, month = np.divmod(front_deliveries(name, sessions), 12)
     prefix = zlib.crc32(name.encode()) % 1_000_000
     return (prefix * 1_000_000 + year * 100 + month + 1).astype("int64")

@@ -51,9 +51,9 @@ def write_landing(market: Market, folder: Path) -> None:
     if present and (MARKER not in present or present - set(FILES)):
         foreign = sorted(present - set(FILES)) or sorted(present)
         raise LandingError(
-            file=str(folder),
-            problem=f"holds {len(foreign)} file(s) that are not a simulated market's, first {foreign[0]}",
-            remedy="Write the simulated market to a separate folder.",
+            str(folder),
+            f"holds {len(foreign)} file(s) that are not a simulated market's, first {foreign[0]}",
+            "Write the simulated market to a separate folder.",
         )
     if present == set(FILES) and json.loads((folder / MARKER).read_text()) == marker:
         return

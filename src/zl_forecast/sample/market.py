@@ -166,8 +166,8 @@ def _energy(symbol: type[EnergySymbol], tick: float, volume: float, **more) -> E
     return symbol(ENERGY_AND_METALS, tick, volume, ALL_MONTHS, roll_day=15, **more)
 
 
-def _currency(tick: float, volume: float, months: str = QUARTERS, *, half_life: int = 350, **more) -> FreeSymbol:
-    return FreeSymbol(EQUITY_AND_FX, tick, volume, months, carry=0.0004, half_life=half_life, **more)
+def _currency(tick: float, volume: float, months: str = QUARTERS, **more) -> FreeSymbol:
+    return FreeSymbol(EQUITY_AND_FX, tick, volume, months, carry=0.0004, half_life=350, **more)
 
 
 FOLLOWERS = {  # prices computed from others
@@ -522,26 +522,10 @@ def roll_months(name: str, sessions: pd.DatetimeIndex) -> np.ndarray:
     return np.diff(deliveries, prepend=deliveries[:1])
 
 
-def carry_and_steps(name: str, sessions: pd.DatetimeIndex, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
-    """Simulate a symbol's carry and the price steps at its rolls.
+def _carry_and_steps(name: str, sessions: pd.DatetimeIndex, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
+    """Simulate a symbol's carry (log price per month of delivery) and its price steps at rolls (0 on other sessions).
 
     A step is the difference between the two contracts at the previous session.
-
-    Parameters
-    ----------
-    name : str
-        Symbol, a key of `SYMBOLS`.
-    sessions : DatetimeIndex of shape (n_sessions,)
-        Ascending.
-    streams : Streams
-        Source of randomness.
-
-    Returns
-    -------
-    carry : array of shape (n_sessions,)
-        Log price per month of delivery.
-    step : array of shape (n_sessions,)
-        Log price step at a roll, 0 on other sessions.
     """
     carry = stationary_ar1(
         CARRY_HALF_LIFE, SYMBOLS[name].carry, streams(f"{name} carry").standard_normal(len(sessions))
@@ -649,8 +633,8 @@ def _oil_and_meal(
     jumps = streams("ZL jump").random(n) < JUMPS_PER_SESSION
     oil_news = vol * shocks["ZL"] + jumps * JUMP_SD * streams("ZL jump size").standard_normal(n)
     meal_news = MEAL_VOL_RATIO * vol * shocks["ZM"]
-    oil_carry, oil_step = carry_and_steps("ZL", sessions, streams)
-    meal_carry, meal_step = carry_and_steps("ZM", sessions, streams)
+    oil_carry, oil_step = _carry_and_steps("ZL", sessions, streams)
+    meal_carry, meal_step = _carry_and_steps("ZM", sessions, streams)
 
     oil, meal, gap = np.empty(n), np.empty(n), np.empty(n)
     oil[0], meal[0], gap[0] = LOG_OIL_USUAL, LOG_MEAL_USUAL, 0.0
@@ -683,7 +667,7 @@ def _soybeans(paths: dict[str, Path], gap: np.ndarray, sessions: pd.DatetimeInde
     """Simulate ZS: the products' value less a positive crush margin, narrower when oil is dear relative to meal."""
     n = len(sessions)
     products = OIL_USD_PER_BU * np.exp(paths["ZL"].log_close) + MEAL_USD_PER_BU * np.exp(paths["ZM"].log_close)
-    carry, step = carry_and_steps("ZS", sessions, streams)
+    carry, step = _carry_and_steps("ZS", sessions, streams)
     wide = MARGIN_PER_GAP * gap + stationary_ar1(60, 0.15, streams("ZS margin").standard_normal(n))
     wide -= ar1(0.5 ** (1 / 60), step * (1 - CRUSH_MARGIN) / CRUSH_MARGIN)
     margin = CRUSH_MARGIN * np.exp(np.clip(wide, -1.2, 0.8))
@@ -693,7 +677,7 @@ def _soybeans(paths: dict[str, Path], gap: np.ndarray, sessions: pd.DatetimeInde
 def _free(name: str, symbol: FreeSymbol, shocks: np.ndarray, sessions: pd.DatetimeIndex, streams: Streams) -> Path:
     log_vol = stationary_ar1(120, 0.25, streams(f"{name} log vol").standard_normal(len(sessions)))
     vol = symbol.daily_vol * np.exp(log_vol)
-    carry, step = carry_and_steps(name, sessions, streams)
+    carry, step = _carry_and_steps(name, sessions, streams)
     deviation = ar1(0.5 ** (1 / symbol.half_life), vol * shocks + step)
     return Path(np.log(symbol.anchor) + deviation, vol, carry, step)
 
@@ -709,7 +693,7 @@ def _oil_products(crude: Path, sessions: pd.DatetimeIndex, streams: Streams) -> 
     }
     products = {}
     for name, (mean, sd, season) in cracks.items():
-        carry, step = carry_and_steps(name, sessions, streams)
+        carry, step = _carry_and_steps(name, sessions, streams)
         crack = stationary_ar1(60, sd, streams(f"{name} crack").standard_normal(n))
         crack += ar1(0.5 ** (1 / 60), step - crude.step)  # crude rolls on the same days; its close has its step
         products[name] = Path(crude.log_close + mean + season + crack, np.hypot(crude.vol, sd * 0.15), carry, step)
@@ -728,7 +712,7 @@ def _equity(sessions: pd.DatetimeIndex, streams: Streams) -> dict[str, Path]:
     spikes = np.where(streams("VIX spike").random(n) < 1 / 200, streams("VIX spike size").exponential(0.75, n), 0.0)
     vix = np.minimum(8.5 + 7.0 * np.exp(log_vol + ar1(0.5 ** (1 / 15), spikes)), VIX_MAX)
     vol = np.concatenate([[15.5], vix[:-1]]) / 100 / np.sqrt(252) * 0.85
-    carry, step = carry_and_steps("ES", sessions, streams)
+    carry, step = _carry_and_steps("ES", sessions, streams)
     growth = np.where(np.arange(n) > 0, 0.0003 + vol * shocks + step, 0.0)
     return {
         "ES": Path(np.log(1450.0) + np.cumsum(growth), vol, carry, step),
@@ -779,7 +763,7 @@ def _rate_futures(rates: pd.DataFrame, sessions: pd.DatetimeIndex, streams: Stre
     n, futures = len(rates), {}
     for name, (par, duration, weight, move) in notes.items():
         yields = weight * rates["ten"].to_numpy() + (1 - weight) * rates["two"].to_numpy()
-        carry, step = carry_and_steps(name, sessions, streams)
+        carry, step = _carry_and_steps(name, sessions, streams)
         log_close = np.log(par) - duration * (yields - 2.5) / 100 + ar1(0.5 ** (1 / 120), step)
         futures[name] = Path(log_close, np.full(n, duration * move / 100), carry, step)
     ahead = 0.02 * streams("ZQ premium").standard_normal(n)

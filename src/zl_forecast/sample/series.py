@@ -59,7 +59,7 @@ def macro_series(
         *_commitments(close, sessions, streams),
         *_rin_prices(sessions, streams),
         *_wasde(sessions, streams),
-        *_world_bank(close, sessions, streams),
+        *_world_bank(close, streams),
     ]
     table = pd.concat(parts, ignore_index=True)
     table = table[(table["available_on"] <= sessions[-1]) & (table["obs_date"] >= sessions[0])]
@@ -309,7 +309,7 @@ def _wasde(sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
     return [_frame(f"WASDE_{name}_NEW", releases, releases, value, 2) for name, value in values.items()]
 
 
-def _world_bank(close: dict[str, pd.Series], sessions: pd.DatetimeIndex, streams: Streams) -> list[pd.DataFrame]:
+def _world_bank(close: dict[str, pd.Series], streams: Streams) -> list[pd.DataFrame]:
     """Return monthly average prices of vegetable oils, USD/tonne, dated the first of the month, 35 days late.
 
     One month in eight is revised 30 days after its first print. Soybean oil is ZL's own monthly mean. Palm

@@ -184,7 +184,8 @@ def _closure(*modules: str) -> tuple[dict[str, str], set[str]]:
         origin = _origin(name)
         if origin is None:
             continue
-        code[name], imports = _parse_source(origin, name if origin.stem == "__init__" else name.rpartition(".")[0])
+        package = name if origin.stem == "__init__" else name.rpartition(".")[0]
+        code[name], imports = _parse_source(origin.read_bytes(), package)
         todo.extend(imports)
     return code, libraries
 
@@ -209,18 +210,18 @@ def _origin(module: str) -> Path | None:
     return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
-def _parse_source(file: Path, package: str) -> tuple[str, list[str]]:
-    """Return the code of a source file without comments and docstrings, and the names it imports.
+@cache  # by content, since most closures share most modules
+def _parse_source(source: bytes, package: str) -> tuple[str, list[str]]:
+    """Return a module's code without comments and docstrings, and the names it imports.
 
     Imported names may be modules or members of modules.
 
     Parameters
     ----------
-    file : Path
+    source : bytes
     package : str
-        Package that relative imports of the file start from.
+        Package that relative imports start from.
     """
-    source = file.read_bytes()
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):  # it cannot be imported; `registry` reports that error

@@ -54,7 +54,7 @@ def newest_year(bucket: str, con: duckdb.DuckDBPyConnection) -> str:
             f"{artifacts.artifacts_dir()} has no models of bucket '{bucket}': code, data or a library has changed "
             f"since its tournament, or ZL_DATA_DIR has. {fix}"
         )
-    board, failures = autogluon_leaderboard(contest, models)
+    board, failures = _autogluon_leaderboard(contest, models)
     missing = sorted(set(contest.families) - set(models))
     failures |= dict.fromkeys(missing, "not in the store")
     notes = "".join(f"\nNot fitted on this fold: {name} ({reason})" for name, reason in failures.items())
@@ -77,26 +77,14 @@ def _models(contest: BucketContest) -> dict[str, tuple[str, dict]]:
     return found
 
 
-def autogluon_leaderboard(
+def _autogluon_leaderboard(
     contest: BucketContest, models: dict[str, tuple[str, dict]]
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Rank the families on the fold's matured rows with AutoGluon's leaderboard.
+    """Rank the families on the fold's matured rows with AutoGluon's leaderboard; return also the reasons of failures.
 
-    Parameters
-    ----------
-    contest : BucketContest
-    models : dict
-        By family: folder that `fit_family` wrote, and what it returned; or "" and its `failure`.
-
-    Returns
-    -------
-    DataFrame
-        AutoGluon's columns, best first: model, score_test (minus the mean pinball loss over all levels and
-        horizons of the fold, in standardised returns), score_val (the same on the newest eighth of the training
-        rows), fit_time and pred_time_test (seconds). Each family has one row for its model on the fit part, and
-        one row with the suffix _FULL for its model on all rows. WeightedEnsemble_L2 is AutoGluon's.
-    dict
-        Reason by family that is not on the leaderboard.
+    Of AutoGluon's columns, score_test is minus the mean pinball loss over all levels and horizons of the fold, in
+    standardised returns, and score_val the same on the newest eighth of the training rows. Each family has one row for
+    its model on the fit part, and one with the suffix _FULL for its model on all rows.
     """
     reads_lookback = any(contest.families[name].reads_lookback for name in models)
     fit_rows, tuning_rows = contest.inner_rows(reads_lookback)

@@ -51,7 +51,7 @@ def planned_fits(live: pd.DataFrame, inputs: dict[str, Inputs]) -> pd.DataFrame:
         if table is not None:
             parts.append(_known_fits(table, own))
         else:
-            parts.append(facts_of_fits(Tournament.of(own, live_from), entries))
+            parts.append(_facts_of_fits(Tournament.of(own, live_from), entries))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -64,20 +64,8 @@ def _known_fits(table: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
     return fits.assign(**facts)[list(COLUMNS)].astype(COLUMNS)
 
 
-def facts_of_fits(tournament: Tournament, entries: pd.DataFrame) -> pd.DataFrame:
-    """List the first-level fits of a tournament: whether each is usable, and if not, the reason.
-
-    Parameters
-    ----------
-    tournament : Tournament
-    entries : DataFrame
-        `artifacts.entries`, to find what differs from the last fit of the same family on the same fold.
-
-    Returns
-    -------
-    DataFrame
-        Columns `COLUMNS`.
-    """
+def _facts_of_fits(tournament: Tournament, entries: pd.DataFrame) -> pd.DataFrame:
+    """List the first-level fits of a tournament: whether each is usable, and if not, the reason."""
     before = entries.sort_values("written_at").drop_duplicates(FOLD, keep="last").set_index(FOLD)
     rows = []
     for contest in tournament.contests:

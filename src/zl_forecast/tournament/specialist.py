@@ -46,19 +46,8 @@ class Plan:
     may_train: bool = True
 
 
-def plan_of(bucket: str, run_plan: pd.DataFrame) -> Plan:
-    """Read a bucket's row of the run plan.
-
-    Parameters
-    ----------
-    bucket : str
-    run_plan : DataFrame
-        monitoring.run_plan: bucket, action, reason, live_from, may_train.
-
-    Returns
-    -------
-    Plan
-    """
+def _plan_of(bucket: str, run_plan: pd.DataFrame) -> Plan:
+    """Read a bucket's row of monitoring.run_plan."""
     row = run_plan.set_index("bucket").loc[bucket]
     return Plan(row["action"], row["reason"], pd.Timestamp(row["live_from"]), bool(row["may_train"]))
 
@@ -204,7 +193,7 @@ def run_bucket(
         families=ref("families"),
         preset=settings["preset"],
     )
-    return run_specialist(inputs, plan_of(bucket, run_plan), settings["executor"])
+    return run_specialist(inputs, _plan_of(bucket, run_plan), settings["executor"])
 
 
 def run_specialist(inputs: Inputs, plan: Plan = Plan(), executor: str = "local") -> pd.DataFrame:

@@ -26,18 +26,8 @@ _CONTEXTS: dict[Path, object] = {}
 
 
 @dataclass(frozen=True)
-class Check:
-    """One suite to be run on one table.
-
-    Attributes
-    ----------
-    frame : DataFrame
-        The table, with the gate_… columns of its measures.
-    suite : str
-        Name of a file in expectations/, without .json.
-    as_of : Timestamp
-        Newest date of the table; NaT if it is empty.
-    """
+class _Check:
+    """One suite to be run on one table, whose newest date is `as_of`."""
 
     frame: pd.DataFrame
     suite: str
@@ -71,29 +61,14 @@ def run_suite(frame: pd.DataFrame, suite: str, as_of: pd.Timestamp) -> list[dict
     TournamentError
         The process was killed.
     """
-    return run_in_background(run_check, Check(frame, suite, as_of))
+    return run_in_background(_run_check, _Check(frame, suite, as_of))
 
 
-def run_check(check: Check) -> list[dict]:
+def _run_check(check: _Check) -> list[dict]:
     """Check a table and write Data Docs, in this process.
 
     If the run fails, the Data Docs folder is deleted and written again: a killed build may have left
     incomplete files there, and the folder holds no input.
-
-    Parameters
-    ----------
-    check : Check
-        The table and its suite.
-
-    Returns
-    -------
-    list of dict
-        As from `run_suite`.
-
-    Raises
-    ------
-    SuiteError
-        The suite cannot be used as written.
     """
     suite = load_suite(check.suite, check.frame.columns)
     try:

@@ -10,6 +10,8 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from zl_forecast.errors import listed
+
 RECENT_SESSIONS = 21  # newest sessions whose mean is compared: one month
 TRAILING_SESSIONS = 504  # sessions before them: two years
 FROZEN_SESSIONS = 10  # newest sessions whose values must not all be equal
@@ -248,7 +250,4 @@ def _days(dates: pd.Series) -> str:
 
 
 def _names(names: list[str]) -> str:
-    if not names:
-        return "none"
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + more
+    return listed(names, MAX_NAMES) or "none"

@@ -19,6 +19,7 @@ import pandas as pd
 from zl_forecast.ingest.client import Client, PublisherUnreachable
 from zl_forecast.ingest.sources import Source, SourceError
 
+CHANGED = "The format may have changed: see the raw response."
 OVERLAP_DAYS = {"rare": 90, "recent": 400}  # of the past that a later pull reads again, to find revised values
 
 
@@ -147,8 +148,8 @@ class Request:
             `history_from` for the first load and for a series whose whole history is revised; later an overlap
             before the newest observation on file, in which revised values are found.
         """
-        held = self.held.get("series", pd.DataFrame())
-        days = held.loc[held["series_id"] == series_id, "obs_date"] if len(held) else held
+        held = self.held["series"]
+        days = held.loc[held["series_id"] == series_id, "obs_date"]
         overlap = OVERLAP_DAYS.get(self.series.at[series_id, "revisions"])
         if self.is_full or not len(days) or overlap is None:
             return self.history_from
@@ -204,3 +205,29 @@ class Request:
                 self.n_unreachable += 1
                 if self.n_unreachable > 1:
                     raise
+
+
+@contextmanager
+def parsing(
+    what: str, remedy: str = CHANGED, errors: type[Exception] | tuple[type[Exception], ...] = ValueError
+) -> Iterator[None]:
+    """Raise an error that says what cannot be read, if the body of the `with` statement cannot read it.
+
+    Parameters
+    ----------
+    what : str
+        Such as "a date or price".
+    remedy : str
+        What to do.
+    errors : type or tuple of types
+        What the body raises if a text has another form.
+
+    Raises
+    ------
+    SourceError
+        The body has raised one of `errors`.
+    """
+    try:
+        yield
+    except errors as error:
+        raise SourceError(f"{what} cannot be read: {str(error)[:100]}", remedy) from None

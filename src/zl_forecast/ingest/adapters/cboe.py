@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Observations, Request
+from zl_forecast.ingest.adapters.base import Observations, Request, parsing
 from zl_forecast.ingest.sources import SourceError
 
 HISTORY = "https://cdn.cboe.com/api/global/us_indices/daily_prices/{code}_History.csv"
@@ -67,13 +67,9 @@ def parse_history(text: str) -> pd.Series:
     if not text.endswith("\n") or any(len(row) != len(header) for row in rows[1:]):
         raise SourceError("the file is cut: a line is incomplete", "Try again later.")
     day, close = header.index("DATE"), header.index("CLOSE")
-    try:
+    with parsing("a date or close"):
         days = pd.to_datetime([row[day].strip() for row in rows[1:]], format="%m/%d/%Y").as_unit("us")
         closes = pd.Series([float(row[close]) for row in rows[1:]], index=days, dtype=float)
-    except ValueError as error:
-        raise SourceError(
-            f"a date or close cannot be read: {str(error)[:100]}", "The format may have changed: see the raw response."
-        ) from None
     if not (closes > 0).all():
         raise SourceError("a close is not positive", "The response is faulty: try again later.")
     return closes

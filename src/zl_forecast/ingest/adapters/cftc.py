@@ -15,7 +15,7 @@ from datetime import date, datetime
 
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Observations, Request
+from zl_forecast.ingest.adapters.base import CHANGED, Observations, Request, parsing
 from zl_forecast.ingest.client import Response
 from zl_forecast.ingest.sources import SourceError
 
@@ -95,9 +95,7 @@ def _read_interface(request: Request, codes: list[str], start: date) -> tuple[pd
         response = request.client.get(API, query, content="json", name="legacy report, futures only")
         page = response.json()
         if not isinstance(page, list):
-            raise SourceError(
-                "the interface's answer is not a list", "The format may have changed: see the raw response."
-            )
+            raise SourceError("the interface's answer is not a list", CHANGED)
         if page and page[0] in found:
             raise SourceError("the interface sent the same page twice", "Try again later.")
         found += page
@@ -231,15 +229,10 @@ def _reports(columns: dict[str, list[str]]) -> pd.DataFrame:
     """Return reports in their types, after a check that the columns are those that they are taken for."""
     reports = pd.DataFrame(columns, dtype=str)
     reports["code"] = reports["code"].str.strip()
-    try:
+    with parsing("a date or number of the legacy report"):
         reports["day"] = pd.to_datetime(reports["day"].str[:10], format="%Y-%m-%d").astype("datetime64[us]")
         for name in reports.columns.difference(["code", "day"]):
             reports[name] = reports[name].astype(str).str.replace(",", "").astype(float)
-    except ValueError as error:
-        raise SourceError(
-            f"a date or number of the legacy report cannot be read: {str(error)[:100]}",
-            "The format may have changed: see the raw response.",
-        ) from None
     wrong = reports[(reports["reportable_long"] + reports["other_long"] - reports["open_interest"]).abs() > 1]
     if len(wrong):
         raise SourceError(

@@ -76,11 +76,7 @@ def pull(request: Request) -> Iterator[Rows]:
         raise SourceSkipped(
             f"no files in {folder} and no access key: put batch files there, or set {request.source.key_variable}"
         )
-    try:
-        read = read_folder(folder, request.progress)
-    except LandingError as error:
-        raise SourceError(error.what, error.remedy) from error
-    yield from replace_rows(request, read)
+    yield from replace_rows(request, lambda: read_folder(folder, request.progress))
 
 
 def download(folder: Path, request: Request, covered: pd.Timestamp | None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Observations, Request
+from zl_forecast.ingest.adapters.base import Observations, Request, parsing
 from zl_forecast.ingest.sources import SourceError
 
 API = "https://data-api.ecb.europa.eu/service/data/EXR"
@@ -121,15 +121,11 @@ def parse_history(body: bytes) -> pd.DataFrame:
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[~rows["rate"].isin(MISSING)]
-    try:
+    with parsing("a date or rate"):  # nor two rates of one currency and day
         rows = rows.assign(
             day=pd.to_datetime(rows["day"], format="%Y-%m-%d").astype("datetime64[us]"), rate=rows["rate"].astype(float)
         )
         table = rows.pivot(index="day", columns="currency", values="rate")
-    except ValueError as error:  # also two rates of one currency and day
-        raise SourceError(
-            f"a date or rate cannot be read: {str(error)[:100]}", "The format may have changed: see the raw response."
-        ) from None
     if not (np.nan_to_num(table.to_numpy(), nan=1.0) > 0).all():
         raise SourceError("a reference rate is not positive", "The response is faulty: try again later.")
     return table

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import xlrd
 
-from zl_forecast.ingest.adapters.base import Observations, Request
+from zl_forecast.ingest.adapters.base import CHANGED, Observations, Request, parsing
 from zl_forecast.ingest.publication import CHICAGO, CUT_OFF_HOUR
 from zl_forecast.ingest.sources import SourceError
 
@@ -94,7 +94,7 @@ def parse_workbook(body: bytes, code: str) -> tuple[pd.Series, date | None]:
         ) from None
     found = [rows for rows in sheets.values() if len(rows) > 2 and rows[1][:1] == ["Sourcekey"] and code in rows[1]]
     if not found:
-        raise SourceError(f"the workbook has no column of {code}", "The format may have changed: see the raw response.")
+        raise SourceError(f"the workbook has no column of {code}", CHANGED)
     rows, column = found[0][3:], found[0][1].index(code)
     rows = [row for row in rows if row[0] != ""]
     try:
@@ -133,12 +133,8 @@ def _read_api(request: Request, series_id: str, route: str, code: str, frequency
             break
     if len(found) < total:
         raise SourceError(f"{series_id}: the API sent {len(found)} of {total} rows", "Try again later.")
-    try:
+    with parsing(f"{series_id}: a period", "See the raw response.", (ValueError, TypeError)):
         days = pd.to_datetime([row["period"] for row in found], format=FORMATS[frequency]).as_unit("us")
-    except (ValueError, TypeError) as error:
-        raise SourceError(
-            f"{series_id}: a period cannot be read: {str(error)[:100]}", "See the raw response."
-        ) from None
     values = pd.Series(_numbers([row["value"] for row in found]), index=days, dtype=float)
     return Observations(series_id, values, response.fetched_at, response.published_at)
 
@@ -195,9 +191,5 @@ def parse_page(answer: object, code: str) -> tuple[list[dict], int, list[str]]:
 
 def _numbers(values: list) -> list[float]:
     """Return numbers or texts as numbers; raise an error that names the first one that is neither a number nor missing."""
-    try:
+    with parsing("a value"):
         return [np.nan if value is None or str(value).strip() in MISSING else float(value) for value in values]
-    except ValueError as error:
-        raise SourceError(
-            f"a value cannot be read: {str(error)[:100]}", "The format may have changed: see the raw response."
-        ) from None

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Observations, Request, SourceSkipped
+from zl_forecast.ingest.adapters.base import Observations, Request, SourceSkipped, parsing
 from zl_forecast.ingest.bars.landed import input_folder
 from zl_forecast.ingest.sources import SourceError
 
@@ -96,7 +96,8 @@ def parse_table(body: bytes, name: str) -> pd.DataFrame:
     SourceError
         A column is missing, a line is cut, a value cannot be read, or a week has two prices.
     """
-    try:
+    # no UTF-8 is a ValueError, too
+    with parsing(f"{name}: a line", "Export the table again, and do not save it in Excel.", (ValueError, csv.Error)):
         lines = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig")), strict=True))
         fields = set(lines[0]) if lines else set()
         if missing := [column for column in COLUMNS if column not in fields]:
@@ -112,10 +113,6 @@ def parse_table(body: bytes, name: str) -> pd.DataFrame:
         is_current = (rows["rin_year"].astype(int) == years) & (rows["transfer_year"].astype(int) == years)
         rows = rows[is_current & (rows["qap_service"] == "Unverified") & ~rows["price"].isin(("", "-"))]
         prices = rows.assign(price=rows["price"].str.replace(r"[$,]", "", regex=True).astype(float))
-    except (ValueError, csv.Error) as error:  # also what is no UTF-8
-        raise SourceError(
-            f"{name}: a line cannot be read: {str(error)[:100]}", "Export the table again, and do not save it in Excel."
-        ) from None
     if (other := prices["week"].dt.dayofweek != 0).any():
         raise SourceError(
             f"{name}: the week of {prices['week'][other].iloc[0]:%Y-%m-%d} does not begin on a Monday",

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Observations, Request
+from zl_forecast.ingest.adapters.base import CHANGED, Observations, Request, parsing
 from zl_forecast.ingest.publication import trade_date
 from zl_forecast.ingest.sources import SourceError
 
@@ -149,19 +149,14 @@ def parse_sales(rows: object, commodity: int, year: int) -> pd.DataFrame:
     """
     what = f"export sales of commodity {commodity} in marketing year {year}"
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise SourceError(f"{what} are not a list of rows", "The format may have changed: see the raw response.")
+        raise SourceError(f"{what} are not a list of rows", CHANGED)
     missing = sorted({field for field in COLUMNS.values() for row in rows if row.get(field) is None})
     if missing:
-        raise SourceError(f"{what} lack {', '.join(missing)}", "The format may have changed: see the raw response.")
-    try:
+        raise SourceError(f"{what} lack {', '.join(missing)}", CHANGED)
+    with parsing(f"{what}: a date or number", errors=(AttributeError, TypeError, ValueError)):
         table = pd.DataFrame({name: [row[field] for row in rows] for name, field in COLUMNS.items()}).drop_duplicates()
         table["week"] = pd.to_datetime(table["week"].str[:10], format="%Y-%m-%d").astype("datetime64[us]")
         table = table.astype(dict.fromkeys(table.columns.drop("week"), float))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise SourceError(
-            f"{what}: a date or number cannot be read: {str(error)[:100]}",
-            "The format may have changed: see the raw response.",
-        ) from None
     for name, expected in (("commodity", commodity), ("unit", METRIC_TONS)):
         if (table[name] != expected).any():
             strange = table.loc[table[name] != expected, name].iloc[0]

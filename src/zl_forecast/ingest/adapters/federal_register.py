@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pandas as pd
 
 from zl_forecast.errors import printable
-from zl_forecast.ingest.adapters.base import OVERLAP_DAYS, Request, Rows
+from zl_forecast.ingest.adapters.base import CHANGED, OVERLAP_DAYS, Request, Rows
 from zl_forecast.ingest.publication import trade_date
 from zl_forecast.ingest.sources import SourceError
 from zl_forecast.landing.tables import TABLES
@@ -33,7 +33,6 @@ OTHER_SEVERITY = 0.5  # notices
 DETAIL_SEVERITY = 0.25  # corrections, and products that are excluded from a tariff
 DETAIL = re.compile(r"\bcorrect|\bexclu", re.IGNORECASE)
 PAPERWORK = re.compile(r"information collection|webinar|privacy act", re.IGNORECASE)
-CHANGED = "The format may have changed: see the raw response."
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Observations, Request, Vintages
+from zl_forecast.ingest.adapters.base import Observations, Request, Vintages, parsing
 from zl_forecast.ingest.publication import available_by_rule
 from zl_forecast.ingest.sources import SourceError
 
@@ -104,8 +104,8 @@ def parse_graph(text: str, code: str) -> pd.Series:
 
 def _pull_vintages(request: Request, series_id: str) -> Vintages:
     rule = request.series.loc[series_id]
-    held = request.held.get("series", pd.DataFrame())
-    own = held[(held["series_id"] == series_id) & (held["available_by"] == "publisher")] if len(held) else held
+    held = request.held["series"]
+    own = held[(held["series_id"] == series_id) & (held["available_by"] == "publisher")]
     is_first = request.is_full or not len(own)
     if is_first:
         dates, _ = _paged(request, "vintagedates", rule["publisher_code"], {}, "vintage_dates", PAGE_VINTAGES)
@@ -191,11 +191,7 @@ def _paged(
 
 def _values(pairs: list[tuple[str, str]]) -> pd.Series:
     """Return values by date; raise an error that names the first text that is neither a number nor a missing value."""
-    try:
+    with parsing("a date or value"):
         days = pd.to_datetime([day for day, _ in pairs], format="%Y-%m-%d").as_unit("us")
         numbers = [np.nan if text.strip() in MISSING else float(text) for _, text in pairs]
-    except ValueError as error:
-        raise SourceError(
-            f"a date or value cannot be read: {str(error)[:100]}", "The format may have changed: see the raw response."
-        ) from None
     return pd.Series(numbers, index=days, dtype=float)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pandas as pd
 import xlrd
 
-from zl_forecast.ingest.adapters.base import Observations, Request
+from zl_forecast.ingest.adapters.base import Observations, Request, parsing
 from zl_forecast.ingest.sources import SourceError
 
 FILE = "https://www.matteoiacoviello.com/gpr_files/data_gpr_daily_recent.xls"
@@ -72,11 +72,6 @@ def parse_days(body: bytes, column: str) -> pd.Series:
         )
     day, value = header.index(DAY), header.index(column)
     rows = [row for row in rows[1:] if row[day] != "" and row[value] != ""]
-    try:
+    with parsing("a date or value of data_gpr_daily_recent.xls", "The format may have changed."):
         days = pd.to_datetime([str(int(row[day])) for row in rows], format="%Y%m%d")
         return pd.Series([float(row[value]) for row in rows], pd.DatetimeIndex(days).as_unit("us"), dtype=float)
-    except ValueError as error:
-        raise SourceError(
-            f"a date or value of data_gpr_daily_recent.xls cannot be read: {str(error)[:100]}",
-            "The format may have changed.",
-        ) from None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Observations, Request
+from zl_forecast.ingest.adapters.base import Observations, Request, parsing
 from zl_forecast.ingest.sources import SourceError
 
 API = "https://markets.newyorkfed.org/api/rates/{code}/search.json"
@@ -80,10 +80,6 @@ def parse_rates(answer: object, rate: str) -> pd.Series:
         )
     revised = {row["effectiveDate"] for row in rows if row.get("revisionIndicator")}
     rows = [row for row in rows if row["effectiveDate"] not in revised or row.get("revisionIndicator")]
-    try:
+    with parsing("a date or rate", errors=(ValueError, TypeError)):
         days = pd.to_datetime([row["effectiveDate"] for row in rows], format="%Y-%m-%d").as_unit("us")
         return pd.Series([float(row["percentRate"]) for row in rows], index=days, dtype=float)
-    except (ValueError, TypeError) as error:
-        raise SourceError(
-            f"a date or rate cannot be read: {str(error)[:100]}", "The format may have changed: see the raw response."
-        ) from None

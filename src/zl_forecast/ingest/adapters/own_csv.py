@@ -9,11 +9,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from zl_forecast.errors import LandingError
 from zl_forecast.ingest.adapters.base import Request, Rows, SourceSkipped
 from zl_forecast.ingest.bars.landed import input_folder, replace_rows
 from zl_forecast.ingest.bars.mapped_csv import read_mappings
-from zl_forecast.ingest.sources import SourceError
 
 
 def pull(request: Request) -> Iterator[Rows]:
@@ -40,8 +38,4 @@ def pull(request: Request) -> Iterator[Rows]:
     mappings = sorted(folder.glob("*.toml"))
     if not mappings:
         raise SourceSkipped(f"no mapping (*.toml) in {folder}")
-    try:
-        read = read_mappings(mappings, pd.Timestamp.now("UTC"))
-    except LandingError as error:
-        raise SourceError(error.what, error.remedy) from error
-    yield from replace_rows(request, read)
+    yield from replace_rows(request, lambda: read_mappings(mappings, pd.Timestamp.now("UTC")))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Observations, Request
+from zl_forecast.ingest.adapters.base import Observations, Request, parsing
 from zl_forecast.ingest.sources import SourceError
 
 FILE = "https://www.policyuncertainty.com/media/All_Daily_TPU_Data.csv"
@@ -71,11 +71,6 @@ def parse_days(text: str, column: str) -> pd.Series:
     if any(None in row.values() for row in rows):
         raise SourceError("All_Daily_TPU_Data.csv is cut: a line is shorter than the header", "Try again later.")
     rows = [row for row in rows if row[column].strip()]
-    try:
+    with parsing("a date or value of All_Daily_TPU_Data.csv", "The format may have changed."):
         days = pd.to_datetime(pd.DataFrame(rows, columns=list(DATE)).astype(int))
         return pd.Series([float(row[column]) for row in rows], pd.DatetimeIndex(days).as_unit("us"), dtype=float)
-    except ValueError as error:
-        raise SourceError(
-            f"a date or value of All_Daily_TPU_Data.csv cannot be read: {str(error)[:100]}",
-            "The format may have changed.",
-        ) from None

@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Request, Vintages
+from zl_forecast.ingest.adapters.base import CHANGED, Request, Vintages
 from zl_forecast.ingest.client import PublisherUnreachable
 from zl_forecast.ingest.publication import trade_date
 from zl_forecast.ingest.sources import SourceError
-from zl_forecast.ingest.vintages import ONE_DAY, empty
+from zl_forecast.ingest.vintages import ONE_DAY
 
 CATALOGUE = "https://esmis.nal.usda.gov/api/v1/release/findByIdentifier/wasde"
 FIRST_REPORT = date(2010, 7, 9)  # the first one with an XML file
@@ -75,7 +75,7 @@ def pull(request: Request) -> Iterator[Vintages]:
         By release day. A value that a corrected report changes is a further vintage.
     """
     codes = request.series["publisher_code"]
-    held = request.held["series"] if len(request.held["series"]) else empty()
+    held = request.held["series"]
     on_file = {name: set(held.loc[held["series_id"] == name, "obs_date"].dt.date) for name in codes.index}
     first = max(request.history_from, FIRST_REPORT)
     known = set.union(*on_file.values())
@@ -103,7 +103,7 @@ def pull(request: Request) -> Iterator[Vintages]:
     for series_id, code in codes.items():
         with request.isolated(str(series_id)):
             own = held[held["series_id"] == series_id]
-            rows = pd.concat([own, *(_vintages(own, day, code, found) for day, found in readings.items())])
+            rows = pd.concat([own, _vintages(own, code, readings)])
             if rows.empty:
                 raise SourceError(f"{series_id}: no report has a row {code!r}", "See the raw response.")
             yield Vintages(str(series_id), rows, max(_fetched_at(readings), default=datetime.now(UTC)))
@@ -179,10 +179,7 @@ def parse_releases(answer: object) -> tuple[list[Edition], int]:
                     editions.append(Edition(posted, version, url, day))
         return editions, int(answer["pager"]["total_pages"])
     except (KeyError, TypeError, ValueError) as error:
-        raise SourceError(
-            f"the list of releases cannot be read: {type(error).__name__} {error}",
-            "The format may have changed: see the raw response.",
-        ) from None
+        raise SourceError(f"the list of releases cannot be read: {type(error).__name__} {error}", CHANGED) from None
 
 
 def _reposted_on(description: str, released_on: date) -> date:
@@ -320,21 +317,24 @@ def _newest_estimate(cells: list[dict[str, str]], month: str, code: str) -> floa
         ) from None
 
 
-def _vintages(own: pd.DataFrame, day: date, code: str, readings: list[_Reading]) -> pd.DataFrame:
-    """Return the vintages that a report adds to the rows on file of one series."""
-    on_file = own[own["obs_date"] == pd.Timestamp(day)].sort_values("available_on")
+def _vintages(own: pd.DataFrame, code: str, readings: Mapping[date, list[_Reading]]) -> pd.DataFrame:
+    """Return the vintages that reports add to the rows on file of one series."""
+    newest = own.sort_values("available_on").drop_duplicates("obs_date", keep="last").set_index("obs_date")
+    on_file = {day: (row.available_on, row.value) for day, row in zip(newest.index, newest.itertuples(), strict=True)}
     rows = []
-    for reading in readings if on_file.empty else readings[-1:]:
-        value, seen = reading.values[code], pd.Timestamp(trade_date(reading.fetched_at))
-        if value is None:
-            continue
-        if on_file.empty:
-            rows.append((min(pd.Timestamp(reading.edition.available_on), seen), value, "publisher"))
-        elif value != on_file["value"].iloc[-1]:
-            rows.append((max(on_file["available_on"].iloc[-1] + ONE_DAY, seen), value, "capture"))
-    added = pd.DataFrame(rows, columns=["available_on", "value", "available_by"])
-    added = added.drop_duplicates("available_on", keep="last")  # of two editions of one day the later version counts
-    return added.assign(obs_date=pd.Timestamp(day)).astype(
+    for day, found in readings.items():
+        obs_date = pd.Timestamp(day)
+        added = {}  # by day: of two editions of one day the later version counts
+        for reading in found[-1:] if obs_date in on_file else found:
+            value, seen = reading.values[code], pd.Timestamp(trade_date(reading.fetched_at))
+            if value is None:
+                continue
+            if obs_date not in on_file:
+                added[min(pd.Timestamp(reading.edition.available_on), seen)] = (value, "publisher")
+            elif value != on_file[obs_date][1]:
+                added[max(on_file[obs_date][0] + ONE_DAY, seen)] = (value, "capture")
+        rows += [(obs_date, available_on, *vintage) for available_on, vintage in added.items()]
+    return pd.DataFrame(rows, columns=["obs_date", "available_on", "value", "available_by"]).astype(
         {"obs_date": "datetime64[us]", "available_on": "datetime64[us]", "value": float}
     )
 

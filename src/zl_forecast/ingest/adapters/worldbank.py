@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 import openpyxl
 import pandas as pd
 
-from zl_forecast.ingest.adapters.base import Observations, Request
+from zl_forecast.ingest.adapters.base import Observations, Request, parsing
 from zl_forecast.ingest.publication import CHICAGO
 from zl_forecast.ingest.sources import SourceError
 from zl_forecast.paths import seed
@@ -45,7 +45,7 @@ def pull(request: Request) -> Iterator[Observations]:
     """
     page = request.client.get(PAGE, content="html", name="page of commodity markets")
     books, gone = [], None
-    for link in find_links(page.text()):
+    for link in _find_links(page.text()):
         try:
             response = request.client.get(link, content="zip", name=WORKBOOK)
         except SourceError as error:
@@ -81,27 +81,10 @@ def pull(request: Request) -> Iterator[Observations]:
             yield Observations(str(series_id), prices[column], fetched_at, published_at)
 
 
-def find_links(page: str) -> list[str]:
-    """Find the addresses of the workbook on the World Bank's page.
+def _find_links(page: str) -> list[str]:
+    """Return the addresses of the workbook on the World Bank's page.
 
-    Parameters
-    ----------
-    page : str
-        HTML.
-
-    Returns
-    -------
-    list of str
-        Without repetitions.
-
-    Raises
-    ------
-    SourceError
-        There is none.
-
-    Examples
-    --------
-    >>> find_links('<a href="/en/doc/0123-0050012026/related/CMO-Historical-Data-Monthly.xlsx">Monthly prices</a>')
+    >>> _find_links('<a href="/en/doc/0123-0050012026/related/CMO-Historical-Data-Monthly.xlsx">Monthly prices</a>')
     ['https://thedocs.worldbank.org/en/doc/0123-0050012026/related/CMO-Historical-Data-Monthly.xlsx']
     """
     found = re.findall(rf"""href=["']([^"'?#]*/{re.escape(WORKBOOK)})""", page)
@@ -165,16 +148,12 @@ def parse_workbook(body: bytes, columns: list[str]) -> tuple[date, pd.DataFrame,
             )
         cells = [row[position] for _, _, row in months]
         prices[column] = [float("nan") if cell in MISSING else cell for cell in cells]
-    try:
+    with parsing(f"{WORKBOOK}: a date or price", "The format may have changed."):
         index = pd.DatetimeIndex(
             [datetime(int(year), int(month), 1) for year, month, _ in months], dtype="datetime64[us]"
         )
         day = datetime.strptime(updated[1], "%B %d, %Y").date()
         table = pd.DataFrame(prices, index, dtype=float)
-    except ValueError as error:
-        raise SourceError(
-            f"{WORKBOOK}: a date or price cannot be read: {str(error)[:100]}", "The format may have changed."
-        ) from None
     return day, table, {column: month for column in columns if (month := _newest_definition(column, texts)) is not None}
 
 

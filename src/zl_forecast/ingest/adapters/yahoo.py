@@ -74,14 +74,12 @@ def pull(request: Request) -> Iterator[Rows]:
     cache.mkdir(parents=True, exist_ok=True)
     yfinance.set_tz_cache_location(str(cache))
     ends_at = time.monotonic() + request.source.max_seconds
-    held = request.held.get("bars_daily", pd.DataFrame())
+    held = request.held["bars_daily"]
     with _Session(request.client) as session:
         for number, symbol in enumerate(wanted):
             if number and not os.environ.get("ZL_MIRROR_URL"):
                 time.sleep(request.source.min_seconds_between_requests)
-            on_file = (
-                held.loc[held["symbol"] == symbol, "as_of_date"] if len(held) else pd.Series(dtype="datetime64[us]")
-            )
+            on_file = held.loc[held["symbol"] == symbol, "as_of_date"]
             with request.isolated(symbol):
                 bars = _read(symbol, on_file, session, request, ends_at)
                 request.progress(f"{symbol}: {count(len(bars), 'bar')} to {bars['as_of_date'].max():%Y-%m-%d}")

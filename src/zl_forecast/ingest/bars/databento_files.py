@@ -124,15 +124,15 @@ def read_folder(folder: Path, report: Callable[[str], None] = lambda line: None)
         )
     if not collected.daily:
         raise LandingError(
-            file=str(folder),
-            problem="; ".join(
+            str(folder),
+            "; ".join(
                 [
                     "no file has bars that the project reads",
                     *collected.notes,
                     *([_describe(collected.not_read)] if collected.not_read else []),
                 ]
             ),
-            remedy="Put Databento's files of schema ohlcv-1h here, with symbols such as ZL.FUT, ZLH4 or ZL.v.0.",
+            "Put Databento's files of schema ohlcv-1h here, with symbols such as ZL.FUT, ZLH4 or ZL.v.0.",
         )
     return _assemble(collected)
 
@@ -195,9 +195,9 @@ def _list_files(folder: Path, collected: _Collected) -> list[Path]:
         collected.notes.append(f"{count(len(others), 'file')} not read, not DBN, CSV or JSON: {', '.join(others[:5])}")
     if not paths:
         raise LandingError(
-            file=str(folder),
-            problem="holds no .dbn, .csv or .json file, plain or .zst",
-            remedy="Unpack Databento's batch jobs here, or name their folder.",
+            str(folder),
+            "holds no .dbn, .csv or .json file, plain or .zst",
+            "Unpack Databento's batch jobs here, or name their folder.",
         )
     return paths
 
@@ -212,9 +212,9 @@ def _check_manifest(directory: Path) -> None:
             digest = f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
         if path.stat().st_size != entry["size"] or digest != entry["hash"]:
             raise LandingError(
-                file=str(path),
-                problem=f"differs from manifest.json: {path.stat().st_size:,} bytes instead of {entry['size']:,}, or another digest",
-                remedy="The download was cut, or the file was changed: download it again.",
+                str(path),
+                f"differs from manifest.json: {path.stat().st_size:,} bytes instead of {entry['size']:,}, or another digest",
+                "The download was cut, or the file was changed: download it again.",
             )
 
 
@@ -276,9 +276,9 @@ def _read_rows(path: Path) -> tuple[pd.DataFrame, int]:
         rtypes = {_rtype_of(str(_open_dbn(path).schema))}
     if len(rtypes) != 1 or not rtypes <= set(INTERVALS):
         raise LandingError(
-            file=str(path),
-            problem=f"holds records of type {sorted(map(str, rtypes))} instead of bars of one interval",
-            remedy="Download schema ohlcv-1h, or remove the file.",
+            str(path),
+            f"holds records of type {sorted(map(str, rtypes))} instead of bars of one interval",
+            "Download schema ohlcv-1h, or remove the file.",
         )
     rows = rows[rows["close"].notna() & rows["text"].notna()]
     return rows.astype({"volume": "int64", "instrument_id": "int64"}), int(rtypes.pop())
@@ -314,9 +314,9 @@ def _header_bytes(path: Path) -> int:
 
 def _unreadable(path: Path, error: Exception) -> LandingError:
     return LandingError(
-        file=str(path),
-        problem=f"cannot be read: {' '.join(str(error).split())[:200]}",
-        remedy="It may be cut or damaged, or no file of Databento: download it again, or remove it.",
+        str(path),
+        f"cannot be read: {' '.join(str(error).split())[:200]}",
+        "It may be cut or damaged, or no file of Databento: download it again, or remove it.",
     )
 
 
@@ -369,9 +369,9 @@ def _symbols_of(path: Path, rows: pd.DataFrame) -> pd.Series:
     symbology = _json(path.parent / "symbology.json")
     if symbology is None:
         raise LandingError(
-            file=str(path),
-            problem="has instrument ids without symbols",
-            remedy="Put the job's symbology.json beside it, or download it with map_symbols.",
+            str(path),
+            "has instrument ids without symbols",
+            "Put the job's symbology.json beside it, or download it with map_symbols.",
         )
     known = pd.DataFrame(
         [
@@ -431,10 +431,10 @@ def _without_repeats(rows: pd.DataFrame) -> pd.DataFrame:
     if len(repeated):
         first, second = repeated.iloc[0], repeated.iloc[1]
         raise LandingError(
-            file=f"{first['path']} and {second['path']}",
-            problem=f"{repeated.groupby(key).ngroups:,} bars differ, first {first['text']} at {first['ts_event']:%Y-%m-%d %H:%M} UTC: close "
+            f"{first['path']} and {second['path']}",
+            f"{repeated.groupby(key).ngroups:,} bars differ, first {first['text']} at {first['ts_event']:%Y-%m-%d %H:%M} UTC: close "
             f"{first['close']:g} and {second['close']:g}",
-            remedy="Databento corrects history: keep the newer download and remove the older one.",
+            "Databento corrects history: keep the newer download and remove the older one.",
         )
     return rows
 
@@ -630,9 +630,7 @@ def _entries(path: Path, name: str | None, keys: tuple[str, ...]) -> list[dict[s
     if not isinstance(entries, list) or not all(
         isinstance(entry, dict) and set(keys) <= set(entry) for entry in entries
     ):
-        raise LandingError(
-            file=str(path), problem=f"does not list {', '.join(keys)}", remedy="Download it again, or remove it."
-        )
+        raise LandingError(str(path), f"does not list {', '.join(keys)}", "Download it again, or remove it.")
     return entries
 
 
@@ -642,6 +640,4 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise LandingError(
-            file=str(path), problem=f"is not JSON: {error}", remedy="Download it again, or remove it."
-        ) from error
+        raise LandingError(str(path), f"is not JSON: {error}", "Download it again, or remove it.") from error

@@ -1,13 +1,14 @@
 """What an adapter of futures hands over: bars, the curve, and what a reader must know about them."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
+from zl_forecast.errors import LandingError, listed
 from zl_forecast.ingest.adapters.base import Request, Rows
 from zl_forecast.ingest.bars.rolls import BARS, CURVE, Rolled
 from zl_forecast.ingest.sources import SourceError
@@ -15,6 +16,9 @@ from zl_forecast.paths import data_dir
 
 LISTED = 8  # days in a message
 MAX_MISSING = 0.02  # of the bars on file that may be missing when files are read again
+DAY = "datetime64[us]"
+BAR_TYPES = dict.fromkeys(BARS, float) | {"symbol": object, "as_of_date": DAY, "volume": "Int64", "contract_id": object}
+CURVE_TYPES = dict.fromkeys(CURVE, DAY) | {"symbol": object, "settle": float, "open_interest": "Int64"}
 
 
 @dataclass
@@ -36,31 +40,6 @@ class Futures:
     notes: list[str] = field(default_factory=list)
 
 
-def empty_bars() -> pd.DataFrame:
-    """Return bars without rows.
-
-    Returns
-    -------
-    DataFrame
-        With the columns and types of bars_daily.
-    """
-    kinds = dict.fromkeys(BARS, float) | {"symbol": object, "contract_id": object}
-    return pd.DataFrame(columns=BARS).astype(kinds | {"as_of_date": "datetime64[us]", "volume": "Int64"})
-
-
-def empty_curve() -> pd.DataFrame:
-    """Return a curve without rows.
-
-    Returns
-    -------
-    DataFrame
-        With the columns and types of curve_daily.
-    """
-    days = "datetime64[us]"
-    kinds = {"symbol": object, "as_of_date": days, "contract_month": days, "settle": float, "open_interest": "Int64"}
-    return pd.DataFrame(columns=CURVE).astype(kinds)
-
-
 def join_bars(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """Join the bars of several symbols, in the order and types of the landing file.
 
@@ -74,9 +53,7 @@ def join_bars(parts: list[pd.DataFrame]) -> pd.DataFrame:
     DataFrame
         Ascending by symbol and date.
     """
-    rows = pd.concat([empty_bars(), *(part for part in parts if len(part))], ignore_index=True)[BARS]
-    rows = rows.astype({"as_of_date": "datetime64[us]", "volume": "Int64"} | dict.fromkeys(BARS[2:6], float))
-    return rows.sort_values(["symbol", "as_of_date"], ignore_index=True)
+    return _join(parts, BAR_TYPES, ["symbol", "as_of_date"])
 
 
 def join_curves(parts: list[pd.DataFrame]) -> pd.DataFrame:
@@ -92,9 +69,13 @@ def join_curves(parts: list[pd.DataFrame]) -> pd.DataFrame:
     DataFrame
         Ascending by symbol, date and delivery month.
     """
-    rows = pd.concat([empty_curve(), *(part for part in parts if len(part))], ignore_index=True)[CURVE]
-    rows = rows.astype(empty_curve().dtypes.to_dict())
-    return rows.sort_values(["symbol", "as_of_date", "contract_month"], ignore_index=True)
+    return _join(parts, CURVE_TYPES, ["symbol", "as_of_date", "contract_month"])
+
+
+def _join(parts: list[pd.DataFrame], types: dict, key: list[str]) -> pd.DataFrame:
+    empty = pd.DataFrame(columns=list(types)).astype(types)
+    rows = pd.concat([empty, *(part for part in parts if len(part))], ignore_index=True)[list(types)]
+    return rows.astype(types).sort_values(key, ignore_index=True)
 
 
 def list_days(days: Collection[date]) -> str:
@@ -115,9 +96,7 @@ def list_days(days: Collection[date]) -> str:
     >>> list_days([date(2024, 1, 3), date(2024, 1, 2)])
     '2024-01-02, 2024-01-03'
     """
-    ordered = sorted(days)
-    more = f" and {len(ordered) - LISTED} more" if len(ordered) > LISTED else ""
-    return ", ".join(day.isoformat() for day in ordered[:LISTED]) + more
+    return listed([day.isoformat() for day in sorted(days)], LISTED)
 
 
 def count(number: int, noun: str) -> str:
@@ -179,27 +158,30 @@ def roll_notes(symbol: str, rolled: Rolled, *, is_continuous: bool) -> list[str]
     return notes
 
 
-def replace_rows(request: Request, read: Futures) -> Iterator[Rows]:
+def replace_rows(request: Request, read_files: Callable[[], Futures]) -> Iterator[Rows]:
     """Yield the rows of a source that has read all its files, in place of those that it landed before.
 
     Parameters
     ----------
     request : Request
         What is on file; receives the notes, and a failure per symbol whose bars are fewer than on file.
-    read : Futures
-        From the files.
+    read_files : callable
+        Reads the files.
 
     Yields
     ------
     Rows
         Bars, and the curve, of the symbols that are complete.
     """
+    try:
+        read = read_files()
+    except LandingError as error:
+        raise SourceError(error.what, error.remedy) from error
     for note in read.notes:
         request.progress(note)
     request.notes += read.notes
     refused = set()
-    held = request.held.get("bars_daily", pd.DataFrame())
-    for symbol, on_file in held.groupby("symbol")["as_of_date"] if len(held) else []:
+    for symbol, on_file in request.held["bars_daily"].groupby("symbol")["as_of_date"]:
         with request.isolated(str(symbol)):
             try:
                 _refuse_shorter(str(symbol), on_file, read.bars.loc[read.bars["symbol"] == symbol, "as_of_date"])

@@ -114,15 +114,13 @@ def load_mapping(path: Path) -> Mapping:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LandingError(
-            file=str(path), problem=f"is not TOML: {error}", remedy="Text is in quotes; a table begins with [columns]."
+            str(path), f"is not TOML: {error}", "Text is in quotes; a table begins with [columns]."
         ) from error
     for name in ("columns", "factors"):
         if not isinstance(given.get(name, {}), dict):
-            raise LandingError(file=str(path), problem=f"{name} is {given[name]!r}", remedy=f"Write a table: [{name}].")
+            raise LandingError(str(path), f"{name} is {given[name]!r}", f"Write a table: [{name}].")
     if "files" not in given:
-        raise LandingError(
-            file=str(path), problem="does not name its files", remedy='Write files = "x.csv" in its first line.'
-        )
+        raise LandingError(str(path), "does not name its files", 'Write files = "x.csv" in its first line.')
     known = [entry.name for entry in fields(Mapping) if entry.name != "path"]
     for name, where, allowed in [
         *((name, "", known) for name in given),
@@ -132,9 +130,9 @@ def load_mapping(path: Path) -> Mapping:
         if name not in allowed:
             near = get_close_matches(name, allowed, n=1)
             raise LandingError(
-                file=str(path),
-                problem=f"{where}{name} is unknown{f', did you mean {near[0]}?' if near else ''}",
-                remedy=f"Known are {', '.join(allowed)}.",
+                str(path),
+                f"{where}{name} is unknown{f', did you mean {near[0]}?' if near else ''}",
+                f"Known are {', '.join(allowed)}.",
             )
     _check_types(path, given)
     mapping = Mapping(path, **given)
@@ -158,7 +156,7 @@ def load_mapping(path: Path) -> Mapping:
         ),
     ):
         if is_wrong:
-            raise LandingError(file=str(path), problem=problem, remedy=remedy)
+            raise LandingError(str(path), problem, remedy)
     return mapping
 
 
@@ -188,15 +186,11 @@ def read_mappings(paths: list[Path], now: pd.Timestamp) -> Futures:
         mapping = load_mapping(path)
         pattern = mapping.files
         if Path(pattern).is_absolute() or not pattern:
-            raise LandingError(
-                file=str(path), problem=f"files is {pattern!r}", remedy=f"Write it relative to {path.parent}."
-            )
+            raise LandingError(str(path), f"files is {pattern!r}", f"Write it relative to {path.parent}.")
         files = sorted(file for file in path.parent.glob(pattern) if file.is_file() and file.suffix != ".toml")
         if not files:
             raise LandingError(
-                file=str(path),
-                problem=f"no file matches {pattern}",
-                remedy=f"It is relative to {path.parent}: correct files = ...",
+                str(path), f"no file matches {pattern}", f"It is relative to {path.parent}: correct files = ..."
             )
         parts += [_read(file, mapping, notes) for file in files]
     rows = pd.concat(parts, ignore_index=True)
@@ -208,9 +202,9 @@ def read_mappings(paths: list[Path], now: pd.Timestamp) -> Futures:
     read = _assemble(_without_repeats(rows[~running]), notes)
     if read.bars.empty and read.curve.empty:
         raise LandingError(
-            file=", ".join(path.name for path in paths),
-            problem=f"no bar of a future that the project reads{''.join(f'; {note}' for note in notes[:3])}",
-            remedy=f"Known are {', '.join(futures())}.",
+            ", ".join(path.name for path in paths),
+            f"no bar of a future that the project reads{''.join(f'; {note}' for note in notes[:3])}",
+            f"Known are {', '.join(futures())}.",
         )
     return read
 
@@ -220,19 +214,17 @@ def _check_types(path: Path, given: dict[str, Any]) -> None:
     for name, value in given.items():
         if name not in ("columns", "factors") and not isinstance(value, wanted[name]):
             raise LandingError(
-                file=str(path),
-                problem=f"{name} is {value!r}",
-                remedy="Write it as text in quotes." if wanted[name] is str else "Write a whole number.",
+                str(path),
+                f"{name} is {value!r}",
+                "Write it as text in quotes." if wanted[name] is str else "Write a whole number.",
             )
     for table, kind in (("columns", str), ("factors", (int, float))):
         for name, value in given.get(table, {}).items():
             if not isinstance(value, kind) or value == 0:
                 raise LandingError(
-                    file=str(path),
-                    problem=f"[{table}] {name} is {value!r}",
-                    remedy="Write the column's name in quotes."
-                    if table == "columns"
-                    else "Write a number other than 0.",
+                    str(path),
+                    f"[{table}] {name} is {value!r}",
+                    "Write the column's name in quotes." if table == "columns" else "Write a number other than 0.",
                 )
 
 
@@ -272,23 +264,23 @@ def _read_text(file: Path, mapping: Mapping) -> pd.DataFrame:
             )
     except UNREADABLE as error:
         raise LandingError(
-            file=str(file),
-            problem=f"cannot be read as CSV: {' '.join(str(error).split())[:200]}",
-            remedy=f"Correct separator, encoding or skip_lines in {mapping.path.name}, or the file.",
+            str(file),
+            f"cannot be read as CSV: {' '.join(str(error).split())[:200]}",
+            f"Correct separator, encoding or skip_lines in {mapping.path.name}, or the file.",
         ) from error
     if _is_cut(file, mapping, len(raw.columns)):
         raise LandingError(
-            file=f"{file}, line {len(raw) + 1 + mapping.skip_lines}",
-            problem="the last line has fewer values than the header and no end, so the file is cut",
-            remedy="Download it again; if it is whole, end its last line with a newline.",
+            f"{file}, line {len(raw) + 1 + mapping.skip_lines}",
+            "the last line has fewer values than the header and no end, so the file is cut",
+            "Download it again; if it is whole, end its last line with a newline.",
         )
     raw.columns = raw.columns.str.strip()
     missing = [f"{meaning} = {name!r}" for meaning, name in mapping.columns.items() if name not in raw.columns]
     if missing:
         raise LandingError(
-            file=str(file),
-            problem=f"has no column for {', '.join(missing)}; it has {', '.join(map(repr, raw.columns[:12]))}",
-            remedy=f"Correct [columns], separator or skip_lines in {mapping.path.name}.",
+            str(file),
+            f"has no column for {', '.join(missing)}; it has {', '.join(map(repr, raw.columns[:12]))}",
+            f"Correct [columns], separator or skip_lines in {mapping.path.name}.",
         )
     raw.index = raw.index + 2 + mapping.skip_lines
     raw = raw.fillna("")
@@ -296,10 +288,7 @@ def _read_text(file: Path, mapping: Mapping) -> pd.DataFrame:
     raw = raw.iloc[: max(0, len(raw) - mapping.skip_last_lines)]
     if raw.empty:
         raise LandingError(
-            file=str(file),
-            problem="holds no rows",
-            rows=0,
-            remedy=f"Remove it, or correct skip_lines in {mapping.path.name}.",
+            str(file), "holds no rows", f"Remove it, or correct skip_lines in {mapping.path.name}.", rows=0
         )
     return raw
 
@@ -317,11 +306,7 @@ def _is_cut(file: Path, mapping: Mapping, n_columns: int) -> bool:
 def _error(file: Path, raw: pd.DataFrame, wrong: pd.Series, column: str, problem: str, remedy: str) -> LandingError:
     line = wrong.index[wrong][0]
     return LandingError(
-        file=f"{file}, line {line}",
-        column=column,
-        problem=f"{raw.at[line, column]!r} {problem}",
-        rows=int(wrong.sum()),
-        remedy=remedy,
+        f"{file}, line {line}", f"{raw.at[line, column]!r} {problem}", remedy, column=column, rows=int(wrong.sum())
     )
 
 
@@ -368,10 +353,10 @@ def _dates(raw: pd.DataFrame, file: Path, mapping: Mapping) -> pd.Series:
             return dates.dt.tz_localize(mapping.time_zone, ambiguous="raise", nonexistent="raise").dt.tz_convert("UTC")
         except (ValueError, KeyError) as error:  # an unknown zone is a KeyError
             raise LandingError(
-                file=str(file),
+                str(file),
+                f"times cannot be read as times of {mapping.time_zone}: {error}",
+                f"Correct time_zone in {mapping.path.name}, such as UTC or America/Chicago.",
                 column=column,
-                problem=f"times cannot be read as times of {mapping.time_zone}: {error}",
-                remedy=f"Correct time_zone in {mapping.path.name}, such as UTC or America/Chicago.",
             ) from error
     has_time = dates != dates.dt.normalize()
     if has_time.any():
@@ -395,9 +380,9 @@ def _texts(raw: pd.DataFrame, file: Path, mapping: Mapping) -> pd.Series:
     candidates = [text for text in [file.stem, *re.split(r"[^A-Za-z0-9=@#!]+", file.stem)] if parse_symbol(text)]
     if not candidates:
         raise LandingError(
-            file=str(file),
-            problem="its name holds no known future or contract",
-            remedy=f"Name it like ZLH24.csv, or write symbol = ... in {mapping.path.name}.",
+            str(file),
+            "its name holds no known future or contract",
+            f"Name it like ZLH24.csv, or write symbol = ... in {mapping.path.name}.",
         )
     return pd.Series(candidates[0], index=raw.index)
 
@@ -459,10 +444,10 @@ def _without_repeats(rows: pd.DataFrame) -> pd.DataFrame:
     if len(repeated):
         first, second = repeated.iloc[0], repeated.iloc[1]
         raise LandingError(
-            file=f"{first['file']}, line {first['line']}, and {second['file']}, line {second['line']}",
-            problem=f"two different bars of {first['symbol']} on {first['as_of_date']:%Y-%m-%d}: close {first['close']:g} and {second['close']:g}",
+            f"{first['file']}, line {first['line']}, and {second['file']}, line {second['line']}",
+            f"two different bars of {first['symbol']} on {first['as_of_date']:%Y-%m-%d}: close {first['close']:g} and {second['close']:g}",
+            "Keep one of them; a file of single contracts needs the contract in its symbol (ZLH24).",
             rows=len(repeated),
-            remedy="Keep one of them; a file of single contracts needs the contract in its symbol (ZLH24).",
         )
     return rows
 
@@ -473,9 +458,9 @@ def _assemble(rows: pd.DataFrame, notes: list[str]) -> Futures:
         single = own[own["contract_month"].notna()]
         if len(single) and len(single) < len(own):
             raise LandingError(
-                file=", ".join(sorted(own["file"].unique())[:3]),
-                problem=f"{symbol} has single contracts and a continuous series",
-                remedy="Keep one of the two.",
+                _files_of(own),
+                f"{symbol} has single contracts and a continuous series",
+                "Keep one of the two.",
             )
         name = str(symbol)
         kept = []
@@ -505,9 +490,9 @@ def _assemble(rows: pd.DataFrame, notes: list[str]) -> Futures:
             by = next((column for column in ("volume", "open_interest") if own[column].notna().any()), None)
             if by is None:
                 raise LandingError(
-                    file=", ".join(sorted(own["file"].unique())[:3]),
-                    problem=f"{name} has single contracts without volume and open interest, so the front cannot be chosen",
-                    remedy="Name one of these columns in [columns].",
+                    _files_of(own),
+                    f"{name} has single contracts without volume and open interest, so the front cannot be chosen",
+                    "Name one of these columns in [columns].",
                 )
             rolled = roll_contracts(own, futures()[name], by=by)
             notes += roll_notes(name, rolled, is_continuous=False)
@@ -518,13 +503,17 @@ def _assemble(rows: pd.DataFrame, notes: list[str]) -> Futures:
     return Futures(join_bars(bars), join_curves(curves), notes)
 
 
+def _files_of(rows: pd.DataFrame) -> str:
+    return ", ".join(sorted(rows["file"].unique())[:3])
+
+
 def _check_spacing(rows: pd.DataFrame, symbol: str) -> None:
     days = rows["as_of_date"].drop_duplicates().sort_values()
     if len(days) > MIN_BARS and (apart := days.diff().dt.days.median()) > MAX_DAYS_APART:
         raise LandingError(
-            file=", ".join(sorted(rows["file"].unique())[:3]),
-            problem=f"the bars of {symbol} are {apart:.0f} days apart",
-            remedy="Weekly or monthly bars cannot be used: download daily ones.",
+            _files_of(rows),
+            f"the bars of {symbol} are {apart:.0f} days apart",
+            "Weekly or monthly bars cannot be used: download daily ones.",
         )
 
 
@@ -537,10 +526,8 @@ def _check_unit(rows: pd.DataFrame, symbol: str) -> None:
             f"{symbol} = {factor:.6g} ({what})" for what, factor in FACTORS.items() if low <= median * factor <= high
         ]
         raise LandingError(
-            file=", ".join(sorted(rows["file"].unique())[:3]),
+            _files_of(rows),
+            f"{symbol} is in {unit}, between {low:g} and {high:g}, but its closes are around {median:g}",
+            f"Write in [factors] {' or '.join(suggested)}." if suggested else f"Write {symbol} = ... in [factors].",
             column="close",
-            problem=f"{symbol} is in {unit}, between {low:g} and {high:g}, but its closes are around {median:g}",
-            remedy=f"Write in [factors] {' or '.join(suggested)}."
-            if suggested
-            else f"Write {symbol} = ... in [factors].",
         )

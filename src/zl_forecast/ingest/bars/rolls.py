@@ -1,6 +1,6 @@
 """The front contract of each session: it only moves forward, and is chosen by what was known the evening before.
 
-`front_by_volume` and `front_by_calendar` choose among single contracts. `repair_continuous` reads a vendor's
+`front_by_volume` and `_front_by_calendar` choose among single contracts. `repair_continuous` reads a vendor's
 continuous series, which may go back to a contract that it has left: Databento's series by volume does so for a
 session or two after holidays, when the volume of a short session decides.
 """
@@ -83,21 +83,8 @@ def front_by_volume(volumes: pd.DataFrame, months: str) -> pd.Series:
     return pd.Series(fronts, dtype="datetime64[us]")
 
 
-def front_by_calendar(volumes: pd.DataFrame, months: str) -> pd.Series:
-    """Choose the front of each session: the nearest delivery month.
-
-    Parameters
-    ----------
-    volumes : DataFrame
-        As for `front_by_volume`.
-    months : str
-        Codes of the delivery months that may become the front.
-
-    Returns
-    -------
-    Series
-        Delivery month by session.
-    """
+def _front_by_calendar(volumes: pd.DataFrame, months: str) -> pd.Series:
+    """Choose the front of each session, as `front_by_volume`: the nearest delivery month."""
     allowed = [month for month in volumes.columns if MONTH_CODES[month.month - 1] in months]
     fronts = {
         day: min((month for month in allowed if month >= day.replace(day=1)), default=None) for day in volumes.index
@@ -123,7 +110,7 @@ def roll_contracts(contracts: pd.DataFrame, future: Future, *, by: str = "volume
         Bars with contract_id such as ZLH24. A session on which the front did not trade has no bar.
     """
     volumes = contracts.pivot(index="as_of_date", columns="contract_month", values=by).sort_index().sort_index(axis=1)
-    choose = front_by_calendar if future.roll_rule == "calendar" else front_by_volume
+    choose = _front_by_calendar if future.roll_rule == "calendar" else front_by_volume
     fronts = choose(volumes, future.months).rename("contract_month").rename_axis("as_of_date").reset_index()
     bars = fronts.merge(contracts, on=["as_of_date", "contract_month"])
     bars = bars.assign(
