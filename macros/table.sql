@@ -2,7 +2,8 @@
   Materialization `table`: the new table takes the old one's place within one transaction. That of
   dbt-duckdb builds a table beside the old one, renames both and drops one, which costs more than
   most queries here. A Python model writes on a connection of its own, so its table is made beside
-  the old one. No indexes, grants or foreign keys: this project has none.
+  the old one, and its pre-hooks must not begin a transaction. No indexes, grants or foreign keys:
+  this project has none.
 #}
 {% materialization table, adapter='duckdb', supported_languages=['sql', 'python'] %}
     {%- set language = model['language'] -%}
@@ -12,7 +13,8 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {% if language == 'python' -%}
         {%- set beside = make_intermediate_relation(new) -%}
-        {% do adapter.drop_relation(beside) %}  {#- a killed build can have left it -#}
+        {#- a killed build can have left it -#}
+        {% do drop_relation_if_exists(load_cached_relation(beside)) %}
         {{ run_hooks(pre_hooks, inside_transaction=True) }}
         {% call statement('main', language=language) -%}
             {{ create_table_as(False, beside, compiled_code, language) }}

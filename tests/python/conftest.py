@@ -174,7 +174,7 @@ def dbt(
 
 
 def repeated(build: DbtResult, landing: Path, to: Path) -> Path:
-    """Run the SQL that dbt compiled for `build` on other landing files: one second instead of ten.
+    """Run the SQL that dbt compiled for `build`, with its constraints, on other landing files: one second instead of ten.
 
     `test_sql_run_without_dbt_equals_the_dbt_build` checks that this equals dbt. Returns the path of the warehouse.
     """
@@ -192,9 +192,13 @@ def repeated(build: DbtResult, landing: Path, to: Path) -> Path:
             if build.status.get(seed["name"]) == "success":
                 con.execute(f"create table registry.{seed['name']} as from built.registry.{seed['name']}")
         for name, relation, sql in build.compiled:
-            if build.manifest["nodes"][f"model.zl_forecast.{name}"]["language"] == "python":
+            model = build.manifest["nodes"][f"model.zl_forecast.{name}"]
+            if model["language"] == "python":
                 sql = f"from built.{relation.split('.', 1)[1]}"
             con.execute(f"create table {relation} as {sql}")
+            for column in model["columns"].values():
+                if any(constraint["type"] == "not_null" for constraint in column["constraints"]):
+                    con.execute(f"alter table {relation} alter {column['name']} set not null")
         con.execute("detach built")
     return to / "warehouse.duckdb"
 

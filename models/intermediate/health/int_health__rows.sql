@@ -82,7 +82,7 @@ subjects as (
         family as champion,
         pinball_pct, reference_pinball_pct, reference_width_pct, is_inside_80, source, data_source
     from scored_forecasts
-    union all
+    union all by name
     select
         'published' as subject,
         horizon_days,

@@ -59,7 +59,7 @@ steps as (
     select as_of_date, horizon_days, input as driver, weight, q10, q50, q90
     from contributions
 
-    union all
+    union all by name
 
     select
         as_of_date,
@@ -71,7 +71,7 @@ steps as (
         chosen_90 - base_90 as q90
     from forecasts
 
-    union all
+    union all by name
 
     select
         as_of_date,
@@ -146,5 +146,5 @@ rests as (
 )
 
 select * from contributions_in_cents
-union all
+union all by name
 select * from rests

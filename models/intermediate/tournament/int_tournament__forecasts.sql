@@ -2,7 +2,8 @@
 -- reference of the same row, and each bucket's consensus: the mean of its members' quantiles, level
 -- by level. A family that failed on a fold has rows with status and reason, without quantiles; it
 -- is left out of the consensus and named in its reason.
-{%- set row = 'bucket, fold_type, fold_start, trained_until, as_of_date, horizon_days' %}
+{%- set fold = 'bucket, fold_type, fold_start, trained_until' %}
+{%- set row = fold ~ ', as_of_date, horizon_days' %}
 with
 tournaments as (
     select * from {{ ref('int_core__forecasts') }}
@@ -18,34 +19,36 @@ family_forecasts as (
 ),
 
 competing_families as (
-    select distinct family_forecasts.bucket, family_forecasts.family, families.in_consensus
+    select distinct {{ fold }}, family, in_consensus
     from family_forecasts
-    left join {{ ref('families') }} as families
+    left join {{ ref('families') }}
         using (family)
     where bucket <> 'core' and family <> 'reference'
 ),
 
 -- where no family of the seed's consensus competes, all families but the reference are members
 member_families as (
-    select bucket, family
+    select {{ fold }}, family
     from competing_families
-    qualify in_consensus or not coalesce(bool_or(in_consensus) over (partition by bucket), false)
+    qualify in_consensus
+        or not coalesce(bool_or(in_consensus) over (partition by {{ fold }}), false)
 ),
 
 members as (
     select family_forecasts.*, status = 'ok' as has_forecast
     from family_forecasts
     inner join member_families
-        using (bucket, family)
+        using ({{ fold }}, family)
 ),
 
 consensus as (
     select
         {{ row }},
         'consensus' as family,
-        -- decimals, because the last digits of a sum of doubles depend on its order
+        -- decimals, because the last digits of a sum of doubles depend on its order; a failed row
+        -- may hold what is no decimal
         {% for level in ['05', '10', '25', '50', '75', '90', '95'] -%}
-        avg(q{{ level }}::decimal(38, 15)) filter (where has_forecast) as q{{ level }},
+        avg(case when has_forecast then q{{ level }}::decimal(38, 15) end) as q{{ level }},
         {% endfor -%}
         max(train_rows) as train_rows,
         -- members are trained side by side
@@ -58,9 +61,9 @@ consensus as (
         end as status,
         string_agg(family || ' ' || status || ': ' || reason, '; ' order by family)
             filter (where not has_forecast) as reason,
-        md5(array_to_string(list_sort(list(artifact_id) filter (where has_forecast)), ' '))
+        md5(string_agg(artifact_id, ' ' order by family) filter (where has_forecast))
             as artifact_id,
-        array_to_string(list_sort(list(family) filter (where has_forecast)), ' ') as members
+        string_agg(family, ' ' order by family) filter (where has_forecast) as members
     from members
     group by {{ row }}
 ),

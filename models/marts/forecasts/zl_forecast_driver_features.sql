@@ -1,6 +1,6 @@
 -- What moves a bucket's consensus, or the linear signals, today: features with the largest
 -- contributions to the published median, in cents/lb. The last row of a bucket, `rest`, has the
--- other features and what no feature explains.
+-- other features and what no feature explains. One row per horizon, bucket and rank.
 {% set label = 'coalesce(contributions.label, labels.label, contributions.feature)' %}
 {% set least = threshold('min_effect_cents') %}
 {% set size = 'abs(contributions.contribution_cents)' %}
