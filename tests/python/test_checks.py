@@ -253,6 +253,15 @@ class Dependent(Average):
         return rows.quantiles[:, 1]
 
 
+class Unbounded(Average):
+    def fit(self, rows):
+        self.scale = 1 / (1e-6 + np.ptp(rows.quantiles[:, 0, 3]))
+        return self
+
+    def predict(self, rows):
+        return super().predict(rows) + self.scale * rows.quantiles[:, 0, [3]]
+
+
 class Presuming(Average):
     def fit(self, rows):
         self.newest = rows.z_return[-1]
@@ -305,6 +314,7 @@ BROKEN_METHODS = [
     (Companionable, "own_row", "forecasts a single row differently than among others"),
     (Choosy, "one_horizon", "cannot be fitted on one horizon: IndexError"),
     (Dependent, "reference_only", "cannot forecast without an input beside the reference: IndexError"),
+    (Unbounded, "quiet_input", r"forecasts .*e\+05 standard deviations, above 11.*Bound its weight"),
     (Presuming, "no_history", "cannot be fitted without a matured row: IndexError"),
     (Unsaveable, "loads", "cannot be saved: "),
     (Absent, "loads", "forecasts differently with the saved model in a fresh process, by up to 1"),

@@ -14,7 +14,7 @@ from zl_forecast.ensembles import Rows, load_methods
 from zl_forecast.ensembles.bayesian_model_averaging import BayesianModelAveraging, log_prior
 from zl_forecast.ensembles.conformal import Conformal
 from zl_forecast.ensembles.dynamic_model_averaging import DynamicModelAveraging
-from zl_forecast.ensembles.granger_ramanathan import GrangerRamanathan
+from zl_forecast.ensembles.granger_ramanathan import GrangerRamanathan, regression_weights
 from zl_forecast.ensembles.monte_carlo import MonteCarlo, performance_weights, score_correlation
 from zl_forecast.ensembles.quantile_regression_averaging import QuantileRegressionAveraging
 from zl_forecast.errors import TournamentError
@@ -342,3 +342,18 @@ def test_the_slope_of_the_regression_combination_is_estimated_on_held_out_folds(
     z_return = np.convolve(rng.standard_normal(419), np.ones(20) / np.sqrt(20), "valid")
     rows = rows_of(z_return, 20, reference=(0.0, 1.0), **noise)
     assert np.abs(GrangerRamanathan().fit(rows).weights(rows)[0]).sum() < 0.05
+
+
+def test_the_weight_of_an_input_that_hardly_moved_stays_near_zero_in_the_regression_combination():
+    rng = np.random.default_rng(15)
+    signal = rng.standard_normal(400)
+    rows = rows_of(signal + rng.standard_normal(400), 5, reference=(0.0, 1.0), quiet=(1e-6 * signal, 1.0))
+    assert np.abs(GrangerRamanathan().fit(rows).weights(rows)).max() < 1e-3
+
+
+def test_the_prior_of_the_regression_combination_counts_rows_as_samples_that_do_not_overlap():
+    rng = np.random.default_rng(16)
+    x, y = rng.standard_normal((2, 300))
+    y += x
+    (weight,) = regression_weights(x[:, None], y, horizon=20)
+    assert weight == pytest.approx(x @ y / (x @ x + 20))

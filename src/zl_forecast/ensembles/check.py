@@ -18,9 +18,11 @@ from zl_forecast.checks import ROUNDING, Subject, one_thread
 from zl_forecast.ensembles.base import REFERENCE, EnsembleMethod, Rows
 from zl_forecast.registry import load_constant
 
+MEDIAN = settings.QUANTILE_LEVELS.index(0.5)
 HORIZONS = (5, 20)
 SESSIONS, TEST_SESSIONS = 400, 10
 INPUTS = ("first", "second", REFERENCE)
+MOST_RELATIVE_TO_INPUTS = 3  # limit of a forecast, as a multiple of the inputs' largest quantile
 LEVELS = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of a standard normal, at `settings.QUANTILE_LEVELS`
 
 
@@ -50,6 +52,7 @@ def check_method(method: type[EnsembleMethod] | str) -> None:
         own_row : a single row gets the same forecast as among the rows of its session
         one_horizon : it can be fitted on rows of one horizon, and forecasts that horizon
         reference_only : it can be fitted if the reference is the only input
+        quiet_input : its forecasts stay finite and bounded if an input that hardly moved before moves
         no_history : if it needs no fit, it forecasts without a matured row
         loads : a fresh process gets the same forecasts from the saved method, in another folder
         repeats : a second fit, in a fresh process, gives the same forecasts
@@ -147,6 +150,13 @@ def _check(trial: _Trial, folder: Path) -> None:
         ("reference_only", " without an input beside the reference", _only_reference),
     ):
         trial.forecast(trial.fitted(change(train), check, where), change(test), check, where)
+    quiet = trial.forecast(trial.fitted(_with_quiet_input(train), "quiet_input"), test, "quiet_input")
+    if np.abs(quiet).max() > (limit := MOST_RELATIVE_TO_INPUTS * np.abs(test.quantiles).max()):
+        trial.fail(
+            "quiet_input",
+            f"forecasts {np.abs(quiet).max():.4g} standard deviations, above {limit:.3g}, when an input whose median hardly "
+            "moved in the rows of the fit moves. Bound its weight, for example by a prior.",
+        )
     if not method.needs_fit:
         trial.forecast(
             trial.fitted(train.take(slice(0, 0)), "no_history", " without a matured row"),
@@ -230,6 +240,13 @@ def _only_reference(rows: Rows) -> Rows:
     """Keep the reference as the only input of rows."""
     which = [rows.inputs.index(REFERENCE)]
     return replace(rows, inputs=(REFERENCE,), quantiles=rows.quantiles[:, which], is_present=rows.is_present[:, which])
+
+
+def _with_quiet_input(rows: Rows) -> Rows:
+    """Rows in which the median of the first input, which carries the signal, moves by a millionth only."""
+    quantiles = rows.quantiles.copy()
+    quantiles[:, 0] = LEVELS + 1e-6 * quantiles[:, 0, [MEDIAN]]
+    return replace(rows, quantiles=quantiles)
 
 
 def _same(own: object, other: object) -> bool:
