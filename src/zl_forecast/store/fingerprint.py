@@ -201,13 +201,31 @@ def _distributions_by_package() -> dict[str, list[str]]:
 
 
 def _origin(module: str) -> Path | None:
-    """Source file of a module; None if the name is not a module (for example an imported class)."""
+    """Source file of a module, found without importing it; None if the name is not a module (for example an imported class)."""
+    top, *names = module.split(".")
+    path, folders = _top_level(top)
+    for name in names:
+        found = [
+            file
+            for folder in folders
+            for file in (folder / name / "__init__.py", folder / f"{name}.py")
+            if file.exists()
+        ]
+        path = found[0] if found else None
+        folders = [path.parent] if path is not None and path.stem == "__init__" else []
+    return path
+
+
+def _top_level(name: str) -> tuple[Path | None, list[Path]]:
+    """Return the source file of a top-level module, and the folders of its modules if it is a package."""
     try:
-        spec = find_spec(module)
-    except Exception:  # importing its package fails; `registry` reports that error
-        return None
-    origin = spec.origin if spec is not None and spec.has_location else None
-    return Path(origin) if origin is not None and origin.endswith(".py") else None
+        spec = find_spec(name)
+    except ValueError:  # a module without specification, such as __main__
+        spec = None
+    if spec is None:
+        return None, []
+    path = Path(spec.origin) if spec.has_location and spec.origin and spec.origin.endswith(".py") else None
+    return path, [Path(folder) for folder in spec.submodule_search_locations or ()]
 
 
 @cache  # by content, since most closures share most modules

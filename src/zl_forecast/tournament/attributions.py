@@ -35,12 +35,13 @@ def collect(live: pd.DataFrame) -> pd.DataFrame:
         Columns `COLUMNS`, one row per bucket, family, method, horizon_days and feature. Attributions are in
         standardised returns, feature_value is in the feature's unit.
     """
-    frames = [pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})]
+    frames = []
     for bucket, family, artifact_id in (
         live[["bucket", "family", "artifact_id"]].drop_duplicates().itertuples(index=False)
     ):
         folder = artifacts.find(artifact_id)
         if folder is not None and (folder / ATTRIBUTIONS).exists():
             own = pd.read_parquet(folder / ATTRIBUTIONS)
-            frames.append(own.assign(bucket=bucket, family=family, artifact_id=artifact_id))
-    return pd.concat([frame[list(COLUMNS)].astype(COLUMNS) for frame in frames], ignore_index=True)
+            frames.append(own.assign(bucket=bucket, family=family, artifact_id=artifact_id)[list(COLUMNS)])
+    collected = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+    return collected.astype(COLUMNS)
