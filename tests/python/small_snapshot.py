@@ -107,7 +107,7 @@ TYPES = {
     "coverage double, verdict text, calibration_state text",
     "ensemble_leaderboard": "horizon_days int, horizon_code text, rank int, ensemble_method text, label text, is_published boolean, "
     "selection_status text, pinball_skill double, coverage_50 double, coverage_80 double, coverage_90 double, relative_width_80 double, "
-    "fit_seconds double, score_seconds double, benchmark_p_value_holm double, dm_p_value double, shrinkage_weight double, reason text",
+    "carry_skill double, fit_seconds double, score_seconds double, benchmark_p_value_holm double, dm_p_value double, shrinkage_weight double, reason text",
     "ensemble_weights": "ensemble_method text, horizon_days int, fold_type text, as_of_date date, input text, effective_weight double",
 }
 RISK_TYPES = "horizon_days int, horizon_code text, side text, measure text, level_cents double, value double"
@@ -196,6 +196,7 @@ def ensemble_board(codes=CODES, published="average") -> pd.DataFrame:
             "is_published": method == published,
             "selection_status": selection_status,
             "pinball_skill": skill,
+            "carry_skill": None if skill is None else skill + 0.01,
             "coverage_80": None if skill is None else 0.8 - rank / 100,
             "relative_width_80": None if skill is None else 0.9 + rank / 100 + days / 1000,
             "coverage_50": None if skill is None else 0.5 - rank / 100,

@@ -100,15 +100,28 @@ def test_the_ensemble_leaderboard_is_printed_with_the_record_of_the_published_fo
         lines = printed.split(f"ensemble, {code}\n")[1].split("\n\n")[0].splitlines()[1:]
         own = board[board["horizon_days"] == days]
         for row, line in zip(own.itertuples(), lines, strict=False):
-            rank, method, skill, benchmark, weight, cover_80, width, dm, cover_50, cover_90, fit, seconds, reason = (
-                line.split(maxsplit=12)
-            )
+            (
+                rank,
+                method,
+                skill,
+                benchmark,
+                weight,
+                cover_80,
+                width,
+                dm,
+                carry,
+                cover_50,
+                cover_90,
+                fit,
+                seconds,
+                reason,
+            ) = line.split(maxsplit=13)
             assert (int(rank), method, reason) == (row.rank, row.ensemble_method, row.reason)
             assert weight == f"{row.shrinkage_weight:.0%}"
             if pd.isna(row.pinball_skill):
-                assert {skill, width, fit, seconds, dm, benchmark, cover_50, cover_80, cover_90} == {"-"}
+                assert {skill, carry, width, fit, seconds, dm, benchmark, cover_50, cover_80, cover_90} == {"-"}
                 continue
-            assert skill == f"{row.pinball_skill:+z.2%}"
+            assert (skill, carry) == (f"{row.pinball_skill:+z.2%}", f"{row.carry_skill:+z.1%}")
             assert (cover_50, cover_80, cover_90) == tuple(
                 f"{value:.0%}" for value in (row.coverage_50, row.coverage_80, row.coverage_90)
             )

@@ -22,6 +22,7 @@ FAMILY_COLUMNS = (
     Column("80% cover", "coverage_80", ".0%"),
     Column("p (Holm)", "p_value_holm", ".3f"),
     Column("verdict", "verdict"),
+    Column("vs carry", "carry_skill", "+z.1%", is_optional=True),
     Column("RMSE %", "rmse_pct", ".2f", is_optional=True),
     Column("fit s", "fit_seconds_total", ".1f", is_optional=True),
     Column("score s", "score_seconds", ".4f", is_optional=True),
@@ -35,6 +36,7 @@ METHOD_COLUMNS = (
     Column("80%", "coverage_80", ".0%"),
     Column("width", "relative_width_80", ".2f"),
     Column("p (ref.)", "dm_p_value", ".3f", is_optional=True),
+    Column("vs carry", "carry_skill", "+z.1%", is_optional=True),
     Column("50%", "coverage_50", ".0%", is_optional=True),
     Column("90%", "coverage_90", ".0%", is_optional=True),
     Column("fit s", "fit_seconds", ".2f", is_optional=True),
@@ -116,7 +118,7 @@ def print_families(tables: dict[str, Any], of_tournament: bool, autogluon: str) 
             say(f"  {row['rank']}. {row['explanation']}", "dim")
     say()
     say(
-        "skill: 1 - pinball loss / reference loss, out of fold. fit s: seconds to fit all folds; score s: seconds per forecast. "
+        "skill: 1 - pinball loss / reference loss, out of fold; vs carry: the same against carry. fit s: seconds to fit all folds; score s: seconds per forecast. "
         "p (Holm): one-sided Diebold-Mariano test against the reference, adjusted for the number of families.",
         "dim",
     )
@@ -249,7 +251,7 @@ def print_methods(tables: dict[str, Any], as_of: object, data_source: str) -> No
     for line in (
         "Skills of methods are in-sample for the selection; only the published forecast's record is out of sample.",
         "p (bench.): Diebold-Mariano test against the average, or a method's base method, adjusted for all methods and horizons "
-        "(Holm). p (ref.): against the reference, not adjusted for the number of methods.",
+        "(Holm). p (ref.): against the reference, not adjusted for the number of methods. vs carry: skill against carry.",
         "weight: shrinkage weight of the combination in today's forecast; the average has the rest. 50%, 80%, 90%: coverage of "
         "the bands. width: of the 80 % band, relative to the reference's. Seconds are means per fold.",
     ):
