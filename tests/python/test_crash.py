@@ -9,7 +9,7 @@ import time
 
 import pandas as pd
 import pytest
-from conftest import BUCKETS, BUILD, ONE_BUCKET, dbt_command, heed_interrupts, query
+from conftest import BUCKETS, BUILD, ONE_BUCKET, UNTESTED, dbt_command, heed_interrupts, query
 
 from zl_forecast.databases import open_warehouse
 from zl_forecast.interruption import MESSAGE
@@ -20,12 +20,12 @@ ALL_BUCKETS = "{}"
 LEDGER_KEY = ["as_of_date", "horizon_days", "model_version", "data_source"]
 
 
-def killed(landing, data_dir, variables: str, moment: str | float, whole_group: bool) -> bool:
+def killed(command, landing, data_dir, variables: str, moment: str | float, whole_group: bool) -> bool:
     """Kill a build, with or without its workers; return whether it was still running.
 
     `moment` is a text that it prints, or the seconds after its start.
     """
-    command, settings = dbt_command((*BUILD, "--vars", variables), landing=landing, data_dir=data_dir)
+    command, settings = dbt_command((*command, "--vars", variables), landing=landing, data_dir=data_dir)
     output, started = data_dir / "killed.txt", time.monotonic()
 
     def is_due() -> bool:
@@ -53,14 +53,17 @@ def new_month(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("variables", "moments"),
+    ("command", "variables", "moments"),
     [
-        (ONE_BUCKET, [" so far", "START python table model monitoring.published_snapshot"]),
-        pytest.param(ALL_BUCKETS, 20, marks=pytest.mark.full),
+        # the last build runs the data tests
+        (UNTESTED, ONE_BUCKET, [" so far", "START python table model monitoring.published_snapshot"]),
+        pytest.param(BUILD, ALL_BUCKETS, 20, marks=pytest.mark.full),
     ],
     ids=["in a fit and before publication", "20 random moments"],
 )
-def test_after_repeated_kills_the_next_build_finishes(run_dbt, reselected, new_month, tmp_path, variables, moments):
+def test_after_repeated_kills_the_next_build_finishes(
+    run_dbt, reselected, new_month, tmp_path, command, variables, moments
+):
     data_dir = tmp_path / "data"
     shutil.copytree(reselected.data_dir, data_dir, symlinks=True)
     with open_warehouse("", reselected.warehouse) as con:
@@ -70,7 +73,7 @@ def test_after_repeated_kills_the_next_build_finishes(run_dbt, reselected, new_m
         moments = [rng.uniform(4, 40) for _ in range(moments)]
     hit = 0
     for number, moment in enumerate(moments):
-        hit += killed(new_month, data_dir, variables, moment, whole_group=number % 2 == 0)
+        hit += killed(command, new_month, data_dir, variables, moment, whole_group=number % 2 == 0)
         assert len(query(data_dir / "serving", "from forecasts.zl_forecast")) == 4  # either snapshot, but complete
     assert hit > 0.5 * len(moments)
     finished = run_dbt((*BUILD, "--vars", variables), landing=new_month, data_dir=data_dir)
@@ -128,7 +131,7 @@ def test_an_interrupted_build_gives_the_same_results_as_an_uninterrupted_one(run
         data_dir = tmp_path / name
         shutil.copytree(built.data_dir, data_dir, symlinks=True)
         if kill_after:
-            assert killed(new_month, data_dir, ALL_BUCKETS, kill_after, whole_group=True)
+            assert killed(BUILD, new_month, data_dir, ALL_BUCKETS, kill_after, whole_group=True)
         run_dbt(BUILD, landing=new_month, data_dir=data_dir)
         tables.append(
             query(data_dir / "serving", "select * exclude (made_at) from forecasts.zl_forecast order by horizon_days")

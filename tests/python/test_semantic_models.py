@@ -4,11 +4,10 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,12 +44,10 @@ class MetricFlow:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("ZL_", "DBT_"))}
         environment |= {"ZL_DATA_DIR": str(self.data_dir), "DBT_PROFILES_DIR": str(PROJECT / "profiles")}
         environment["HTTPS_PROXY"] = "http://127.0.0.1:9"  # mf looks for a newer version of itself: nothing answers
-        command = [str(Path(sys.executable).parent / "mf"), *arguments]
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment, text=True, capture_output=True, timeout=300, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        output = self.folder / "output.txt"
+        exit_code = forked.run(["mf", *arguments], self.folder, environment, output, timeout=300)
+        assert exit_code == 0, output.read_text()
+        return output.read_text()
 
     def query(self, *metrics: str, group_by: str, **options: str) -> pd.DataFrame:
         """Query metrics, or only dimensions if no metric is named; rows are in the order of `group_by`."""

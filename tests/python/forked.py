@@ -1,6 +1,6 @@
-"""dbt in a process that has its packages imported: `run` forks it from one that imported them once, which saves six seconds.
+"""dbt and mf in processes that have their packages imported: `run` forks one that imported them once, which saves four to six seconds.
 
-`multiprocessing`'s fork server does the work. The process is no different from `python -m dbt.cli.main` for what the tests
+`multiprocessing`'s fork server does the work. The process is no different from the command on a terminal for what the tests
 look at; modules that test how a build dies or is interrupted start a process of their own.
 """
 
@@ -8,19 +8,22 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["forked_dbt", "dbt.cli.main", "dbt.adapters.duckdb", "zl_forecast.landing.plugin"])
+SERVER.set_forkserver_preload(
+    ["forked", "dbt.cli.main", "dbt_metricflow.cli.main", "dbt.adapters.duckdb", "zl_forecast.landing.plugin"]
+)
 
 
-def run(args: Sequence[str], folder: Path, environment: dict[str, str], output: Path, timeout: float) -> int:
-    """Run dbt with these arguments and return its exit code.
+def run(command: Sequence[str], folder: Path, environment: dict[str, str], output: Path, timeout: float) -> int:
+    """Run an installed command and return its exit code.
 
     Parameters
     ----------
-    args : sequence of str
-        dbt's arguments.
+    command : sequence of str
+        Its name, such as `dbt`, and its arguments.
     folder : Path
         Working directory.
     environment : dict[str, str]
@@ -38,18 +41,18 @@ def run(args: Sequence[str], folder: Path, environment: dict[str, str], output: 
     Raises
     ------
     TimeoutError
-        dbt did not end in time.
+        The command did not end in time.
     """
-    process = SERVER.Process(target=_dbt, args=(tuple(args), folder, environment, output))
+    process = SERVER.Process(target=_command, args=(list(command), folder, environment, output))
     process.start()
     process.join(timeout)
     if process.exitcode is None:
         process.kill()
-        raise TimeoutError(f"dbt {' '.join(args)} had not ended after {timeout:.0f} s:\n{output.read_text()}")
+        raise TimeoutError(f"{' '.join(command)} had not ended after {timeout:.0f} s:\n{output.read_text()}")
     return process.exitcode
 
 
-def _dbt(args: tuple[str, ...], folder: Path, environment: dict[str, str], output: Path) -> None:
+def _command(command: list[str], folder: Path, environment: dict[str, str], output: Path) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -57,12 +60,10 @@ def _dbt(args: tuple[str, ...], folder: Path, environment: dict[str, str], outpu
     with output.open("w") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
-    sys.argv = ["dbt", *args]
-
-    from dbt.cli.main import cli
-
+    sys.argv = command
     try:
-        cli()
+        (installed,) = entry_points(group="console_scripts", name=command[0])
+        installed.load()()
     finally:  # multiprocessing ends a process without flushing what click left
         sys.stdout.flush()
         sys.stderr.flush()
