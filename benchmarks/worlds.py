@@ -20,7 +20,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from zl_forecast.sample import simulate, true_quantiles, write_landing
+from zl_forecast.sample import Market, simulate, true_quantiles, write_landing
 from zl_forecast.scoring import pinball
 
 PROJECT = Path(__file__).parents[1]
@@ -47,9 +47,14 @@ def project_with_few_families(folder: Path) -> Path:
     return folder
 
 
-def build(world: str, seed: int, project: Path, folder: Path, with_curve: bool):
-    """Simulate a market, build its forecasts and return the market and the path of the warehouse."""
-    market = simulate(world, seed=seed, start=STARTS, end=ENDS)
+def is_possible(market: Market) -> bool:
+    """Return whether every close of ZL is one that landing files may have; a random walk can leave that range."""
+    zl = pd.read_csv(PROJECT / "seeds" / "instruments.csv", index_col="symbol").loc["ZL"]
+    return market.bars.loc[market.bars["symbol"] == "ZL", "close"].between(zl["min_price"], zl["max_price"]).all()
+
+
+def build(market: Market, project: Path, folder: Path, with_curve: bool) -> Path:
+    """Build the forecasts of a market and return the path of the warehouse."""
     write_landing(market, folder / "landing")
     if not with_curve:
         (folder / "landing" / "curve_daily.parquet").unlink()
@@ -60,10 +65,10 @@ def build(world: str, seed: int, project: Path, folder: Path, with_curve: bool):
     done = subprocess.run(command, env=environment, cwd=project, text=True, stdout=subprocess.PIPE)
     if done.returncode:
         raise SystemExit(done.stdout[-3000:])
-    return market, folder / "data" / "warehouse.duckdb"
+    return folder / "data" / "warehouse.duckdb"
 
 
-def oracle_gap(market, warehouse: Path) -> pd.Series:
+def oracle_gap(market: Market, warehouse: Path) -> pd.Series:
     """Return the part of the gap between reference and oracle that the published forecast closes, by horizon."""
     with duckdb.connect(str(warehouse), read_only=True) as con:
         history = con.sql(
@@ -92,27 +97,32 @@ def main() -> None:
     parser.add_argument("--without-curve", action="store_true", help="carry then reads past rolls only")
     arguments = parser.parse_args()
     world, seeds = arguments.world, arguments.seeds
-    false = pd.Series(0, index=list(HORIZONS))
+    skilful, n_worlds = pd.Series(0, index=list(HORIZONS)), 0
     with tempfile.TemporaryDirectory() as copy:
         project = project_with_few_families(Path(copy))
         for seed in seeds:
             started = time.perf_counter()
+            market = simulate(world, seed=seed, start=STARTS, end=ENDS)
+            if not is_possible(market):
+                print(f"{world} {seed}: left out, because ZL leaves the range of seeds/instruments.csv", flush=True)
+                continue
+            n_worlds += 1
             with tempfile.TemporaryDirectory() as folder:
-                market, warehouse = build(world, seed, project, Path(folder), not arguments.without_curve)
+                warehouse = build(market, project, Path(folder), not arguments.without_curve)
                 with duckdb.connect(str(warehouse), read_only=True) as con:
                     found = (
                         con.sql("from monitoring.verdicts where subject = 'published'").df().set_index("horizon_days")
                     )
                 gap = oracle_gap(market, warehouse)
-            false += (found["verdict"] == "skill").reindex(false.index).fillna(False)
+            skilful += (found["verdict"] == "skill").reindex(skilful.index).fillna(False)
             cells = [
                 f"{code} {100 * found.at[days, 'pinball_skill']:+.1f} % p {found.at[days, 'p_value']:.3f} "
                 f"{found.at[days, 'verdict']}" + ("" if np.isnan(gap[days]) else f" gap {gap[days]:.0%}")
                 for days, code in HORIZONS.items()
             ]
             print(f"{world} {seed}: {'; '.join(cells)} ({time.perf_counter() - started:.0f} s)", flush=True)
-    counts = ", ".join(f"{code} {false[days]}" for days, code in HORIZONS.items())
-    print(f"verdict skill in {len(seeds)} worlds: {counts}")
+    counts = ", ".join(f"{code} {skilful[days]}" for days, code in HORIZONS.items())
+    print(f"verdict skill in {n_worlds} worlds: {counts}")
 
 
 if __name__ == "__main__":
