@@ -145,13 +145,14 @@ def test_bad_buckets_are_quarantined_and_the_forecast_is_published(run_dbt, day_
 
     serving = day_later[0].data_dir / "serving"
     broken = _with_bars(next_session, tmp_path / "broken", in_cents)
-    run_dbt((*BUILD, "--vars", "{buckets: [crush, energy]}"), landing=broken, data_dir=serving.parent)
+    three = "{buckets: [crush, biofuel, energy]}"
+    run_dbt((*BUILD, "--vars", three), landing=broken, data_dir=serving.parent)
     status = query(serving, "select distinct bucket, bucket_status from monitoring.gx_results").set_index("bucket")
-    assert set(status.index[status["bucket_status"] == "quarantined"]) == {"energy"}
+    assert set(status.index[status["bucket_status"] == "quarantined"]) == {"biofuel", "energy"}
     forecast = query(serving, "from forecasts.zl_forecast")
     assert len(forecast) == 4
     inputs = query(serving, "select distinct inputs from monitoring.ensemble_results")["inputs"]
-    assert not inputs.str.contains("energy").any()
+    assert not inputs.str.contains("energy|biofuel").any()
 
 
 def test_the_manifest_counts_the_rows_of_the_snapshot(day_later):
