@@ -1,6 +1,7 @@
 """Fingerprints: a fit is a cache hit exactly if nothing that it depends on has changed."""
 
 import importlib
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,12 @@ def test_the_code_of_a_family_is_its_imports_from_this_package_without_other_fam
     assert families == {"sarimax", "garch", "ridge", "reference", "lookback", "scaling", "base"}
     assert {"zl_forecast.tournament.explain", "zl_forecast.tournament.splits", "zl_forecast.settings"} <= read
     assert all(name.startswith("zl_forecast") for name in read)
+
+
+def test_code_is_hashed_without_importing_it():
+    code = "import sys; from zl_forecast.store.fingerprint import of_code; of_code('zl_forecast.families.tft'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
+    assert not {"zl_forecast.families", "autogluon", "torch"} & set(done.stdout.split())
 
 
 def test_a_network_depends_on_the_module_that_it_inherits_from(tmp_path, monkeypatch):
