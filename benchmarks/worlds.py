@@ -20,6 +20,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from zl_forecast.ingest.bars.sessions import instruments
 from zl_forecast.sample import Market, simulate, true_quantiles, write_landing
 from zl_forecast.scoring import pinball
 
@@ -49,7 +50,7 @@ def project_with_few_families(folder: Path) -> Path:
 
 def is_possible(market: Market) -> bool:
     """Return whether every close of ZL is one that landing files may have; a random walk can leave that range."""
-    zl = pd.read_csv(PROJECT / "seeds" / "instruments.csv", index_col="symbol").loc["ZL"]
+    zl = instruments().loc["ZL"]
     return market.bars.loc[market.bars["symbol"] == "ZL", "close"].between(zl["min_price"], zl["max_price"]).all()
 
 
