@@ -114,6 +114,15 @@ def test_a_changed_module_changes_only_the_families_that_import_it(modules, file
     assert _changed(before, {name: _of_code(name) for name in families}) == changes
 
 
+def test_a_family_in_a_folder_without_init_is_followed(modules):
+    folder = modules / "theirs" / "more"
+    folder.mkdir()
+    (folder / "shallow.py").write_text("import constants")
+    before = _of_code("theirs.more.shallow")
+    (modules / "constants.py").write_text("ONE = 2")
+    assert _of_code("theirs.more.shallow") != before
+
+
 def test_the_code_of_a_family_is_its_imports_from_this_package_without_other_families(monkeypatch):
     read = set()
     original = fingerprint._origin

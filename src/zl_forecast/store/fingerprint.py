@@ -205,14 +205,12 @@ def _origin(module: str) -> Path | None:
     top, *names = module.split(".")
     path, folders = _top_level(top)
     for name in names:
-        found = [
-            file
-            for folder in folders
-            for file in (folder / name / "__init__.py", folder / f"{name}.py")
-            if file.exists()
-        ]
-        path = found[0] if found else None
-        folders = [path.parent] if path is not None and path.stem == "__init__" else []
+        files = [file for own in folders for file in (own / name / "__init__.py", own / f"{name}.py") if file.exists()]
+        path = files[0] if files else None
+        if path is None:  # a folder without __init__.py is a package too (PEP 420)
+            folders = [own / name for own in folders if (own / name).is_dir()]
+        else:
+            folders = [path.parent] if path.stem == "__init__" else []
     return path
 
 
